@@ -1,0 +1,32 @@
+//! What every executor of a [`Program`](crate::program::Program) offers: take weights row by row, run tokens, forget.
+
+use crate::error::Result;
+use crate::program::WeightId;
+
+/// Which positions' logits a run should give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logits {
+    /// None: the run only fills the cache.
+    None,
+    /// The last token's, `[V]`.
+    Last,
+    /// All tokens', `[T, V]`.
+    All,
+}
+
+/// Runs a program.
+pub trait Executor {
+    /// Takes rows of a weight as the file stores them; `first_row` and the count are multiples of
+    /// [`ROW_RUN`](crate::formats::gguf::ROW_RUN) except at the weight's end.
+    fn load_rows(&mut self, weight: WeightId, first_row: usize, bytes: &[u8]) -> Result<()>;
+
+    /// Runs `tokens` behind the cached positions and appends them to the cache. Returns logits as asked.
+    /// Panics if a token is outside the vocabulary: callers check.
+    fn forward(&mut self, tokens: &[u32], logits: Logits) -> Result<&[f32]>;
+
+    /// Number of cached positions, S.
+    fn cached(&self) -> usize;
+
+    /// Forgets all cached positions from `len` on.
+    fn truncate(&mut self, len: usize);
+}

@@ -1,0 +1,3 @@
+//! File formats: bytes pushed in as they arrive, header and tensors out.
+
+pub mod gguf;

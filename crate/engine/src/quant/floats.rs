@@ -1,0 +1,13 @@
+//! F32, F16 and BF16, little-endian.
+
+pub fn decode_f32(bytes: &[u8], out: &mut [f32]) {
+    out[0] = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+}
+
+pub fn decode_f16(bytes: &[u8], out: &mut [f32]) {
+    out[0] = super::f16_at(bytes, 0);
+}
+
+pub fn decode_bf16(bytes: &[u8], out: &mut [f32]) {
+    out[0] = f32::from_bits(u32::from(u16::from_le_bytes([bytes[0], bytes[1]])) << 16);
+}

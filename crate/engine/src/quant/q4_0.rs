@@ -1,0 +1,9 @@
+//! Q4_0: `w = d · (q − 8)`. Block of 32: f16 `d`, then 16 bytes; byte `i` holds `q[i]` low and `q[i + 16]` high.
+
+pub fn decode(block: &[u8], out: &mut [f32]) {
+    let d = super::f16_at(block, 0);
+    for (i, byte) in block[2..].iter().enumerate() {
+        out[i] = d * (f32::from(byte & 15) - 8.0);
+        out[i + 16] = d * (f32::from(byte >> 4) - 8.0);
+    }
+}
