@@ -1,9 +1,21 @@
-//! The engine.
-#![allow(clippy::module_inception)]
+//! Hearth's engine: language models from GGUF bytes to text. It knows no browser, GPU, file system or clock: callers push
+//! bytes and ask for steps, so native tests exercise the real thing.
+//!
+//! ```text
+//! bytes ─ formats::gguf::Reader ─┬─ Header ─ models::program ─ Program ─┬─ naive::Naive   the oracle
+//!                                │            tokenizer::Tokenizer      └─ cpu::Cpu       SIMD lanes
+//!                                └─ rows ───────────── load_rows ──────────────┘
+//! text ─ Tokenizer ─ ids ─ generate::Session::step ─ executor ─ logits ─ sampling::Sampler ─ token ─ text
+//! ```
+//!
+//! [`loader::Loader`] is the first line, [`generate::Session`] the second.
 
+pub mod cpu;
 pub mod error;
 pub mod executor;
 pub mod formats;
+pub mod generate;
+pub mod loader;
 pub mod models;
 pub mod naive;
 pub mod program;

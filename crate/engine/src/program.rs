@@ -89,7 +89,7 @@ pub enum RopePairs {
 }
 
 /// Rotary position embedding: pair `i` turns by `position · scale · theta^(−2i / dims)`. Su et al. 2021, arXiv:2104.09864.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rope {
     /// Which numbers turn together.
     pub pairs: RopePairs,

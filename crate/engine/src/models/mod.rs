@@ -6,6 +6,7 @@
 mod gemma3;
 mod llama;
 
+use crate::cpu::MAX_HEAD_DIM;
 use crate::error::{Error, Result};
 use crate::formats::gguf::Header;
 use crate::program::{Config, Program};
@@ -97,6 +98,10 @@ impl Keys<'_> {
         if self.uint_or("attention.value_length", Some(head_dim))? != head_dim {
             let what = "keys and values of different width are not supported".into();
             return Err(Error::Metadata { key: self.key("attention.value_length"), what });
+        }
+        if head_dim % 4 != 0 || head_dim > MAX_HEAD_DIM {
+            let what = format!("{head_dim} is not a multiple of four up to {MAX_HEAD_DIM}");
+            return Err(Error::Metadata { key: self.key("attention.key_length"), what });
         }
         let embeddings = self.header.tensor("token_embd.weight").ok_or_else(|| Error::MissingTensor {
             tensor: "token_embd.weight".into(),

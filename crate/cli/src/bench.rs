@@ -1,0 +1,115 @@
+//! How fast this machine reads a prompt and makes tokens.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use hearth_engine::generate::Options;
+use hearth_engine::sampling::Sampling;
+use serde_json::json;
+
+use crate::{Executor, Result};
+
+/// Repetitions, of which the median counts.
+const RUNS: usize = 5;
+
+#[derive(Args)]
+pub struct Bench {
+    /// The GGUF file.
+    file: PathBuf,
+    /// Prompt tokens.
+    #[arg(long, default_value_t = 128)]
+    prompt: usize,
+    /// Tokens to make.
+    #[arg(long = "gen", default_value_t = 64)]
+    generate: usize,
+    /// Threads; the engine has one so far.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Bench {
+    pub fn run(&self) -> Result<()> {
+        if self.threads != 1 {
+            return Err(format!("--threads {}: this engine runs on one thread", self.threads).into());
+        }
+        let start = Instant::now();
+        let mut session = crate::load(&self.file, Executor::Cpu)?;
+        let load_ms = start.elapsed().as_secs_f64() * 1e3;
+        let mut random = 1_u64;
+        let vocab = session.config().vocab_size as u64;
+        let mut prompt_rates = Vec::new();
+        let mut decode_rates = Vec::new();
+        for _ in 0..RUNS {
+            // Another prompt each time, so that nothing is reused from the cache.
+            let next = || {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                ((random >> 33) % vocab) as u32
+            };
+            let prompt: Vec<u32> = std::iter::repeat_with(next).take(self.prompt).collect();
+            let options = Options {
+                max_tokens: self.generate + 1,
+                sampling: Sampling::greedy(),
+                ignore_eos: true,
+                ..Options::default()
+            };
+            session.reset();
+            session.start(&prompt, options)?;
+            let start = Instant::now();
+            let mut first = None;
+            let mut made = 0;
+            while let Some(step) = session.step()? {
+                if step.token.is_some() {
+                    made += 1;
+                    first.get_or_insert_with(|| start.elapsed());
+                }
+                if made > self.generate {
+                    break;
+                }
+            }
+            let first = first.ok_or("no token was made")?;
+            prompt_rates.push(self.prompt as f64 / first.as_secs_f64());
+            decode_rates.push((made - 1) as f64 / (start.elapsed() - first).as_secs_f64());
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let (prompt, decode) = (Spread::of(prompt_rates), Spread::of(decode_rates));
+        if self.json {
+            println!(
+                "{}",
+                json!({"load_ms": load_ms, "prompt_tokens": self.prompt, "tokens": self.generate, "threads": 1,
+                       "cores": cores, "runs": RUNS, "prompt_per_second": prompt.json(),
+                       "decode_per_second": decode.json()})
+            );
+        } else {
+            println!("load     {load_ms:.0} ms");
+            println!("prompt   {} tok/s over {} tokens", prompt.text(), self.prompt);
+            println!("decode   {} tok/s over {} tokens", decode.text(), self.generate);
+            println!("1 thread of {cores} cores, median of {RUNS} (lowest to highest)");
+        }
+        Ok(())
+    }
+}
+
+struct Spread {
+    median: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Spread {
+        values.sort_by(f64::total_cmp);
+        Spread { median: values[values.len() / 2], low: values[0], high: values[values.len() - 1] }
+    }
+
+    fn text(&self) -> String {
+        format!("{:.1} ({:.1} to {:.1})", self.median, self.low, self.high)
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({"median": self.median, "low": self.low, "high": self.high})
+    }
+}

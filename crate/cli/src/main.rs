@@ -1,0 +1,186 @@
+//! `hearth`: the browser's engine on the command line, for looking into models, measuring, and comparing with others.
+
+mod bench;
+mod inspect;
+mod score;
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hearth_engine::generate::{Options, Session};
+use hearth_engine::loader::{Device, Loader};
+use hearth_engine::sampling::Sampling;
+use hearth_engine::tokenizer::chat::Message;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Runs language models in GGUF files with Hearth's engine.
+#[derive(Parser)]
+#[command(name = "hearth", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shows a model's metadata, tensors and program.
+    Inspect {
+        /// The GGUF file.
+        file: PathBuf,
+    },
+    /// Prints the tokens of a text, as JSON.
+    Tokenize {
+        /// The GGUF file.
+        file: PathBuf,
+        /// The text.
+        text: String,
+    },
+    /// Continues a prompt, or answers it with --chat.
+    Run(Run),
+    /// Prints the perplexity of a text.
+    Perplexity {
+        #[command(flatten)]
+        score: Score,
+    },
+    /// Prints, for each position of a text, its token, that token's log-probability and the likeliest tokens.
+    Logprobs {
+        #[command(flatten)]
+        score: Score,
+        /// How many of the likeliest tokens to list.
+        #[arg(long, default_value_t = 1)]
+        top: usize,
+        /// One JSON object a position.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measures reading a prompt and making tokens.
+    Bench(bench::Bench),
+}
+
+#[derive(Args)]
+struct Run {
+    /// The GGUF file.
+    file: PathBuf,
+    /// What to continue or answer.
+    #[arg(long)]
+    prompt: String,
+    /// Put the prompt into the model's chat template, as a user's turn.
+    #[arg(long)]
+    chat: bool,
+    /// Always take the likeliest token.
+    #[arg(long)]
+    greedy: bool,
+    /// Longest answer.
+    #[arg(long, default_value_t = 256)]
+    tokens: usize,
+    /// Seed of the random choices.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print token ids as JSON instead of text.
+    #[arg(long)]
+    ids: bool,
+    /// Go on after the model's end token.
+    #[arg(long)]
+    ignore_eos: bool,
+    /// Which executor to use.
+    #[arg(long, value_enum, default_value_t)]
+    executor: Executor,
+}
+
+#[derive(Args)]
+struct Score {
+    /// The GGUF file.
+    file: PathBuf,
+    /// The text.
+    #[arg(long)]
+    text: String,
+    /// Which executor to use.
+    #[arg(long, value_enum, default_value_t)]
+    executor: Executor,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Executor {
+    /// Plain loops.
+    Naive,
+    /// SIMD lanes.
+    #[default]
+    Cpu,
+}
+
+fn main() {
+    if let Err(error) = dispatch(Cli::parse().command) {
+        eprintln!("hearth: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Inspect { file } => inspect::inspect(&file),
+        Command::Tokenize { file, text } => {
+            let tokens = inspect::tokenizer(&file)?.encode(&text)?;
+            println!("{}", serde_json::to_string(&tokens)?);
+            Ok(())
+        }
+        Command::Run(run) => self::run(&run),
+        Command::Perplexity { score } => score::perplexity(&score),
+        Command::Logprobs { score, top, json } => score::logprobs(&score, top, json),
+        Command::Bench(bench) => bench.run(),
+    }
+}
+
+fn run(run: &Run) -> Result<()> {
+    let mut session = load(&run.file, run.executor)?;
+    let prompt = match run.chat {
+        true => session.tokenizer().render(&[Message { role: "user".into(), content: run.prompt.clone() }])?,
+        false => run.prompt.clone(),
+    };
+    let sampling = match run.greedy {
+        true => Sampling::greedy(),
+        false => Sampling { seed: run.seed, ..Sampling::default() },
+    };
+    let options = Options { max_tokens: run.tokens, sampling, ignore_eos: run.ignore_eos, ..Options::default() };
+    let prompt = session.tokenizer().encode(&prompt)?;
+    session.start(&prompt, options)?;
+    let mut ids = Vec::new();
+    while let Some(step) = session.step()? {
+        ids.extend(step.token);
+        if !run.ids {
+            print!("{}", step.text);
+            std::io::stdout().flush()?;
+        }
+    }
+    match run.ids {
+        true => println!("{}", serde_json::to_string(&ids)?),
+        false => println!(),
+    }
+    Ok(())
+}
+
+/// Loads a model with room for all the positions it was made for.
+fn load(file: &Path, executor: Executor) -> Result<Session> {
+    let device = match executor {
+        Executor::Naive => Device::Naive,
+        Executor::Cpu => Device::Cpu,
+    };
+    let mut loader = Loader::new(device);
+    read(file, |bytes| Ok(loader.push(bytes)?))?;
+    Ok(loader.finish(usize::MAX)?)
+}
+
+/// Gives `each` the file's bytes, 4 MiB at a time; it may end the reading with an error.
+fn read(file: &Path, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut input = File::open(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let mut buffer = vec![0; 4 << 20];
+    loop {
+        match input.read(&mut buffer)? {
+            0 => return Ok(()),
+            n => each(&buffer[..n])?,
+        }
+    }
+}

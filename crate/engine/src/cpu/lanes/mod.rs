@@ -1,0 +1,96 @@
+//! The few vector operations the kernels are written in: eight i16, four i32 or four f32 at a time.
+//!
+//! `wasm` is SIMD128, `x86` is SSE2 (which every x86-64 has), `portable` is arrays for the rest. All three do the same
+//! operations in the same order, so native tests see the browser's numbers. Constructors take arrays by value: with `Pod`
+//! casts they compile to plain vector loads, and kernels need no `unsafe`.
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[path = "wasm.rs"]
+mod arch;
+#[cfg(target_arch = "x86_64")]
+#[path = "x86.rs"]
+mod arch;
+#[cfg(not(any(all(target_arch = "wasm32", target_feature = "simd128"), target_arch = "x86_64")))]
+#[path = "portable.rs"]
+mod arch;
+
+pub use arch::{F32x4, I16x8, I32x4};
+
+/// Half floats are widened by shifting their bits into place, which leaves the exponent 112 too small; this restores it.
+/// Multiply the *other* factor by it first: the plain widened number may be subnormal, and products of those are slow.
+pub const HALF_SCALE: f32 = f32::from_bits((127 + 112) << 23);
+
+impl F32x4 {
+    /// Four f16, times 1 / [`HALF_SCALE`].
+    #[inline(always)]
+    pub fn from_half(bits: [u16; 4]) -> F32x4 {
+        I32x4::from_i16(bits).shl::<13>().and(I32x4::splat(0x8fff_e000_u32 as i32)).bits_as_f32()
+    }
+
+    /// Four bf16.
+    #[inline(always)]
+    pub fn from_bf16(bits: [u16; 4]) -> F32x4 {
+        I32x4::from_i16(bits).shl::<16>().bits_as_f32()
+    }
+
+    /// The sum of the four.
+    #[inline(always)]
+    pub fn sum(self) -> f32 {
+        let [a, b, c, d] = self.to_array();
+        (a + c) + (b + d)
+    }
+
+    /// e to the power of each, relative error below 3e-7; 0 below -87 and e^88 above 88.
+    /// Range reduction to ±ln 2 / 2, then the polynomial of Cephes' `expf`.
+    #[inline(always)]
+    pub fn exp(self) -> F32x4 {
+        let x = self.max(F32x4::splat(-87.3)).min(F32x4::splat(88.0));
+        let n = x.mul(F32x4::splat(std::f32::consts::LOG2_E)).round();
+        let r = x.sub(n.mul(F32x4::splat(0.693_359_4))).sub(n.mul(F32x4::splat(-2.121_944_4e-4)));
+        let mut p = F32x4::splat(1.987_569_1e-4);
+        for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+            p = p.mul(r).add(F32x4::splat(coefficient));
+        }
+        let p = p.mul(r).mul(r).add(r).add(F32x4::splat(1.0));
+        let power = n.to_i32().add(I32x4::splat(127)).shl::<23>().bits_as_f32();
+        p.mul(power)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_widen_exactly() {
+        for bits in 0..=0xffff_u16 {
+            let half = half::f16::from_bits(bits);
+            if !half.is_finite() {
+                continue;
+            }
+            let [wide, ..] = F32x4::from_half([bits; 4]).mul(F32x4::splat(HALF_SCALE)).to_array();
+            assert_eq!(wide, half.to_f32());
+            let [wide, ..] = F32x4::from_bf16([bits; 4]).to_array();
+            assert_eq!(wide.to_bits(), half::bf16::from_bits(bits).to_f32().to_bits());
+        }
+    }
+
+    #[test]
+    fn exp_is_close() {
+        for i in -8700..8800 {
+            let x = i as f32 / 100.0;
+            let [y, ..] = F32x4::splat(x).exp().to_array();
+            let exact = f64::from(x).exp();
+            assert!((f64::from(y) - exact).abs() <= 3e-7 * exact, "{x}: {y}");
+        }
+    }
+
+    #[test]
+    fn pairs_multiply_and_add() {
+        let a = I16x8::from_bytes(bytemuck::must_cast([1_i16, -2, 3, 4, -5, 6, 7, -32768]));
+        let b = I16x8::splat_pair([10, 100]);
+        assert_eq!(a.dot(b).to_f32().to_array(), [-190.0, 430.0, 550.0, -3_276_730.0]);
+        assert_eq!(a.shr::<12>().dot(b).to_f32().to_array(), [1500.0, 0.0, 150.0, 800.0]);
+        assert_eq!(a.shl::<8>().sar::<8>().dot(b).to_f32().to_array(), [-190.0, 430.0, 550.0, 70.0]);
+    }
+}

@@ -1,0 +1,146 @@
+//! Lanes on WebAssembly SIMD128.
+
+use bytemuck::must_cast;
+use core::arch::wasm32::*;
+
+/// Eight i16.
+#[derive(Clone, Copy)]
+pub struct I16x8(v128);
+/// Four i32.
+#[derive(Clone, Copy)]
+pub struct I32x4(v128);
+/// Four f32.
+#[derive(Clone, Copy)]
+pub struct F32x4(v128);
+
+#[allow(missing_docs)] // see the x86 twin
+impl I16x8 {
+    #[inline(always)]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(must_cast(bytes))
+    }
+    #[inline(always)]
+    pub fn splat(value: i16) -> Self {
+        Self(i16x8_splat(value))
+    }
+    #[inline(always)]
+    pub fn splat_pair(pair: [i16; 2]) -> Self {
+        Self(i32x4_splat(must_cast(pair)))
+    }
+    #[inline(always)]
+    pub fn and(self, other: Self) -> Self {
+        Self(v128_and(self.0, other.0))
+    }
+    #[inline(always)]
+    pub fn or(self, other: Self) -> Self {
+        Self(v128_or(self.0, other.0))
+    }
+    #[inline(always)]
+    pub fn shl<const N: i32>(self) -> Self {
+        Self(i16x8_shl(self.0, N as u32))
+    }
+    #[inline(always)]
+    pub fn shr<const N: i32>(self) -> Self {
+        Self(u16x8_shr(self.0, N as u32))
+    }
+    #[inline(always)]
+    pub fn sar<const N: i32>(self) -> Self {
+        Self(i16x8_shr(self.0, N as u32))
+    }
+    #[inline(always)]
+    pub fn dot(self, other: Self) -> I32x4 {
+        I32x4(i32x4_dot_i16x8(self.0, other.0))
+    }
+}
+
+#[allow(missing_docs)]
+impl I32x4 {
+    #[inline(always)]
+    pub fn splat(value: i32) -> Self {
+        Self(i32x4_splat(value))
+    }
+    #[inline(always)]
+    pub fn from_i16(values: [u16; 4]) -> Self {
+        Self(i32x4_extend_low_i16x8(i64x2_splat(must_cast(values))))
+    }
+    #[inline(always)]
+    pub fn from_u8(values: [u8; 4]) -> Self {
+        Self(u32x4_extend_low_u16x8(u16x8_extend_low_u8x16(i32x4_splat(must_cast(values)))))
+    }
+    #[inline(always)]
+    pub fn from_i8(values: [i8; 4]) -> Self {
+        Self(i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(i32x4_splat(must_cast(values)))))
+    }
+    #[inline(always)]
+    pub fn add(self, other: Self) -> Self {
+        Self(i32x4_add(self.0, other.0))
+    }
+    #[inline(always)]
+    pub fn and(self, other: Self) -> Self {
+        Self(v128_and(self.0, other.0))
+    }
+    #[inline(always)]
+    pub fn shl<const N: i32>(self) -> Self {
+        Self(i32x4_shl(self.0, N as u32))
+    }
+    #[inline(always)]
+    pub fn to_f32(self) -> F32x4 {
+        F32x4(f32x4_convert_i32x4(self.0))
+    }
+    #[inline(always)]
+    pub fn bits_as_f32(self) -> F32x4 {
+        F32x4(self.0)
+    }
+}
+
+#[allow(missing_docs)]
+impl F32x4 {
+    #[inline(always)]
+    pub fn splat(value: f32) -> Self {
+        Self(f32x4_splat(value))
+    }
+    #[inline(always)]
+    pub fn from_array(values: [f32; 4]) -> Self {
+        Self(must_cast(values))
+    }
+    #[inline(always)]
+    pub fn to_array(self) -> [f32; 4] {
+        must_cast(self.0)
+    }
+    #[inline(always)]
+    pub fn add(self, other: Self) -> Self {
+        Self(f32x4_add(self.0, other.0))
+    }
+    #[inline(always)]
+    pub fn sub(self, other: Self) -> Self {
+        Self(f32x4_sub(self.0, other.0))
+    }
+    #[inline(always)]
+    pub fn mul(self, other: Self) -> Self {
+        Self(f32x4_mul(self.0, other.0))
+    }
+    #[inline(always)]
+    pub fn div(self, other: Self) -> Self {
+        Self(f32x4_div(self.0, other.0))
+    }
+    #[inline(always)]
+    pub fn max(self, other: Self) -> Self {
+        Self(f32x4_pmax(self.0, other.0))
+    }
+    #[inline(always)]
+    pub fn min(self, other: Self) -> Self {
+        Self(f32x4_pmin(self.0, other.0))
+    }
+    #[inline(always)]
+    pub fn abs(self) -> Self {
+        Self(f32x4_abs(self.0))
+    }
+    #[inline(always)]
+    pub fn round(self) -> Self {
+        Self(f32x4_nearest(self.0))
+    }
+    #[inline(always)]
+    pub fn to_i32(self) -> I32x4 {
+        I32x4(i32x4_trunc_sat_f32x4(self.0))
+    }
+}

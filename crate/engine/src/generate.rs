@@ -1,0 +1,273 @@
+//! A model and its conversation: prompt in, tokens out, a step at a time.
+//!
+//! A step is one token, or one piece of the prompt, so whoever calls can stop, draw, or read a clock between any two. What the
+//! cache already holds of a prompt is not computed again.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::executor::{Executor, Logits};
+use crate::program::Config;
+use crate::sampling::{Sampler, Sampling};
+use crate::tokenizer::Tokenizer;
+use crate::tokenizer::stream::Characters;
+
+/// Prompt tokens in a step.
+const CHUNK: usize = 64;
+
+/// How an answer is made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Options {
+    /// Longest answer.
+    pub max_tokens: usize,
+    /// How tokens are chosen.
+    #[serde(flatten)]
+    pub sampling: Sampling,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+    /// Go on after the model's own end token.
+    pub ignore_eos: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { max_tokens: 512, sampling: Sampling::default(), stop: Vec::new(), ignore_eos: false }
+    }
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finish {
+    /// The model said so.
+    End,
+    /// A stop text appeared.
+    Stop,
+    /// `max_tokens` were made.
+    Length,
+    /// The context is full.
+    Context,
+}
+
+/// What a step brought.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Step {
+    /// The new token; none while the prompt is read.
+    pub token: Option<u32>,
+    /// Text that is now certain: may lag behind while a character or a stop text is incomplete.
+    pub text: String,
+    /// Prompt tokens still to read.
+    pub prompt_left: usize,
+    /// Set by the last step.
+    pub finish: Option<Finish>,
+}
+
+/// A model in use.
+pub struct Session {
+    config: Config,
+    tokenizer: Tokenizer,
+    executor: Box<dyn Executor>,
+    context: usize,
+    /// Tokens of the conversation; the executor has cached a first part of them.
+    tokens: Vec<u32>,
+    answer: Option<Answer>,
+}
+
+/// An answer in the making.
+struct Answer {
+    options: Options,
+    sampler: Sampler,
+    characters: Characters,
+    /// Text held back because a stop text may begin in it.
+    held: String,
+    made: usize,
+}
+
+impl Session {
+    /// A session over a loaded model that holds `context` positions at most (and at most what the model was made for).
+    pub fn new(config: Config, tokenizer: Tokenizer, executor: Box<dyn Executor>, context: usize) -> Session {
+        let context = context.clamp(2, config.max_seq.max(2));
+        Session { config, tokenizer, executor, context, tokens: Vec::new(), answer: None }
+    }
+
+    /// The model's sizes.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Positions the context holds.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    /// Tokens of the conversation so far, prompt and answer.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Begins an answer to `prompt`; [`Session::step`] makes it. Returns how many prompt tokens have to be read, those the
+    /// cache holds from before not counted. Errors leave the conversation as it was.
+    pub fn start(&mut self, prompt: &[u32], options: Options) -> Result<usize> {
+        options.sampling.check()?;
+        if prompt.is_empty() {
+            return Err(Error::EmptyPrompt);
+        }
+        if prompt.len() >= self.context {
+            return Err(Error::PromptTooLong { prompt: prompt.len(), context: self.context });
+        }
+        if let Some(token) = prompt.iter().find(|&&token| token as usize >= self.config.vocab_size) {
+            return Err(Error::InvalidInput(format!("token {token} is not in the vocabulary")));
+        }
+        let same = prompt.iter().zip(&self.tokens).take_while(|(a, b)| a == b).count();
+        // The last prompt token is always run: its logits are the first choice.
+        self.executor.truncate(same.min(prompt.len() - 1));
+        self.tokens = prompt.to_vec();
+        let sampler = Sampler::new(options.sampling.clone());
+        let characters = Characters::default();
+        self.answer = Some(Answer { options, sampler, characters, held: String::new(), made: 0 });
+        Ok(prompt.len() - self.executor.cached())
+    }
+
+    /// Goes on: reads a piece of the prompt or makes a token. `None` when no answer is in the making.
+    pub fn step(&mut self) -> Result<Option<Step>> {
+        let Some(mut answer) = self.answer.take() else { return Ok(None) };
+        let pending = &self.tokens[self.executor.cached()..];
+        if pending.len() > CHUNK {
+            let left = pending.len() - CHUNK;
+            self.executor.forward(&pending[..CHUNK], Logits::None)?;
+            self.answer = Some(answer);
+            return Ok(Some(Step { token: None, text: String::new(), prompt_left: left, finish: None }));
+        }
+        let finish = match (answer.made, self.tokens.len()) {
+            (made, _) if made == answer.options.max_tokens => Some(Finish::Length),
+            (_, len) if len == self.context => Some(Finish::Context),
+            _ => None,
+        };
+        if finish.is_some() {
+            let text = std::mem::take(&mut answer.held) + &answer.characters.finish();
+            return Ok(Some(Step { token: None, text, prompt_left: 0, finish }));
+        }
+        let logits = self.executor.forward(pending, Logits::Last)?;
+        let token = answer.sampler.sample(logits, &self.tokens);
+        answer.made += 1;
+        if self.tokenizer.is_end(token) && !answer.options.ignore_eos {
+            let text = std::mem::take(&mut answer.held) + &answer.characters.finish();
+            return Ok(Some(Step { token: Some(token), text, prompt_left: 0, finish: Some(Finish::End) }));
+        }
+        self.tokens.push(token);
+        answer.held += &answer.characters.push(&self.tokenizer.bytes(token));
+        let (text, stopped) = release(&mut answer.held, &answer.options.stop);
+        if !stopped {
+            self.answer = Some(answer);
+        }
+        Ok(Some(Step { token: Some(token), text, prompt_left: 0, finish: stopped.then_some(Finish::Stop) }))
+    }
+
+    /// Gives up the answer in the making; the conversation keeps what was made.
+    pub fn stop(&mut self) {
+        self.answer = None;
+    }
+
+    /// Forgets the conversation.
+    pub fn reset(&mut self) {
+        self.stop();
+        self.tokens.clear();
+        self.executor.truncate(0);
+    }
+
+    /// The natural logarithms of the probabilities of every token at each position of `tokens`, given to `each` as
+    /// `(position, log-probabilities of the token after it)`. Forgets the conversation.
+    pub fn score(&mut self, tokens: &[u32], mut each: impl FnMut(usize, &[f32])) -> Result<()> {
+        if tokens.len() > self.context {
+            return Err(Error::PromptTooLong { prompt: tokens.len(), context: self.context });
+        }
+        self.reset();
+        let mut log_probs = vec![0.0; self.config.vocab_size];
+        for (chunk, part) in tokens.chunks(CHUNK).enumerate() {
+            let logits = self.executor.forward(part, Logits::All)?;
+            for (i, logits) in logits.chunks_exact(log_probs.len()).enumerate() {
+                log_softmax(logits, &mut log_probs);
+                each(chunk * CHUNK + i, &log_probs);
+            }
+        }
+        self.reset();
+        Ok(())
+    }
+
+    /// Runs tokens and returns the logits of them all, `[T, V]`: for tests that compare executors.
+    pub fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        self.reset();
+        let logits = self.executor.forward(tokens, Logits::All)?.to_vec();
+        self.reset();
+        Ok(logits)
+    }
+}
+
+fn log_softmax(logits: &[f32], out: &mut [f32]) {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|logit| f64::from(logit - max).exp()).sum();
+    let log_sum = sum.ln() as f32;
+    out.iter_mut().zip(logits).for_each(|(out, logit)| *out = logit - max - log_sum);
+}
+
+/// Takes from `held` the text that can no longer be part of a stop text; true if one is complete, whose own text is dropped.
+fn release(held: &mut String, stops: &[String]) -> (String, bool) {
+    let stops = || stops.iter().filter(|stop| !stop.is_empty());
+    if let Some(at) = stops().filter_map(|stop| held.find(stop.as_str())).min() {
+        held.truncate(at);
+        return (std::mem::take(held), true);
+    }
+    let mut starts: VecDeque<usize> = held.char_indices().map(|(at, _)| at).collect();
+    while let Some(&at) = starts.front() {
+        if stops().any(|stop| stop.starts_with(&held[at..])) {
+            let rest = held.split_off(at);
+            return (std::mem::replace(held, rest), false);
+        }
+        starts.pop_front();
+    }
+    (std::mem::take(held), false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stop_texts_are_held_back_and_cut() {
+        let stops = ["\nUser:".to_owned(), "END".to_owned()];
+        let mut held = String::new();
+        let mut said = String::new();
+        let mut stopped = false;
+        for piece in ["E", "NE", "hi\n", "Us", "e it\nUs", "er: x"] {
+            held += piece;
+            let (text, stop) = release(&mut held, &stops);
+            said += &text;
+            stopped = stop;
+            assert!(!said.contains("\nUser"));
+        }
+        assert!(stopped);
+        assert_eq!(said, "ENEhi\nUse it");
+    }
+
+    #[test]
+    fn without_stops_nothing_is_held() {
+        let mut held = "text".to_owned();
+        assert_eq!(release(&mut held, &[String::new()]), ("text".into(), false));
+    }
+
+    #[test]
+    fn log_softmax_sums_to_one() {
+        let mut out = [0.0; 3];
+        log_softmax(&[1000.0, 1001.0, 999.0], &mut out);
+        let sum: f32 = out.iter().map(|log| log.exp()).sum();
+        assert!((sum - 1.0).abs() < 1e-5);
+    }
+}

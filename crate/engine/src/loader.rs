@@ -1,0 +1,100 @@
+//! From the bytes of a file to a [`Session`]: header → program and tokenizer → rows straight into the executor.
+//!
+//! Only a few rows are ever held outside their final place, so loading peaks barely above the model itself.
+
+use crate::cpu::Cpu;
+use crate::error::{Error, Result};
+use crate::executor::Executor;
+use crate::formats::gguf::{Event, Header, Reader};
+use crate::generate::Session;
+use crate::models;
+use crate::naive::Naive;
+use crate::program::{Config, WeightId};
+use crate::tokenizer::Tokenizer;
+
+/// Which executor runs the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// Plain loops, the oracle.
+    Naive,
+    /// SIMD lanes.
+    #[default]
+    Cpu,
+}
+
+/// Takes a GGUF file piece by piece.
+pub struct Loader {
+    reader: Reader,
+    device: Device,
+    loading: Option<Loading>,
+}
+
+struct Loading {
+    config: Config,
+    tokenizer: Tokenizer,
+    executor: Box<dyn Executor>,
+    /// Which weight a tensor becomes; tensors nobody needs are skipped.
+    weights: Vec<Option<WeightId>>,
+    file_bytes: u64,
+}
+
+impl Loader {
+    /// For one file, run on `device`.
+    pub fn new(device: Device) -> Loader {
+        Loader { reader: Reader::new(), device, loading: None }
+    }
+
+    /// Takes the next bytes of the file.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        let (device, loading) = (self.device, &mut self.loading);
+        self.reader.push(bytes, |event| Loading::take(loading, device, event))
+    }
+
+    /// The file's size as its header tells it, once that has been read.
+    pub fn file_bytes(&self) -> Option<u64> {
+        self.loading.as_ref().map(|loading| loading.file_bytes)
+    }
+
+    /// Says that the file has ended; gives the model, with room for `context` positions.
+    pub fn finish(mut self, context: usize) -> Result<Session> {
+        let (device, loading) = (self.device, &mut self.loading);
+        self.reader.finish(|event| Loading::take(loading, device, event))?;
+        let loading = self.loading.ok_or_else(|| Error::InvalidInput("the file has no header".into()))?;
+        Ok(Session::new(loading.config, loading.tokenizer, loading.executor, context))
+    }
+}
+
+impl Loading {
+    fn take(loading: &mut Option<Loading>, device: Device, event: Event) -> Result<()> {
+        match (event, loading) {
+            (Event::Header(header), loading) => *loading = Some(Loading::new(&header, device)?),
+            (Event::Rows { tensor, first_row, bytes }, Some(loading)) => {
+                if let Some(weight) = loading.weights[tensor] {
+                    loading.executor.load_rows(weight, first_row, bytes)?;
+                }
+            }
+            (Event::Rows { .. }, None) => unreachable!("the reader gives the header first"),
+        }
+        Ok(())
+    }
+
+    fn new(header: &Header, device: Device) -> Result<Loading> {
+        let program = models::program(header)?;
+        let tokenizer = Tokenizer::from_header(header)?;
+        if tokenizer.vocab_size() > program.config.vocab_size {
+            let (expected, found) = (tokenizer.vocab_size(), program.config.vocab_size);
+            let what = format!("{expected} tokens but only {found} embeddings");
+            return Err(Error::Metadata { key: "tokenizer.ggml.tokens".into(), what });
+        }
+        let mut weights = vec![None; header.tensors.len()];
+        for (id, weight) in program.weights.iter().enumerate() {
+            weights[weight.tensor] = Some(id);
+        }
+        let config = program.config.clone();
+        let executor: Box<dyn Executor> = match device {
+            Device::Naive => Box::new(Naive::new(program)),
+            Device::Cpu => Box::new(Cpu::new(program)?),
+        };
+        Ok(Loading { config, tokenizer, executor, weights, file_bytes: header.file_bytes() })
+    }
+}
