@@ -1,0 +1,23 @@
+//! What the tests share: loading models from bytes.
+
+use hearth_engine::Result;
+use hearth_engine::generate::Session;
+use hearth_engine::loader::{Device, Loader};
+
+/// A session over a whole file.
+pub fn session(file: &[u8], device: Device) -> Result<Session> {
+    let mut loader = Loader::new(device);
+    for piece in file.chunks(1 << 20) {
+        loader.push(piece)?;
+    }
+    loader.finish(usize::MAX)
+}
+
+/// `|a − b| / |b|`, Euclidean: the relative error of a vector.
+pub fn relative_error(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let difference: f64 = a.iter().zip(b).map(|(a, b)| square(a - b)).sum();
+    let size: f64 = b.iter().map(|b| square(*b)).sum();
+    (difference / size).sqrt()
+}

@@ -1,0 +1,64 @@
+//! Two real models against what llama.cpp said (`fixtures/make_llamacpp.py`): the same tokens for ten prompts, and along
+//! llama.cpp's own greedy answers the same likeliest token nearly everywhere.
+//!
+//! `cargo xtask models ID` puts the files where these tests look; without them they fail.
+#![cfg(not(target_arch = "wasm32"))]
+
+use hearth_engine::loader::Device;
+use hearth_engine::sampling::argmax;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Case {
+    prompt: String,
+    tokens: Vec<u32>,
+    answer: Vec<u32>,
+}
+
+/// The share of answer tokens that must be the likeliest for us too.
+const LEAST: f64 = 0.97;
+
+fn agrees(model: &str) {
+    let here = env!("CARGO_MANIFEST_DIR");
+    let path = format!("{here}/../models/files/{model}.gguf");
+    let file = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}; run: cargo xtask models {model}"));
+    let cases = std::fs::read_to_string(format!("{here}/fixtures/llamacpp-{model}.json")).unwrap();
+    let cases: Vec<Case> = serde_json::from_str(&cases).unwrap();
+    assert_eq!(cases.len(), 10);
+    let mut session = tests::session(&file, Device::Cpu).unwrap();
+    let (mut same, mut all) = (0, 0);
+    for case in &cases {
+        assert_eq!(session.tokenizer().encode(&case.prompt).unwrap(), case.tokens, "tokens of {:?}", case.prompt);
+        let text = [case.tokens.as_slice(), &case.answer].concat();
+        let before = all;
+        let (mut agreed, mut differs) = (0, Vec::new());
+        session
+            .score(&text, |position, log_probs| {
+                let Some(&next) = text.get(position + 1).filter(|_| position + 1 >= case.tokens.len()) else { return };
+                let best = argmax(log_probs.iter().copied());
+                all += 1;
+                if best == next {
+                    agreed += 1;
+                } else {
+                    differs.push((position + 1, log_probs[best as usize] - log_probs[next as usize]));
+                }
+            })
+            .unwrap();
+        same += agreed;
+        println!("{agreed:>3} of {} for {:?}; differs {differs:.3?}", all - before, case.prompt);
+    }
+    assert_eq!(all, cases.iter().map(|case| case.answer.len()).sum::<usize>());
+    let share = f64::from(same) / all as f64;
+    println!("{model}: {same} of {all}, {:.1} %", share * 100.0);
+    assert!(share >= LEAST, "{share}");
+}
+
+#[test]
+fn smollm2_agrees_with_llama_cpp() {
+    agrees("smollm2-135m-instruct-q4_1");
+}
+
+#[test]
+fn gemma3_agrees_with_llama_cpp() {
+    agrees("gemma-3-270m-q4_k_m");
+}
