@@ -1,0 +1,165 @@
+//! Tiny models against the logits that `transformers` computed, decoders against the reference package, and whole answers:
+//! natively and in headless Chrome. `fixtures/make_models.py` and `fixtures/make_quants.py` made the files.
+
+use hearth_engine::formats::gguf::{Event, Header, Reader, Value};
+use hearth_engine::generate::{Finish, Options, Session};
+use hearth_engine::loader::Device;
+use hearth_engine::quant::Format;
+use hearth_engine::sampling::Sampling;
+use hearth_engine::tokenizer::chat::Message;
+use tests::relative_error;
+use wasm_bindgen_test::*;
+
+#[cfg(target_arch = "wasm32")]
+wasm_bindgen_test_configure!(run_in_dedicated_worker);
+
+const LLAMA: &[u8] = include_bytes!("../fixtures/tiny-llama.gguf");
+const LLAMA_Q8_0: &[u8] = include_bytes!("../fixtures/tiny-llama-q8_0.gguf");
+const GEMMA3: &[u8] = include_bytes!("../fixtures/tiny-gemma3.gguf");
+
+fn header(file: &[u8]) -> Header {
+    let mut header = None;
+    let mut reader = Reader::new();
+    let keep = |event: Event| {
+        if let Event::Header(found) = event {
+            header = Some(found);
+        }
+        Ok(())
+    };
+    reader.push(file, keep).unwrap();
+    header.unwrap()
+}
+
+/// The tokens and logits that the fixture carries.
+fn reference(file: &[u8]) -> (Vec<u32>, Vec<f32>) {
+    let mut metadata = header(file).metadata;
+    let Some(Value::Integers(tokens)) = metadata.remove("reference.tokens") else { panic!("no tokens") };
+    let Some(Value::Floats(logits)) = metadata.remove("reference.logits") else { panic!("no logits") };
+    (tokens.into_iter().map(|token| token as u32).collect(), logits)
+}
+
+fn logits_agree(file: &[u8], device: Device, most: f64) {
+    let (tokens, expected) = reference(file);
+    let mut session = tests::session(file, device).unwrap();
+    let logits = session.logits(&tokens).unwrap();
+    let error = relative_error(&logits, &expected);
+    assert!(error <= most, "{device:?}: relative error {error:e}");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn llama_gives_the_reference_logits() {
+    logits_agree(LLAMA, Device::Naive, 1e-4);
+    logits_agree(LLAMA, Device::Cpu, 2e-2);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn quantized_llama_gives_the_reference_logits() {
+    logits_agree(LLAMA_Q8_0, Device::Naive, 1e-4);
+    // Rows of a single block: eight-bit activations cost half a percent at each of nine matrices, and nothing averages out.
+    logits_agree(LLAMA_Q8_0, Device::Cpu, 4e-2);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn gemma3_gives_the_reference_logits() {
+    logits_agree(GEMMA3, Device::Naive, 1e-4);
+    logits_agree(GEMMA3, Device::Cpu, 2e-2);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn formats_decode_as_the_reference_package_does() {
+    let cases: serde_json::Value = serde_json::from_str(include_str!("../fixtures/quants.json")).unwrap();
+    for format in Format::all().filter(|&format| format != Format::F32) {
+        let case = &cases[format.name()];
+        let hex = case["bytes"].as_str().unwrap();
+        let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+        let expected: Vec<f32> = serde_json::from_value(case["numbers"].clone()).unwrap();
+        let mut numbers = vec![0.0; expected.len()];
+        format.decode(&bytes, &mut numbers);
+        for (i, (a, b)) in numbers.iter().zip(&expected).enumerate() {
+            assert!((a - b).abs() <= 1e-6 * b.abs(), "{} number {i}: {a}, not {b}", format.name());
+        }
+    }
+}
+
+/// The answer's tokens and text.
+fn answer(session: &mut Session, prompt: &[u32], options: &Options) -> (Vec<u32>, String, Option<Finish>) {
+    session.start(prompt, options.clone()).unwrap();
+    let (mut tokens, mut text, mut finish) = (Vec::new(), String::new(), None);
+    while let Some(step) = session.step().unwrap() {
+        tokens.extend(step.token);
+        text += &step.text;
+        finish = step.finish;
+    }
+    (tokens, text, finish)
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_reused_prefix_changes_nothing() {
+    for file in [LLAMA, GEMMA3] {
+        let (tokens, _) = reference(file);
+        let options = Options { max_tokens: 8, sampling: Sampling::greedy(), ignore_eos: true, ..Options::default() };
+        let mut fresh = tests::session(file, Device::Cpu).unwrap();
+        let expected = answer(&mut fresh, &tokens[..20], &options);
+        let mut used = tests::session(file, Device::Cpu).unwrap();
+        answer(&mut used, &tokens[..12], &options);
+        assert_eq!(used.start(&tokens[..20], options.clone()).unwrap(), 8, "twelve tokens are cached");
+        assert_eq!(answer(&mut used, &tokens[..20], &options).0, expected.0);
+        assert_eq!(used.start(&tokens[..20], options.clone()).unwrap(), 1, "all but the last is cached");
+        used.stop();
+        assert!(used.step().unwrap().is_none());
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn answers_end_where_they_should() {
+    let mut session = tests::session(LLAMA, Device::Cpu).unwrap();
+    let greedy = Options { sampling: Sampling::greedy(), ignore_eos: true, max_tokens: 5, ..Options::default() };
+    let prompt = session.tokenizer().encode("the hearth").unwrap();
+    assert_eq!(prompt[1], 256, "h and e merge");
+    let (tokens, text, finish) = answer(&mut session, &prompt, &greedy);
+    assert_eq!((tokens.len(), finish), (5, Some(Finish::Length)));
+
+    let first = text.chars().find(char::is_ascii_graphic);
+    if let Some(first) = first {
+        let stop = Options { stop: vec![first.to_string()], ..greedy.clone() };
+        let (_, cut, finish) = answer(&mut session, &prompt, &stop);
+        assert_eq!((cut.as_str(), finish), (text.split(first).next().unwrap(), Some(Finish::Stop)));
+    }
+
+    let long = Options { max_tokens: 1000, ..greedy };
+    let (tokens, _, finish) = answer(&mut session, &prompt, &long);
+    assert_eq!((tokens.len() + prompt.len(), finish), (64, Some(Finish::Context)));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn prompts_that_cannot_be_answered_are_refused_and_nothing_is_lost() {
+    let mut session = tests::session(LLAMA, Device::Cpu).unwrap();
+    let options = Options { max_tokens: 2, ignore_eos: true, ..Options::default() };
+    answer(&mut session, &[1, 2, 3], &options);
+    let before = session.tokens().to_vec();
+    let mut refused = |prompt: &[u32], options: &Options| session.start(prompt, options.clone()).unwrap_err();
+    assert_eq!(refused(&[], &options).code(), "empty_prompt");
+    let error = refused(&[1; 64], &options);
+    assert_eq!(error.code(), "prompt_too_long");
+    assert!(error.to_string().contains("64 tokens"), "{error}");
+    assert_eq!(refused(&[999], &options).code(), "invalid_input");
+    let hot = Options { sampling: Sampling { temperature: -1.0, ..Sampling::default() }, ..options };
+    assert_eq!(refused(&[1], &hot).code(), "invalid_input");
+    assert_eq!(session.tokens(), before);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_files_template_makes_the_prompt() {
+    let session = tests::session(LLAMA, Device::Cpu).unwrap();
+    let turn = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+    let prompt = session.tokenizer().render(&[turn("system", "Be brief."), turn("user", "Hi")]).unwrap();
+    assert_eq!(prompt, "<|system|>Be brief.<|end|><|user|>Hi<|end|><|assistant|>");
+    let tokens = session.tokenizer().encode(&prompt).unwrap();
+    assert_eq!((tokens[0], *tokens.last().unwrap()), (259, 260));
+    assert_eq!(tokens.iter().flat_map(|&token| session.tokenizer().bytes(token)).collect::<Vec<_>>(), b"Be brief.Hi");
+
+    let base = tests::session(GEMMA3, Device::Cpu).unwrap();
+    assert!(!base.tokenizer().has_template());
+    assert_eq!(base.tokenizer().render(&[turn("user", "a"), turn("assistant", "b")]).unwrap(), "a\nb");
+}
