@@ -1,0 +1,112 @@
+//! `Loader` takes a file piece by piece and becomes a `Model`, which answers step by step.
+
+use hearth_engine::generate::{Options, Session};
+use hearth_engine::loader::{Device, Loader as EngineLoader};
+use hearth_engine::tokenizer::chat::Message;
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+
+use crate::{error, from_js, to_js};
+
+fn engine_error(problem: hearth_engine::Error) -> JsValue {
+    error(problem.code(), &problem.to_string())
+}
+
+/// Takes the bytes of a GGUF file in order.
+#[wasm_bindgen]
+pub struct Loader {
+    inner: EngineLoader,
+}
+
+#[wasm_bindgen]
+impl Loader {
+    /// For one file; `device` is "cpu" or, for comparisons, "naive".
+    #[wasm_bindgen(constructor)]
+    pub fn new(device: &str) -> Result<Loader, JsValue> {
+        let device = match device {
+            "cpu" => Device::Cpu,
+            "naive" => Device::Naive,
+            other => return Err(error("invalid_input", &format!("device \"{other}\" is not known; \"cpu\" is"))),
+        };
+        Ok(Loader { inner: EngineLoader::new(device) })
+    }
+
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), JsValue> {
+        self.inner.push(bytes).map_err(engine_error)
+    }
+
+    /// The file has ended: gives the model, with room for `context` positions at most.
+    pub fn finish(self, context: usize) -> Result<Model, JsValue> {
+        Ok(Model { session: self.inner.finish(context).map_err(engine_error)? })
+    }
+}
+
+/// A loaded model and its conversation.
+#[wasm_bindgen]
+pub struct Model {
+    session: Session,
+}
+
+#[derive(Serialize)]
+struct Info {
+    architecture: &'static str,
+    layers: usize,
+    dim: usize,
+    vocab_size: usize,
+    trained_context: usize,
+    context: usize,
+    chat: bool,
+}
+
+#[wasm_bindgen]
+impl Model {
+    /// What kind of model this is.
+    pub fn info(&self) -> Result<JsValue, JsValue> {
+        let config = self.session.config();
+        to_js(&Info {
+            architecture: config.architecture.name(),
+            layers: config.n_layers,
+            dim: config.dim,
+            vocab_size: config.vocab_size,
+            trained_context: config.max_seq,
+            context: self.session.context(),
+            chat: self.session.tokenizer().has_template(),
+        })
+    }
+
+    /// The tokens of a text.
+    pub fn tokenize(&self, text: &str) -> Result<Vec<u32>, JsValue> {
+        self.session.tokenizer().encode(text).map_err(engine_error)
+    }
+
+    /// A conversation, `[{role, content}]`, as the prompt the model was trained on.
+    pub fn render(&self, messages: JsValue) -> Result<String, JsValue> {
+        let messages: Vec<Message> = from_js(messages)?;
+        self.session.tokenizer().render(&messages).map_err(engine_error)
+    }
+
+    /// Begins an answer; returns how many prompt tokens must be read first, those still cached not counted.
+    pub fn start(&mut self, prompt: &[u32], options: JsValue) -> Result<usize, JsValue> {
+        let options: Options = from_js(options)?;
+        self.session.start(prompt, options).map_err(engine_error)
+    }
+
+    /// Goes on with the answer: `{token, text, prompt_left, finish}`, or null when it has ended.
+    pub fn step(&mut self) -> Result<JsValue, JsValue> {
+        match self.session.step().map_err(engine_error)? {
+            Some(step) => to_js(&step),
+            None => Ok(JsValue::NULL),
+        }
+    }
+
+    /// Gives up the answer in the making.
+    pub fn stop(&mut self) {
+        self.session.stop();
+    }
+
+    /// Tokens of the conversation, prompt and answer.
+    pub fn used(&self) -> usize {
+        self.session.tokens().len()
+    }
+}

@@ -1,0 +1,42 @@
+//! The engine and the store as JavaScript classes: types are converted here, and nothing else happens.
+//!
+//! Both workers load the same module; the one that sees text makes a [`Loader`](engine::Loader), the one that may use the
+//! network a [`Models`](store::Models).
+#![cfg(target_arch = "wasm32")]
+
+pub mod engine;
+pub mod store;
+
+use js_sys::Reflect;
+use wasm_bindgen::prelude::*;
+
+/// Panics become readable errors on the console.
+#[wasm_bindgen(start)]
+pub fn start() {
+    console_error_panic_hook::set_once();
+}
+
+/// Bytes of the module's memory. It never shrinks, so this is also the peak.
+#[wasm_bindgen]
+pub fn memory_bytes() -> f64 {
+    let memory: js_sys::WebAssembly::Memory = wasm_bindgen::memory().unchecked_into();
+    let buffer: js_sys::ArrayBuffer = memory.buffer().unchecked_into();
+    f64::from(buffer.byte_length())
+}
+
+/// A JavaScript `Error` with a stable `code`.
+fn error(code: &str, message: &str) -> JsValue {
+    let error = js_sys::Error::new(message);
+    let set = Reflect::set(&error, &"code".into(), &code.into());
+    debug_assert!(set.is_ok(), "an Error takes properties");
+    error.into()
+}
+
+fn to_js(value: &impl serde::Serialize) -> Result<JsValue, JsValue> {
+    let serializer = serde_wasm_bindgen::Serializer::json_compatible();
+    value.serialize(&serializer).map_err(|problem| error("internal", &problem.to_string()))
+}
+
+fn from_js<T: serde::de::DeserializeOwned>(value: JsValue) -> Result<T, JsValue> {
+    serde_wasm_bindgen::from_value(value).map_err(|problem| error("invalid_input", &problem.to_string()))
+}

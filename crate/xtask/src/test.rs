@@ -1,0 +1,44 @@
+//! Every test, in the order in which a mistake is cheapest to find.
+
+use crate::process::{self, Result, command, say};
+use crate::{models, tools};
+
+pub fn run() -> Result<()> {
+    let browser = tools::browser()?;
+    tools::wasm_target()?;
+    tools::wasm_bindgen()?;
+    tools::trunk()?;
+    for id in models::ids()? {
+        models::prepare(&id)?;
+    }
+
+    say("rustfmt");
+    process::run(command("cargo").args(["fmt", "--all", "--check"]))?;
+    say("clippy, natively and for the browser; documentation");
+    let deny = ["--", "--deny", "warnings"];
+    process::run(command("cargo").args(["clippy", "--quiet", "--workspace", "--all-targets"]).args(deny))?;
+    let wasm = ["--target", "wasm32-unknown-unknown", "--target-dir", "target/base"];
+    let packages = ["--package", "bindings", "--package", "tests", "--all-targets"];
+    process::run(command("cargo").args(["clippy", "--quiet"]).args(packages).args(wasm).args(deny))?;
+    process::run(command("cargo").env("RUSTDOCFLAGS", "--deny warnings").args([
+        "doc",
+        "--quiet",
+        "--workspace",
+        "--no-deps",
+    ]))?;
+
+    say("tests, natively");
+    process::run(command("cargo").args(["test", "--workspace"]))?;
+
+    say("tests, in headless Chromium");
+    let mut chrome = command("cargo");
+    chrome.env("CHROMEDRIVER", &browser.chromedriver).env("WASM_BINDGEN_TEST_TIMEOUT", "300");
+    process::run(chrome.args(["test", "--package", "tests"]).args(wasm))?;
+
+    say("the page, with the real model, in Chromium");
+    process::run(command("trunk").args(["build", "--release"]))?;
+    process::run(command("npm").args(["install", "--prefix", "tests/page", "--no-audit", "--no-fund", "--silent"]))?;
+    process::run(command("node").env("CHROMIUM", &browser.chromium).args(["--test", "tests/page/"]))?;
+    say("all tests passed");
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! The tools the build needs, at the versions it needs.
+
+use crate::process::{Result, command, output, run, say};
+
+/// Must be the version of the `wasm-bindgen` crate in `Cargo.toml`.
+const WASM_BINDGEN: &str = "0.2.130";
+const TRUNK: &str = "0.22.0-beta.1";
+
+/// The compiler's WebAssembly target.
+pub fn wasm_target() -> Result<()> {
+    const TARGET: &str = "wasm32-unknown-unknown";
+    let sysroot = output(command("rustc").args(["--print", "sysroot"]));
+    if std::path::Path::new(sysroot.trim()).join("lib/rustlib").join(TARGET).exists() {
+        return Ok(());
+    }
+    say("adding the WebAssembly target");
+    run(command("rustup").args(["target", "add", TARGET]))
+}
+
+/// The command-line tool that makes the JavaScript around the module, and the test runner that comes with it. If the machine
+/// has another version it is left alone and ours goes to `target/tools`.
+pub fn wasm_bindgen() -> Result<()> {
+    let found = output(command("wasm-bindgen").arg("--version"));
+    if found.split_whitespace().nth(1) == Some(WASM_BINDGEN) {
+        return Ok(());
+    }
+    say(&format!("installing wasm-bindgen-cli {WASM_BINDGEN} (three minutes, once)"));
+    let mut install = command("cargo");
+    install.args(["install", "wasm-bindgen-cli", "--version", WASM_BINDGEN]);
+    if !found.is_empty() {
+        install.args(["--root", "target/tools"]);
+    }
+    run(&mut install)
+}
+
+/// The web server and bundler. Any Trunk since 0.21 will do.
+pub fn trunk() -> Result<()> {
+    let found = output(command("trunk").arg("--version"));
+    let version = found.split_whitespace().nth(1).unwrap_or("0.0");
+    let minor = version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
+    if minor.is_some_and(|minor| minor >= 21) {
+        return Ok(());
+    }
+    say(&format!("installing trunk {TRUNK} (fifteen minutes, once)"));
+    run(command("cargo").args(["install", "trunk", "--version", TRUNK, "--locked"]))
+}
+
+/// A browser and its driver, for the tests.
+pub struct Browser {
+    pub chromium: String,
+    pub chromedriver: String,
+}
+
+/// Finds Chromium and chromedriver, or installs them where that is allowed.
+pub fn browser() -> Result<Browser> {
+    if let Some(browser) = find_browser() {
+        return Ok(browser);
+    }
+    let root = output(command("id").arg("-u")).trim() == "0";
+    if root && !output(command("apt-get").arg("--version")).is_empty() {
+        say("installing chromium, chromium-driver and a Chinese font with apt");
+        run(command("apt-get").args(["update", "-q"]))?;
+        let packages = ["chromium", "chromium-driver", "fonts-noto-cjk"];
+        let install = ["install", "-q", "-y", "--no-install-recommends"];
+        run(command("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(install).args(packages))?;
+    }
+    find_browser().ok_or_else(|| {
+        "the tests need Chromium and chromedriver; on Debian: sudo apt-get install chromium chromium-driver".into()
+    })
+}
+
+fn find_browser() -> Option<Browser> {
+    let find = |names: &[&str]| {
+        names.iter().find_map(|name| {
+            let path = output(command("sh").args(["-c", &format!("command -v {name}")])).trim().to_owned();
+            (!path.is_empty()).then_some(path)
+        })
+    };
+    let chromium = find(&["chromium", "google-chrome", "google-chrome-stable", "chromium-browser"])?;
+    Some(Browser { chromium, chromedriver: find(&["chromedriver"])? })
+}

@@ -1,0 +1,108 @@
+// The worker that sees text. It runs under a policy that forbids every connection and every further script (see
+// hearth.js); it gets the compiled module and the model's bytes by message, and gives text back by message.
+let loader, model, stopping;
+let timings = {};
+
+// Lets messages in between two steps. (setTimeout would wait four milliseconds.)
+const channel = new MessageChannel();
+const breathe = () => new Promise(resolve => {
+  channel.port1.onmessage = resolve;
+  channel.port2.postMessage(0);
+});
+
+serve({
+  async init({module}) {
+    await wasm_bindgen({module_or_path: module});
+  },
+
+  begin({device}) {
+    loader = new wasm_bindgen.Loader(device);
+  },
+
+  push({bytes}) {
+    loader.push(new Uint8Array(bytes));
+  },
+
+  finish({context}) {
+    const whole = loader;
+    loader = undefined;
+    model = whole.finish(context);
+    return {...model.info(), peak_memory_bytes: wasm_bindgen.memory_bytes()};
+  },
+
+  tokenize({text}) {
+    return [...model.tokenize(text)];
+  },
+
+  // Makes an answer. Each step posted is {token, text, prompt_left, finish}; the result is the answer's timings.
+  async generate({prompt, messages, tokens, options}, post) {
+    const start = performance.now();
+    const ids = tokens ?? model.tokenize(messages ? model.render(messages) : prompt);
+    stopping = false;
+    timings = {prompt_tokens: model.start(Uint32Array.from(ids), options), tokens: 0, context_used: ids.length};
+    let first;
+    try {
+      while (!stopping) {
+        const step = model.step();
+        if (!step) break;
+        if (step.token !== null) {
+          timings.tokens += 1;
+          first ??= performance.now();
+        }
+        post({...step, prompt_tokens: timings.prompt_tokens});
+        if (step.finish) break;
+        await breathe();
+      }
+    } finally {
+      model.stop();
+    }
+    const end = performance.now();
+    timings.first_token_ms = (first ?? end) - start;
+    timings.prompt_ms = timings.first_token_ms;
+    timings.decode_ms = end - (first ?? end);
+    timings.context_used = model.used();
+    timings.peak_memory_bytes = wasm_bindgen.memory_bytes();
+    return timings;
+  },
+
+  stop() {
+    stopping = true;
+  },
+
+  // For the test of the wall: tries one way out and says how it ended. `way` is a key of the table.
+  async escape({way, url}) {
+    const ways = {
+      fetch: () => fetch(url),
+      XMLHttpRequest: () => new Promise((resolve, reject) => {
+        const request = new XMLHttpRequest();
+        request.open('GET', url);
+        request.onload = resolve;
+        request.onerror = reject;
+        request.send();
+      }),
+      WebSocket: () => new Promise((resolve, reject) => {
+        const socket = new WebSocket(url.replace(/^http/, 'ws'));
+        socket.onopen = resolve;
+        socket.onerror = reject;
+      }),
+      EventSource: () => new Promise((resolve, reject) => {
+        const source = new EventSource(url);
+        source.onopen = resolve;
+        source.onerror = reject;
+      }),
+      import: () => import(url),
+      importScripts: () => importScripts(url),
+      Worker: () => new Promise((resolve, reject) => {
+        const worker = new Worker(url);
+        worker.onmessage = resolve;
+        worker.onerror = reject;
+      }),
+    };
+    try {
+      await ways[way]();
+      return 'out';
+    } catch (error) {
+      return `refused: ${error.name ?? error.type}`;
+    }
+  },
+});
