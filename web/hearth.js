@@ -33,11 +33,11 @@ class Remote {
 
   constructor(worker) {
     this.#worker = worker;
-    worker.onmessage = ({data: {id, step, result, error}}) => {
-      const call = this.#calls.get(id);
+    worker.onmessage = ({data: {call: number, step, result, error}}) => {
+      const call = this.#calls.get(number);
       if (!call) return;
       if (step !== undefined) return call.step?.(step);
-      this.#calls.delete(id);
+      this.#calls.delete(number);
       if (error) call.reject(new HearthError(error.code, error.message));
       else call.resolve(result);
     };
@@ -47,9 +47,9 @@ class Remote {
   call(action, data = {}, {step, transfer = []} = {}) {
     return new Promise((resolve, reject) => {
       if (!this.#worker) return reject(new HearthError('unloaded', 'the model has been unloaded'));
-      const id = this.#next++;
-      this.#calls.set(id, {resolve, reject, step});
-      this.#worker.postMessage({id, action, ...data}, transfer);
+      const number = this.#next++;
+      this.#calls.set(number, {resolve, reject, step});
+      this.#worker.postMessage({call: number, action, ...data}, transfer);
     });
   }
 

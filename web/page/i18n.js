@@ -1,0 +1,35 @@
+// Every visible string, in the language of the person. `t('download.left', {time})` fills the braces.
+import {state, set} from './store.js';
+
+export const LANGUAGES = {en: 'English', zh: '中文'};
+const texts = {};
+
+/** Loads both languages: the switch must work without a network. */
+export async function loadTexts() {
+  await Promise.all(Object.keys(LANGUAGES).map(async language => {
+    const response = await fetch(new URL(`i18n/${language}.json`, import.meta.url));
+    texts[language] = await response.json();
+  }));
+  if (!state.language) set({language: navigator.language.startsWith('zh') ? 'zh' : 'en'});
+}
+
+export function t(key, values = {}) {
+  const text = texts[state.language]?.[key] ?? texts.en[key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? '');
+}
+
+/** Whether there is a text of this name. */
+export const has = key => key in texts.en;
+
+export const megabytes = bytes => {
+  const mb = bytes / 1e6;
+  return new Intl.NumberFormat(state.language, {maximumFractionDigits: mb < 10 ? 1 : 0}).format(mb);
+};
+
+export const number = (value, digits = 0) =>
+  new Intl.NumberFormat(state.language, {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
+
+export function duration(seconds) {
+  if (seconds < 60) return t('seconds', {n: Math.max(1, Math.round(seconds))});
+  return t('minutes', {m: Math.floor(seconds / 60), s: String(Math.round(seconds % 60)).padStart(2, '0')});
+}

@@ -1,0 +1,73 @@
+// Speed, context, sampling, system prompt.
+import {$, h} from '../dom.js';
+import {megabytes, number, t} from '../i18n.js';
+import {on, SAMPLING, set, state} from '../store.js';
+
+/** Name, lowest, highest, step, digits. */
+const SLIDERS = [
+  ['temperature', 0, 2, 0.05, 2],
+  ['top_p', 0, 1, 0.01, 2],
+  ['min_p', 0, 0.5, 0.01, 2],
+  ['top_k', 0, 100, 1, 0],
+  ['repetition_penalty', 1, 2, 0.01, 2],
+  ['max_tokens', 16, 2048, 16, 0],
+];
+
+function speed() {
+  const {timings, model} = state;
+  const rate = timings?.tokens > 1 ? (timings.tokens - 1) / timings.decode_ms * 1000 : undefined;
+  const rows = [];
+  if (timings) {
+    rows.push(['speed.prompt', `${number(timings.prompt_tokens / timings.prompt_ms * 1000)} ${t('speed.answer')}`]);
+    rows.push(['speed.first', t('seconds', {n: number(timings.first_token_ms / 1000, 2)})]);
+  }
+  if (model) {
+    rows.push(['speed.load', t('seconds', {n: number(model.timings.load_ms / 1000, 2)})]);
+    rows.push(['speed.threads', `${model.timings.threads} / ${navigator.hardwareConcurrency}`]);
+    rows.push(['speed.memory', `${megabytes(model.timings.peak_memory_bytes)} MB`]);
+  }
+  return h('section', {},
+    h('h2', {}, t('speed')),
+    rate ? h('div', {class: 'big', id: 'rate'}, number(rate, 1), h('small', {}, ` ${t('speed.answer')}`))
+      : h('p', {class: 'small'}, t('speed.none')),
+    h('dl', {}, rows.flatMap(([key, value]) => [h('dt', {}, t(key)), h('dd', {}, value)])));
+}
+
+function slider([name, min, max, step, digits]) {
+  const value = state.sampling[name];
+  const shown = h('output', {}, number(value, digits));
+  const input = h('input', {
+    type: 'range', id: `s-${name}`, min, max, step, value,
+    oninput: event => {
+      const value = Number(event.currentTarget.value);
+      shown.textContent = number(value, digits);
+      set({sampling: {...state.sampling, [name]: value}});
+    },
+  });
+  return h('div', {class: 'slider'}, h('label', {for: `s-${name}`}, t(name)), shown, input);
+}
+
+function controls() {
+  $('controls').replaceChildren(
+    h('section', {}, h('h2', {}, t('sampling')),
+      SLIDERS.map(slider),
+      h('div', {class: 'slider'}, h('label', {for: 's-seed'}, t('seed')),
+        h('input', {
+          id: 's-seed', type: 'number', min: 0, step: 1, value: state.sampling.seed, placeholder: t('seed.random'),
+          oninput: event => set({sampling: {...state.sampling, seed: event.currentTarget.value}}),
+        }))),
+    h('section', {}, h('h2', {}, h('label', {for: 'system'}, t('system'))),
+      h('textarea', {
+        id: 'system', rows: 3, placeholder: t('system.hint'), oninput: event => set({system: event.currentTarget.value}),
+      }, state.system),
+      h('button', {class: 'quiet', onclick: () => {
+        set({sampling: {...SAMPLING}, system: ''});
+        controls();
+      }}, t('settings.reset'))));
+}
+
+export function settings() {
+  $('settings').append(h('div', {id: 'speed'}), h('div', {id: 'controls'}));
+  on(['timings', 'model', 'language'], () => $('speed').replaceChildren(speed()));
+  on(['language'], controls);
+}
