@@ -163,7 +163,7 @@ export class Hearth {
   }
 
   async #plan(source) {
-    if (/^https?:\/\//.test(source)) return this.#store.call('plan', {url: source});
+    if (/^https?:\/\//.test(source)) return this.#store.call('plan', {url: direct(source)});
     const folder = new URL('models/shards', BASE).href;
     return this.#store.call('plan', {catalog: await this.catalog(), id: source, folder});
   }
@@ -225,6 +225,11 @@ export class Hearth {
     const count = Math.ceil(plan.size_bytes / plan.shard_bytes);
     return {count, size: plan.size_bytes, get: index => this.#store.call('shard', {key: plan.key, index})};
   }
+}
+
+/** The address of the file itself for the address of Hugging Face's page about it. */
+function direct(address) {
+  return address.replace(/^(https:\/\/huggingface\.co\/[^/]+\/[^/]+)\/blob\//, '$1/resolve/');
 }
 
 /** The pieces of a file that the page has in its hands. */

@@ -113,11 +113,12 @@ impl Store {
             transaction.object_store(SHARDS)?.put(&blob, Some(&shard_key(key, index)))?.await?;
             transaction.commit()?.await
         };
+        let full = Error::Quota { need: bytes.len() as u64, free: 0 };
         match put.await {
-            Ok(_) => Ok(()),
-            Err(error) if error.to_string().contains("Quota") => {
-                Err(Error::Quota { need: bytes.len() as u64, free: 0 })
-            }
+            Ok(result) if result.is_committed() => Ok(()),
+            // A write is only ever taken back for want of room.
+            Ok(_) => Err(full),
+            Err(error) if error.to_string().contains("Quota") => Err(full),
             Err(error) => Err(error.into()),
         }
     }

@@ -1,8 +1,8 @@
 //! Fetching what is missing of a file: several shards at once, each checked, then stored.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, StorageEstimate, WorkerGlobalScope};
@@ -44,10 +44,22 @@ pub async fn download(store: &Store, plan: &Plan, signal: &AbortSignal, progress
         bytes.set(bytes.get().saturating_add_signed(more));
         progress(bytes.get());
     };
-    stream::iter(missing.iter().map(|&index| shard(store, plan, index, signal, &count)))
-        .buffer_unordered(AT_ONCE)
-        .try_collect::<()>()
-        .await
+    // After an error nothing new is begun, but what is under way is seen through: it is nearly here.
+    let failure = RefCell::new(None);
+    let fetch = |&index: &usize| {
+        let failure = &failure;
+        let count = &count;
+        async move {
+            if failure.borrow().is_some() {
+                return;
+            }
+            if let Err(error) = shard(store, plan, index, signal, count).await {
+                failure.borrow_mut().get_or_insert(error);
+            }
+        }
+    };
+    stream::iter(&missing).for_each_concurrent(AT_ONCE, fetch).await;
+    failure.into_inner().map_or(Ok(()), Err)
 }
 
 /// Fails if the browser says that it will not store `need` bytes more.

@@ -1,0 +1,67 @@
+// A fresh browser for a test: its own profile on disk (a private one would keep IndexedDB in memory) and its own server.
+import {mkdtemp, rm} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {chromium} from 'playwright-core';
+import {serve} from './server.mjs';
+
+export const SMOLLM2 = 'smollm2-135m-instruct-q4_1';
+export const GEMMA = 'gemma-3-270m-q4_k_m';
+
+const ARGUMENTS = [
+  '--headless', '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
+];
+
+/** Runs `task({page, host, context})`; fails if the page had an uncaught error. */
+export async function inBrowser(task, options = {}) {
+  const profile = await mkdtemp(join(tmpdir(), 'hearth-'));
+  const host = await serve();
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGUMENTS, locale: 'en', ...options,
+  });
+  const errors = [];
+  context.on('weberror', event => errors.push(event.error()));
+  try {
+    const page = await context.newPage();
+    await page.goto(host.url);
+    await task({page, host, context});
+    if (errors.length > 0) throw errors[0];
+  } finally {
+    await context.close();
+    await host.close();
+    await rm(profile, {recursive: true, force: true, maxRetries: 5});
+  }
+}
+
+/** Loads a model through the API in `page` and keeps it as `window.model`; returns what `load` gave or the error's code. */
+export function load(page, source, options = {}) {
+  return page.evaluate(async ([source, options]) => {
+    const {Hearth} = await import('/hearth.js');
+    window.hearth ??= await Hearth.open();
+    window.progress = [];
+    try {
+      window.model = await window.hearth.load(source, {...options, onProgress: step => window.progress.push(step)});
+      return {info: window.model.info, timings: window.model.timings};
+    } catch (error) {
+      return {code: error.code, message: error.message};
+    }
+  }, [source, options]);
+}
+
+/** Makes an answer with `window.model`. */
+export function generate(page, options) {
+  return page.evaluate(async options => {
+    const steps = [];
+    try {
+      for await (const step of window.model.generate(options)) steps.push(step);
+    } catch (error) {
+      return {code: error.code, message: error.message};
+    }
+    const tokens = steps.map(({token}) => token).filter(token => token !== null);
+    return {text: steps.map(({text}) => text).join(''), tokens, finish: steps.at(-1)?.finish, timings: window.model.timings};
+  }, options);
+}
+
+/** The shards that were asked for, by their numbers. */
+export const shards = host => host.requests.map(url => /(\d+)\.bin$/.exec(url)?.[1]).filter(Boolean).map(Number);

@@ -1,0 +1,170 @@
+// The page as a person uses it: first visit, chat, settings, languages, themes, phone, keyboard, errors.
+import assert from 'node:assert/strict';
+import {test} from 'node:test';
+import {inBrowser, shards} from './browser.mjs';
+
+const answered = page => page.waitForSelector('.meta span', {timeout: 120_000});
+
+async function begin(page) {
+  await page.click('#get');
+  await page.waitForSelector('.examples', {timeout: 60_000});
+}
+
+test('first visit: download, ask, read; then come back without a network', () => inBrowser(async ({page, host, context}) => {
+  host.intercept = async request => {
+    if (request.url.endsWith('.bin')) await new Promise(resolve => setTimeout(resolve, 150));
+    return false;
+  };
+  assert.match(await page.textContent('.welcome'), /98 MB.*Apache-2\.0/);
+  await page.click('#get');
+  await page.waitForFunction(() => /of 98 MB · .* MB\/s · .* left/.test(document.querySelector('.progress')?.textContent));
+  // A question can be asked while the model is on its way.
+  await page.fill('#ask', 'What is the capital of France?');
+  await page.keyboard.press('Enter');
+  assert.match(await page.textContent('#messages'), /capital of France/);
+  await answered(page);
+  assert.match(await page.textContent('.it'), /Paris/);
+  assert.match(await page.textContent('.meta'), /\d+ tokens.*tok\/s.*first token/);
+  assert.ok(Number.parseFloat(await page.textContent('#rate')) > 1);
+  assert.match(await page.textContent('#context'), /^\d+ of 8,192 tokens$/);
+
+  host.intercept = undefined;
+  host.requests.length = 0;
+  await context.route('**/*.bin', route => route.abort());
+  await page.reload();
+  await page.waitForFunction(() => /CPU/.test(document.querySelector('#chip').textContent));
+  assert.match(await page.textContent('.it'), /Paris/, 'the conversation is still there');
+  assert.deepEqual(shards(host), []);
+}));
+
+test('streaming, stop, regenerate, new chat, by keyboard alone', () => inBrowser(async ({page}) => {
+  await begin(page);
+  await page.focus('#ask');
+  await page.keyboard.type('Write a very long story about the sea.');
+  await page.keyboard.press('Enter');
+  const grown = length => page.waitForFunction(n => document.querySelector('.it')?.textContent.length > n, length);
+  await grown(40);
+  assert.equal(await page.getAttribute('#send', 'aria-label'), 'Stop');
+  await grown(80);
+  await page.keyboard.press('Escape');
+  await answered(page);
+  assert.match(await page.textContent('.meta'), /stopped/);
+  await page.click('text=Regenerate');
+  await page.waitForSelector('[aria-busy=true]');
+  await grown(20);
+  await page.click('#send');
+  await answered(page);
+  assert.equal(await page.locator('.you').count(), 1);
+  await page.focus('#new-chat');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.locator('.you').count(), 0);
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'ask');
+  // An empty question is not sent.
+  await page.keyboard.type('   ');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.locator('.you').count(), 0);
+}));
+
+test('settings reach the model and are kept', () => inBrowser(async ({page}) => {
+  await begin(page);
+  await page.fill('#s-max_tokens', '16');
+  await page.fill('#s-temperature', '0');
+  await page.fill('#system', 'You only ever talk about cheese.');
+  await page.fill('#ask', 'Tell me about the weather.');
+  await page.keyboard.press('Enter');
+  await answered(page);
+  assert.match(await page.textContent('.meta'), /^16 tokens.*longest answer/);
+  const first = await page.textContent('.it');
+  await page.fill('#system', '');
+  await page.click('text=Regenerate');
+  await page.waitForSelector('[aria-busy=true]');
+  await answered(page);
+  assert.notEqual(await page.textContent('.it'), first, 'the system prompt makes a difference');
+  await page.reload();
+  assert.equal(await page.inputValue('#s-max_tokens'), '16');
+}));
+
+test('a broken download says so, keeps what came and goes on; the chat stays', () => inBrowser(async ({page, host}) => {
+  host.intercept = (request, response) => {
+    if (!/(1[0-9]|2[0-9])\.bin$/.test(request.url)) return false;
+    response.writeHead(503).end();
+    return true;
+  };
+  await page.fill('#ask', 'Are you there?');
+  await page.keyboard.press('Enter');
+  await page.click('#get');
+  const notice = page.locator('.notice');
+  await notice.waitFor({timeout: 30_000});
+  assert.match(await notice.textContent(), /The download stopped.*503.*MB are kept.*conversation is still here/);
+  assert.match(await page.textContent('.you'), /Are you there/);
+  host.intercept = undefined;
+  host.requests.length = 0;
+  await page.click('text=Go on');
+  await answered(page);
+  assert.ok(shards(host).every(index => index >= 10), shards(host).join());
+  assert.equal(await notice.count(), 0);
+}));
+
+test('pause keeps what came; a file of one\'s own and a wrong one', () => inBrowser(async ({page, host}) => {
+  host.intercept = async request => {
+    if (request.url.endsWith('.bin')) await new Promise(resolve => setTimeout(resolve, 200));
+    return false;
+  };
+  await page.click('#get');
+  await page.waitForFunction(() => /[1-9]\d of 98 MB/.test(document.querySelector('.progress')?.textContent));
+  await page.click('text=Pause');
+  await page.waitForSelector('#get');
+  await page.waitForFunction(() => /\d+ of 98 MB are here/.test(document.querySelector('.welcome').textContent));
+  assert.equal(await page.locator('.notice').count(), 0, 'a pause is no error');
+
+  await page.click('.tab.models');
+  await page.setInputFiles('input[type=file]', {name: 'notes.gguf', mimeType: 'text/plain', buffer: Buffer.from('not a model')});
+  await page.waitForSelector('.notice');
+  assert.match(await page.textContent('.notice'), /not a GGUF file/);
+  await page.click('.tab.models');
+  await page.setInputFiles('input[type=file]', new URL('../fixtures/tiny-llama.gguf', import.meta.url).pathname);
+  await page.waitForFunction(() => /tiny-llama.*CPU/.test(document.querySelector('#chip').textContent));
+}));
+
+test('a conversation that has grown too long says so and stays', () => inBrowser(async ({page}) => {
+  await page.click('.tab.models');
+  await page.setInputFiles('input[type=file]', new URL('../fixtures/tiny-llama.gguf', import.meta.url).pathname);
+  await page.waitForSelector('.examples');
+  await page.fill('#ask', 'a long question '.repeat(10));
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.notice');
+  assert.match(await page.textContent('.notice'), /longer than the model can hold.*New chat/);
+  assert.match(await page.textContent('.you'), /a long question/);
+}));
+
+for (const [name, width, height] of [['desktop', 1440, 900], ['tablet', 900, 1100], ['phone', 360, 740]]) {
+  test(`both languages and themes on a ${name}`, () => inBrowser(async ({page}) => {
+    await page.waitForSelector('#get');
+    for (const language of ['en', 'zh']) {
+      assert.equal(await page.getAttribute('html', 'lang'), language);
+      for (const view of ['models', 'settings', 'chat']) {
+        const tab = page.locator(`.tab.${view}`);
+        if (!await tab.isVisible()) continue;
+        await tab.click();
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(wide <= 0, `${language} ${view} is ${wide} px too wide`);
+        const left = await page.evaluate(() => document.body.innerText.match(/\b(view|models|error|ask|welcome)\.[a-z.]+\b/)?.[0]);
+        assert.equal(left, undefined, 'a text is missing');
+      }
+      await page.click('#language');
+    }
+    const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const light = await paper();
+    await page.click('#theme');
+    assert.notEqual(await paper(), light);
+    await page.reload();
+    assert.notEqual(await paper(), light, 'the theme is kept');
+  }, {viewport: {width, height}}));
+}
+
+test('both languages have the same texts', async () => {
+  const {readFile} = await import('node:fs/promises');
+  const texts = await Promise.all(['en', 'zh'].map(async language =>
+    JSON.parse(await readFile(new URL(`../../web/page/i18n/${language}.json`, import.meta.url)))));
+  assert.deepEqual(Object.keys(texts[1]), Object.keys(texts[0]));
+});
