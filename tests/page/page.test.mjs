@@ -15,6 +15,7 @@ test('first visit: download, ask, read; then come back without a network', () =>
     if (request.url.endsWith('.bin')) await new Promise(resolve => setTimeout(resolve, 150));
     return false;
   };
+  await page.waitForSelector('#get');
   assert.match(await page.textContent('.welcome'), /98 MB.*Apache-2\.0/);
   await page.click('#get');
   await page.waitForFunction(() => /of 98 MB · .* MB\/s · .* left/.test(document.querySelector('.progress')?.textContent));

@@ -1,7 +1,7 @@
 //! The engine and the store as JavaScript classes: types are converted here, and nothing else happens.
 //!
-//! Both workers load the same module; the one that sees text makes a [`Loader`](engine::Loader), the one that may use the
-//! network a [`Models`](store::Models).
+//! Both workers load the same module; the one that sees text makes a `engine::Loader`, the one that may use the
+//! network a `store::Models`.
 #![cfg(target_arch = "wasm32")]
 
 pub mod engine;

@@ -128,7 +128,7 @@ fn dot_groups<const N: usize>(
 
 /// The block of each input that lies against part `i` of a tile.
 #[inline(always)]
-fn nth<'a, const N: usize>(x: [&'a [Block]; N], i: usize) -> [&'a Block; N] {
+fn nth<const N: usize>(x: [&[Block]; N], i: usize) -> [&Block; N] {
     x.map(|blocks| &blocks[i])
 }
 

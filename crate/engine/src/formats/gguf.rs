@@ -306,7 +306,7 @@ impl Reader {
                 let gap = extent.offset.saturating_sub(self.offset + at as u64);
                 at += usize::try_from(gap).unwrap_or(usize::MAX).min(bytes.len() - at);
             }
-            let whole = if extent.row_bytes == 0 { 0 } else { (bytes.len() - at) / extent.row_bytes };
+            let whole = (bytes.len() - at) / extent.row_bytes;
             let left = extent.rows - self.row;
             let rows = if whole >= left { left } else { whole / ROW_RUN * ROW_RUN };
             if rows == 0 && left > 0 {
