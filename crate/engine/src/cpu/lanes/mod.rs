@@ -11,8 +11,11 @@ mod arch;
 #[path = "x86.rs"]
 mod arch;
 #[cfg(not(any(all(target_arch = "wasm32", target_feature = "simd128"), target_arch = "x86_64")))]
-#[path = "portable.rs"]
-mod arch;
+use portable as arch;
+
+// Built for tests everywhere, so that it is compared with the machine's own.
+#[cfg(any(test, not(any(all(target_arch = "wasm32", target_feature = "simd128"), target_arch = "x86_64"))))]
+mod portable;
 
 pub use arch::{F32x4, I16x8, I32x4};
 
@@ -82,6 +85,42 @@ mod tests {
             let [y, ..] = F32x4::splat(x).exp().to_array();
             let exact = f64::from(x).exp();
             assert!((f64::from(y) - exact).abs() <= 3e-7 * exact, "{x}: {y}");
+        }
+    }
+
+    /// Every operation on pseudo-random numbers, with the lanes of `$lanes`.
+    macro_rules! all_operations {
+        ($lanes:ident, $random:expr) => {{
+            use super::$lanes::{F32x4, I16x8, I32x4};
+            let mut random = fastrand::Rng::with_seed($random);
+            let a = I16x8::from_bytes(std::array::from_fn(|_| random.u8(..)));
+            let b = I16x8::splat_pair([random.i16(..), random.i16(..)]);
+            let x = F32x4::from_array(std::array::from_fn(|_| random.f32() * 2000.0 - 1000.0));
+            let y = F32x4::splat(random.f32() - 0.5);
+            let halves = std::array::from_fn(|_| random.u16(..));
+            let bytes = std::array::from_fn(|_| random.u8(..));
+            let signed = I32x4::from_i8(bytes.map(|byte: u8| byte as i8));
+            let integers = [
+                a.dot(b),
+                a.and(b).dot(I16x8::splat(3)),
+                a.or(b).dot(b),
+                a.shl::<3>().dot(b),
+                a.shr::<5>().dot(b),
+                a.sar::<7>().dot(b),
+                I32x4::from_i16(halves).add(I32x4::splat(random.i32(-9..9))),
+                I32x4::from_u8(bytes).shl::<20>().and(signed),
+                x.to_i32(),
+            ];
+            let floats = [x.add(y), x.sub(y), x.mul(y), x.div(y), x.max(y), x.min(y), x.abs(), x.round()];
+            let bits = signed.shl::<22>().bits_as_f32();
+            (integers.map(|v| v.to_f32().to_array()), floats.map(F32x4::to_array), bits.to_array().map(f32::to_bits))
+        }};
+    }
+
+    #[test]
+    fn portable_lanes_agree_with_the_machines_own() {
+        for seed in 0..2000 {
+            assert_eq!(all_operations!(arch, seed), all_operations!(portable, seed), "seed {seed}");
         }
     }
 
