@@ -74,21 +74,19 @@ impl<T: Tile> Tiled<T> {
         &self.tiles[i * n..(i + 1) * n]
     }
 
-    /// Products of one band with N inputs: `[N][ROWS]`.
+    /// Products of one band with N inputs: `[N][ROWS]`. All quads of a tile come before the next tile, so that weights are
+    /// read in the order in which they lie: quad by quad over the band, decoding was 1.4 times slower.
     #[inline(always)]
     fn band_product<const N: usize>(band: &[T], x: [&[Block]; N]) -> [[[f32; 4]; ROWS / 4]; N] {
-        let mut out = [[[0.0; 4]; ROWS / 4]; N];
         let n = Self::tile_blocks();
-        for quad in 0..ROWS / 4 {
-            let mut sums = [F32x4::splat(0.0); N];
-            for (i, tile) in band.iter().enumerate() {
-                tile.dot(quad, x.map(|blocks| &blocks[i * n..(i + 1) * n]), &mut sums);
-            }
-            for (out, sum) in out.iter_mut().zip(sums) {
-                out[quad] = sum.to_array();
+        let mut sums = [[F32x4::splat(0.0); N]; ROWS / 4];
+        for (i, tile) in band.iter().enumerate() {
+            let x = x.map(|blocks| &blocks[i * n..(i + 1) * n]);
+            for (quad, sums) in sums.iter_mut().enumerate() {
+                tile.dot(quad, x, sums);
             }
         }
-        out
+        std::array::from_fn(|n| std::array::from_fn(|quad| sums[quad][n].to_array()))
     }
 
     /// Products of a band with tokens `t` to `t + N`.
