@@ -61,14 +61,34 @@ class Remote {
   }
 }
 
-async function text(path) {
-  const response = await fetch(new URL(path, BASE));
+async function get(path) {
+  const response = await fetch(new URL(path, BASE)).catch(() => {
+    throw new HearthError('network', `${path} cannot be fetched: the server does not answer`);
+  });
   if (!response.ok) throw new HearthError('not_found', `${path} is missing on the server (${response.status})`);
-  return response.text();
+  return response;
 }
 
-async function json(path) {
-  return JSON.parse(await text(path));
+const text = async path => (await get(path)).text();
+const json = async path => (await get(path)).json();
+
+async function compile(path) {
+  const response = await get(path);
+  const whole = response.clone();
+  try {
+    // Refused where the server names another type than application/wasm.
+    return await WebAssembly.compileStreaming(response);
+  } catch {
+    return WebAssembly.compile(await whole.arrayBuffer()).catch(error => {
+      const what = 'the engine could not be compiled: this browser may lack WebAssembly SIMD';
+      throw new HearthError('no_simd', `${what} (${error.message})`);
+    });
+  }
+}
+
+/** Throws if it has been asked to stop. */
+function check(signal) {
+  if (signal?.aborted) throw new HearthError('aborted', 'stopped; what has arrived is kept');
 }
 
 /** A frame with nothing in it, under a policy that allows nothing but a worker from a blob of its own. */
@@ -120,10 +140,7 @@ export class Hearth {
     if (typeof WebAssembly !== 'object') throw new HearthError('no_wasm', 'this browser has no WebAssembly');
     const glue = `engine/${BUILD}/engine.js`;
     const [module, ...programs] = await Promise.all([
-      WebAssembly.compileStreaming(fetch(new URL(`engine/${BUILD}/engine_bg.wasm`, BASE))).catch(error => {
-        const what = 'the engine could not be compiled: this browser may lack WebAssembly SIMD';
-        throw new HearthError('no_simd', `${what} (${error.message})`);
-      }),
+      compile(`engine/${BUILD}/engine_bg.wasm`),
       text(glue), text('worker/rpc.js'), text('worker/store.js'), text('worker/engine.js'),
     ]);
     const [engine, rpc, store, text_worker] = programs;
@@ -136,14 +153,7 @@ export class Hearth {
 
   /** The models we know: `{models: [{id, name, size_bytes, licence, ...}]}`. */
   async catalog() {
-    try {
-      this.#catalog ??= await json('models/catalog.json');
-    } catch (error) {
-      const kept = localStorage.getItem('hearth.catalog');
-      if (!kept) throw error;
-      this.#catalog = JSON.parse(kept);
-    }
-    localStorage.setItem('hearth.catalog', JSON.stringify(this.#catalog));
+    this.#catalog ??= await json('models/catalog.json');
     return this.#catalog;
   }
 
@@ -154,7 +164,7 @@ export class Hearth {
 
   /** Bytes stored of a catalog's model. */
   async storedBytes(id) {
-    return this.#store.call('stored', {plan: await this.#plan(id)});
+    return this.#store.call('stored', {plan: await this.#plan(id, this.#jobs++)});
   }
 
   /** Removes a stored file. */
@@ -162,24 +172,26 @@ export class Hearth {
     return this.#store.call('remove', {key});
   }
 
-  async #plan(source) {
-    if (/^https?:\/\//.test(source)) return this.#store.call('plan', {url: direct(source)});
+  async #plan(source, job) {
+    if (source.includes('/')) return this.#store.call('plan', {job, url: direct(new URL(source, document.baseURI).href)});
     const folder = new URL('models/shards', BASE).href;
     return this.#store.call('plan', {catalog: await this.catalog(), id: source, folder});
   }
 
   /**
-   * Loads a model. `source`: an id of the catalog, the address of a GGUF file, or the file itself (File, Blob, ArrayBuffer).
+   * Loads a model. `source`: an id of the catalog, the address of a GGUF file (with a slash in it, or a URL), or the file
+   * itself (File, Blob, ArrayBuffer).
    * `device`: 'cpu'. `threads`: 1. `context`: positions at most. `onProgress({phase: 'download' | 'load', loaded, total,
    * bytes_per_second, seconds_left, elsewhere})`. `signal` stops it; what was downloaded stays.
    */
   async load(source, {device = 'cpu', threads = 1, context = CONTEXT, onProgress, signal} = {}) {
     const start = performance.now();
     if (threads !== 1) throw new HearthError('invalid_input', `threads is ${threads}; this build runs on one`);
-    signal?.throwIfAborted();
-    const pieces = typeof source === 'string'
-      ? await this.#fetched(source, onProgress, signal)
+    check(signal);
+    const pieces = typeof source === 'string' || source instanceof URL
+      ? await this.#fetched(String(source), onProgress, signal)
       : given(source);
+    check(signal);
     const frame = await walledFrame();
     const remote = new Remote(workerOf(this.#programs, frame.contentWindow));
     const unload = () => {
@@ -194,7 +206,7 @@ export class Hearth {
       // The next piece is read while the engine packs this one.
       let next = pieces.count > 0 ? pieces.get(0) : undefined;
       for (let index = 0; index < pieces.count; index++) {
-        signal?.throwIfAborted();
+        check(signal);
         const bytes = await next;
         next = index + 1 < pieces.count ? pieces.get(index + 1) : undefined;
         next?.catch(() => {}); // told when it is awaited
@@ -202,6 +214,7 @@ export class Hearth {
         await remote.call('push', {bytes}, {transfer: [bytes]});
         report(loaded);
       }
+      check(signal);
       const info = await remote.call('finish', {context});
       return new Model(remote, unload, info, {load_ms: performance.now() - start, threads, device, build: BUILD});
     } catch (error) {
@@ -212,28 +225,32 @@ export class Hearth {
 
   /** Downloads what is missing of a file and gives its pieces. */
   async #fetched(source, onProgress, signal) {
-    const plan = await this.#plan(source);
     const job = this.#jobs++;
     const abort = () => this.#store.call('abort', {job});
     signal?.addEventListener('abort', abort);
-    const report = meter('download', plan.size_bytes, onProgress);
     try {
+      const plan = await this.#plan(source, job);
+      check(signal);
+      const report = meter('download', plan.size_bytes, onProgress);
       await this.#store.call('download', {job, plan}, {step: ({bytes, elsewhere}) => report(bytes, {elsewhere})});
+      const count = Math.ceil(plan.size_bytes / plan.shard_bytes);
+      return {count, size: plan.size_bytes, get: index => this.#store.call('shard', {key: plan.key, index})};
     } finally {
       signal?.removeEventListener('abort', abort);
     }
-    const count = Math.ceil(plan.size_bytes / plan.shard_bytes);
-    return {count, size: plan.size_bytes, get: index => this.#store.call('shard', {key: plan.key, index})};
   }
 }
 
 /** The address of the file itself for the address of Hugging Face's page about it. */
-function direct(address) {
+export function direct(address) {
   return address.replace(/^(https:\/\/huggingface\.co\/[^/]+\/[^/]+)\/blob\//, '$1/resolve/');
 }
 
 /** The pieces of a file that the page has in its hands. */
 function given(source) {
+  if (!(source instanceof Blob || source instanceof ArrayBuffer || ArrayBuffer.isView(source))) {
+    throw new HearthError('invalid_input', 'a model is given by an id, an address, a File, a Blob or an ArrayBuffer');
+  }
   const blob = source instanceof Blob ? source : new Blob([source]);
   return {
     count: Math.ceil(blob.size / SLICE),

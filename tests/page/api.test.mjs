@@ -94,6 +94,9 @@ test('answers stop, repeat with a seed, and refuse what cannot be', () => inBrow
   });
   assert.ok(aborted < 40, `${aborted} tokens although it was stopped after 5`);
 
+  const both = await Promise.all([generate(page, {prompt: 'A', max_tokens: 9, ignore_eos: true}), generate(page, {prompt: 'B'})]);
+  assert.deepEqual([both[0].tokens.length, both[1].code], [9, 'busy']);
+
   assert.equal((await generate(page, {prompt: ''})).code, 'empty_prompt');
   const long = await generate(page, {prompt: 'word '.repeat(300)});
   assert.equal(long.code, 'prompt_too_long');

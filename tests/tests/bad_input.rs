@@ -89,6 +89,43 @@ fn missing_and_misshapen_tensors() {
     says(&refused(&file), "bad_shape", &["blk.0.attn_k.weight", "[16, 32]", "[8, 32]"]);
 }
 
+/// The file with the number behind `key` replaced.
+fn with_number(key: &str, number: &[u8]) -> Vec<u8> {
+    let at = LLAMA.windows(key.len()).position(|bytes| bytes == key.as_bytes()).expect("it is there") + key.len() + 4;
+    let mut file = LLAMA.to_vec();
+    file[at..at + number.len()].copy_from_slice(number);
+    file
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn impossible_numbers() {
+    for dims in [1_u32, 7, 10] {
+        let file = with_number("llama.rope.dimension_count", &dims.to_le_bytes());
+        says(&refused(&file), "bad_metadata", &["llama.rope.dimension_count"]);
+    }
+    for theta in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        let file = with_number("llama.rope.freq_base", &theta.to_le_bytes());
+        says(&refused(&file), "bad_metadata", &["llama.rope.freq_base", "out of range"]);
+    }
+    for (key, number) in [
+        ("llama.attention.head_count", 0_u32),
+        ("llama.attention.head_count_kv", 3),
+        ("llama.embedding_length", 1 << 27),
+        ("llama.feed_forward_length", 1 << 27),
+        ("llama.block_count", u32::MAX),
+    ] {
+        says(&refused(&with_number(key, &number.to_le_bytes())), "bad_metadata", &[]);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_refused_file_stays_refused() {
+    let mut loader = hearth_engine::loader::Loader::new(Device::Cpu);
+    let file = replaced(b"blk.1.ffn_up.weight", b"blk.9.ffn_up.weight");
+    says(&loader.push(&file).unwrap_err(), "missing_tensor", &[]);
+    says(&loader.push(&file).unwrap_err(), "invalid_input", &["refused"]);
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn missing_metadata() {
     says(&refused(&replaced(b"llama.block_count", b"llama.block_kount")), "bad_metadata", &["llama.block_count"]);

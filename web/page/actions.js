@@ -5,7 +5,12 @@ import {state, set} from './store.js';
 let opening;
 let loading;
 let answering;
+/** The answer under way, as a promise that never fails. */
+let running;
+/** The last turn waits for a model, or for the answer before it to end. */
 let queued = false;
+/** Counts conversations: an answer belongs to the one it was asked in. */
+let chat = 0;
 
 /** The API, opened once. */
 export function hearth() {
@@ -16,18 +21,20 @@ export function hearth() {
   return opening;
 }
 
-export function fail(error, actions = []) {
+export function fail(error, actions = [], kept) {
   console.error(error);
-  set({error: {code: error.code ?? 'internal', message: error.message, actions}});
+  set({error: {code: error.code ?? 'internal', message: error.message, actions, kept}});
+  // On narrow screens the settings hide the place where errors are shown.
+  if (state.view === 'settings') set({view: 'chat'});
 }
+
+const idle = () => set({phase: state.model ? 'ready' : 'none', progress: null});
 
 /** Loads a model: `source` as for `hearth.load`, `name` for people. The model in use stays until the new one is ready. */
 export async function load(source, name) {
   loading?.abort();
   const mine = loading = new AbortController();
-  const kept = typeof source === 'string';
-  const before = state.model;
-  set({phase: 'load', name, progress: null, error: null, ...(kept ? {source} : {})});
+  set({wanted: {source, name}, phase: 'load', progress: null, error: null});
   try {
     const model = await (await hearth()).load(source, {
       signal: mine.signal,
@@ -36,15 +43,19 @@ export async function load(source, name) {
       },
     });
     if (loading !== mine) return model.unload();
-    before?.unload();
-    set({model, phase: 'ready', progress: null, timings: null});
+    stop();
+    await running;
+    state.model?.unload();
+    const kept = typeof source === 'string' ? source : null;
+    set({model, name, source: kept, phase: 'ready', wanted: null, progress: null, timings: null});
     if (queued) answer();
   } catch (error) {
     if (loading !== mine) return;
-    set({phase: before ? 'ready' : 'none'});
-    if (mine.signal.aborted || error.code === 'aborted') return;
-    const again = error.code === 'invalid_input' ? [] : [[state.progress?.loaded ? 'error.goon' : 'error.retry', () => load(source, name)]];
-    fail(error, again);
+    const kept = state.phase === 'download' ? state.progress : undefined;
+    idle();
+    if (error.code === 'aborted') return;
+    const label = kept?.loaded > 0 ? 'error.goon' : 'error.retry';
+    fail(error, error.code === 'invalid_input' ? [] : [[label, () => load(source, name)]], kept);
   }
 }
 
@@ -52,7 +63,7 @@ export async function load(source, name) {
 export function pause() {
   loading?.abort();
   loading = undefined;
-  set({phase: state.model ? 'ready' : 'none'});
+  idle();
 }
 
 /** Adds a person's turn and answers it, or waits for the model if there is none yet. */
@@ -62,56 +73,53 @@ export function ask(content) {
   answer();
 }
 
-/** Answers the last turn. */
-export async function answer() {
-  queued = !state.model;
-  if (queued || state.answering) return;
-  const {system, model} = state;
-  const history = state.messages;
-  const asked = history.map(({role, content}) => ({role, content}));
-  if (system.trim()) asked.unshift({role: 'system', content: system});
+/** Answers the last turn; if it has an answer already, makes another, which takes its place once it begins. */
+export function answer() {
+  queued = !state.model || state.answering;
+  if (!queued) running = reply();
+}
+
+async function reply() {
+  const mine = chat;
+  const {model, system} = state;
+  const history = [...state.messages];
+  while (history.at(-1)?.role === 'assistant') history.pop();
+  const messages = history.map(({role, content}) => ({role, content}));
+  if (system.trim()) messages.unshift({role: 'system', content: system});
+  const {seed, ...sampling} = state.sampling;
+  const options = seed === '' ? sampling : {...sampling, seed: Math.max(0, Math.floor(Number(seed)))};
+  const show = (turn, more = {}) => {
+    if (mine === chat) set({messages: [...history, {role: 'assistant', ...turn}], ...more});
+  };
   answering = new AbortController();
   let content = '';
   let finish = 'stopped';
-  set({answering: true, messages: [...history, {role: 'assistant', content}]});
-  const {seed, ...sampling} = state.sampling;
-  const options = seed === '' ? sampling : {...sampling, seed: Number(seed)};
+  set({answering: true});
   try {
-    for await (const step of model.generate({messages: asked, ...options, signal: answering.signal})) {
+    for await (const step of model.generate({messages, ...options, signal: answering.signal})) {
       content += step.text;
       finish = step.finish ?? finish;
-      set({reading: step.prompt_left, messages: [...history, {role: 'assistant', content}]});
+      set({reading: step.prompt_left});
+      if (content) show({content});
     }
-    const meta = {...model.timings, finish};
-    set({messages: [...history, {role: 'assistant', content, meta}], timings: model.timings});
+    if (content) show({content, meta: {...model.timings, finish}}, {timings: model.timings});
   } catch (error) {
-    // What was said stays; an answer that never began leaves the question alone.
-    set({messages: content ? [...history, {role: 'assistant', content}] : history});
-    if (error.code === 'crashed') set({model: null, phase: 'none'});
-    fail(error, error.code === 'prompt_too_long' ? [['error.newchat', newChat]] : [['error.retry', retry]]);
+    if (error.code === 'crashed') {
+      model.unload();
+      set({model: null});
+      idle();
+    }
+    if (mine === chat) fail(error, [error.code === 'prompt_too_long' ? ['error.newchat', newChat] : ['error.retry', retry]]);
   } finally {
-    answering = undefined;
     set({answering: false, reading: 0});
   }
+  if (queued) answer();
 }
 
 function retry() {
-  set({error: null});
-  if (!state.model && state.source) {
-    queued = true;
-    load(state.source, state.name);
-  } else {
-    answer();
-  }
-}
-
-/** Makes the last answer again. */
-export function regenerate() {
-  if (state.answering) return;
-  const messages = [...state.messages];
-  while (messages.at(-1)?.role === 'assistant') messages.pop();
-  set({messages});
   answer();
+  const {model, source, name} = state;
+  if (!model && source) load(source, name);
 }
 
 export function stop() {
@@ -119,7 +127,8 @@ export function stop() {
 }
 
 export function newChat() {
-  stop();
+  chat += 1;
   queued = false;
+  stop();
   set({messages: [], error: null, timings: null});
 }

@@ -30,6 +30,7 @@ export const number = (value, digits = 0) =>
   new Intl.NumberFormat(state.language, {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
 
 export function duration(seconds) {
-  if (seconds < 60) return t('seconds', {n: Math.max(1, Math.round(seconds))});
-  return t('minutes', {m: Math.floor(seconds / 60), s: String(Math.round(seconds % 60)).padStart(2, '0')});
+  const whole = Math.max(1, Math.round(seconds));
+  if (whole < 60) return t('seconds', {n: whole});
+  return t('minutes', {m: Math.floor(whole / 60), s: String(whole % 60).padStart(2, '0')});
 }

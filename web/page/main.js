@@ -15,6 +15,9 @@ const VIEWS = {
   settings: 'M4 7h10M18 7h2M4 17h2M10 17h10M14 4v6M8 14v6',
 };
 
+const tabs = Object.entries(VIEWS).map(([name, path]) =>
+  [name, h('button', {class: `tab ${name}`, onclick: () => set({view: name})}, icon(path), h('span'))]);
+
 function frame() {
   const {view, language, theme} = state;
   document.documentElement.lang = language;
@@ -23,11 +26,11 @@ function frame() {
   $('chat').hidden = view === 'models';
   $('models').hidden = view !== 'models';
   for (const element of document.querySelectorAll('[data-i18n]')) element.textContent = t(element.dataset.i18n);
-  $('views').replaceChildren(...Object.entries(VIEWS).map(([name, path]) => h(
-    'button',
-    {class: `tab ${name}`, 'aria-current': view === name ? 'page' : null, onclick: () => set({view: name})},
-    icon(path), h('span', {}, t(`view.${name}`)),
-  )));
+  for (const [name, tab] of tabs) {
+    tab.lastChild.textContent = t(`view.${name}`);
+    if (view === name) tab.setAttribute('aria-current', 'page');
+    else tab.removeAttribute('aria-current');
+  }
   $('new-chat').textContent = t('chat.new');
   $('language').textContent = t('language');
   $('language').lang = language === 'zh' ? 'en' : 'zh';
@@ -36,8 +39,18 @@ function frame() {
 
 const isDark = () => state.theme === 'dark' || (!state.theme && matchMedia('(prefers-color-scheme: dark)').matches);
 
+/** Keeps the page itself for visits without a network; models are kept by the API. */
+async function keepPage() {
+  if (!('serviceWorker' in navigator)) return;
+  await navigator.serviceWorker.register('sw.js');
+  const {active} = await navigator.serviceWorker.ready;
+  const used = performance.getEntriesByType('resource').map(({name}) => name);
+  active.postMessage({keep: [location.href.split('#')[0], ...used]});
+}
+
 async function start() {
   await loadTexts();
+  $('views').append(...tabs.map(([, tab]) => tab));
   on(['view', 'language', 'theme'], frame);
   $('language').onclick = () => {
     const names = Object.keys(LANGUAGES);
@@ -57,21 +70,23 @@ async function start() {
   try {
     const api = await hearth();
     const {models: known} = await api.catalog();
-    set({catalog: known});
-    await resume(api, known);
+    set({catalog: known, stored: await api.stored()});
+    keepPage().catch(console.warn); // the page works without
+    await resume();
   } catch (error) {
     fail(error, [['error.retry', () => location.reload()]]);
   }
 }
 
 /** Starts the model that was used last, without asking and without a network, if it is whole. */
-async function resume(api, known) {
-  const stored = await api.stored();
-  set({stored});
-  const source = state.source ?? known[0].id;
-  const file = stored.find(({plan}) => plan.url === source || plan.key === `sha256-${known.find(({id}) => id === source)?.sha256}`);
-  if (!file || state.phase !== 'none') return;
-  if (file.stored_bytes === file.plan.size_bytes) await load(source, file.plan.name);
+async function resume() {
+  const {catalog, stored, phase} = state;
+  const source = state.source ?? catalog[0].id;
+  const sha256 = catalog.find(({id}) => id === source)?.sha256;
+  const file = stored.find(({plan}) => plan.url === source || plan.key === `sha256-${sha256}`);
+  if (phase === 'none' && file?.stored_bytes === file?.plan.size_bytes && file) await load(source, file.plan.name);
 }
 
-start();
+start().catch(error => {
+  document.body.textContent = `Hearth could not start: ${error.message}. Reload the page; nothing is lost.`;
+});

@@ -5,29 +5,36 @@ export const SAMPLING = {
   temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.05, repetition_penalty: 1.1, max_tokens: 512, seed: '',
 };
 
-const KEPT = ['language', 'theme', 'source', 'messages', 'sampling', 'system'];
+const KEPT = ['language', 'theme', 'source', 'messages', 'sampling', 'system', 'draft'];
 
 export const state = {
   view: 'chat',
   language: '',
   theme: '',
-  /** Catalog id or address of the chosen model; a file of the person's own is not remembered. */
+  /** Catalog id or address of the model in use, or used last; null for a file of the person's own. */
   source: null,
+  name: '',
+  model: null,
+  /** The model being loaded, or whose loading was paused: `{source, name}`. */
+  wanted: null,
   /** 'none' | 'download' | 'load' | 'ready' */
   phase: 'none',
-  name: '',
   progress: null,
-  model: null,
   /** `[{role, content, meta}]` */
   messages: [],
+  /** What is written in the box and not sent. */
+  draft: '',
   answering: false,
   /** Prompt tokens still to read. */
   reading: 0,
   timings: null,
   sampling: {...SAMPLING},
   system: '',
-  /** `{code, message, actions: [[label key, function]]}` */
+  /** `{code, message, kept, actions: [[label key, function]]}` */
   error: null,
+  catalog: null,
+  /** `[{plan, stored_bytes}]` */
+  stored: [],
 };
 
 const bus = new EventTarget();
@@ -43,16 +50,16 @@ for (const key of KEPT) {
 state.sampling = {...SAMPLING, ...state.sampling};
 
 export function set(changes) {
+  const changed = Object.keys(changes).filter(key => state[key] !== changes[key]);
   Object.assign(state, changes);
-  for (const key of KEPT) {
-    if (!(key in changes)) continue;
+  for (const key of changed.filter(key => KEPT.includes(key))) {
     try {
       localStorage.setItem(`hearth.${key}`, JSON.stringify(state[key]));
     } catch {
       // Storage is full or forbidden: the tab still has it.
     }
   }
-  bus.dispatchEvent(new CustomEvent('change', {detail: new Set(Object.keys(changes))}));
+  if (changed.length > 0) bus.dispatchEvent(new CustomEvent('change', {detail: new Set(changed)}));
 }
 
 /** Calls `draw` now and whenever one of `keys` changes. */

@@ -1,6 +1,7 @@
 // The worker that sees text. It runs under a policy that forbids every connection and every further script (see
 // hearth.js); it gets the compiled module and the model's bytes by message, and gives text back by message.
 let loader, model, stopping;
+let busy = false;
 let timings = {};
 
 // Lets messages in between two steps. (setTimeout would wait four milliseconds.)
@@ -12,6 +13,9 @@ const breathe = () => new Promise(resolve => {
 
 serve({
   async init({module}) {
+    // The policy of the frame must hold here, or this worker is not to see any text. (A data: address reaches no server.)
+    const reached = await fetch('data:,').then(() => true, () => false);
+    if (reached) throw Object.assign(new Error('this browser does not keep the worker from connecting'), {code: 'wall'});
     await wasm_bindgen({module_or_path: module});
   },
 
@@ -36,11 +40,13 @@ serve({
 
   // Makes an answer. Each step posted is {token, text, prompt_left, finish}; the result is the answer's timings.
   async generate({prompt, messages, tokens, options}, post) {
+    if (busy) throw Object.assign(new Error('this model is answering already'), {code: 'busy'});
     const start = performance.now();
     const ids = tokens ?? model.tokenize(messages ? model.render(messages) : prompt);
     stopping = false;
     timings = {prompt_tokens: model.start(Uint32Array.from(ids), options), tokens: 0, context_used: ids.length};
     let first;
+    busy = true;
     try {
       while (!stopping) {
         const step = model.step();
@@ -53,8 +59,9 @@ serve({
         if (step.finish) break;
         await breathe();
       }
-    } finally {
       model.stop();
+    } finally {
+      busy = false;
     }
     const end = performance.now();
     timings.first_token_ms = (first ?? end) - start;

@@ -1,6 +1,20 @@
 // The worker that may use the network. It is never handed text: it fetches models and keeps them in IndexedDB.
 let models;
-const downloads = new Map();
+const jobs = new Map();
+
+/** Runs `task(signal)` so that `abort` with the same job ends it, with the code 'aborted'. */
+async function stoppable(job, task) {
+  const controller = new AbortController();
+  jobs.set(job, controller);
+  try {
+    return await task(controller.signal);
+  } catch (error) {
+    if (!controller.signal.aborted) throw error;
+    throw Object.assign(new Error('stopped; what has arrived is kept'), {code: 'aborted'});
+  } finally {
+    jobs.delete(job);
+  }
+}
 
 // One download of a file at a time, whichever tab it runs in. While another tab has it, `progress` follows what it stores.
 async function alone(plan, signal, progress, task) {
@@ -27,9 +41,9 @@ serve({
   },
 
   // The plan for a catalog's id or an address.
-  async plan({catalog, id, folder, url}) {
+  plan({job, catalog, id, folder, url}) {
     if (url === undefined) return models.planCatalog(catalog, id, folder);
-    return models.planUrl(url, new AbortController().signal);
+    return stoppable(job, signal => models.planUrl(url, signal));
   },
 
   stored({plan}) {
@@ -38,8 +52,6 @@ serve({
 
   // Fetches what is missing; steps are {bytes, elsewhere}.
   async download({job, plan}, post) {
-    const controller = new AbortController();
-    downloads.set(job, controller);
     let last = -Infinity;
     const progress = (bytes, elsewhere) => {
       const now = performance.now();
@@ -47,18 +59,11 @@ serve({
       last = now;
       post({bytes, elsewhere: elsewhere === 'elsewhere'});
     };
-    try {
-      await alone(plan, controller.signal, progress, () => models.download(plan, controller.signal, progress));
-    } catch (error) {
-      if (controller.signal.aborted) error.code = 'aborted';
-      throw error;
-    } finally {
-      downloads.delete(job);
-    }
+    await stoppable(job, signal => alone(plan, signal, progress, () => models.download(plan, signal, progress)));
   },
 
   abort({job}) {
-    downloads.get(job)?.abort();
+    jobs.get(job)?.abort();
   },
 
   shard({key, index}) {

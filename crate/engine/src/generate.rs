@@ -117,15 +117,7 @@ impl Session {
     /// cache holds from before not counted. Errors leave the conversation as it was.
     pub fn start(&mut self, prompt: &[u32], options: Options) -> Result<usize> {
         options.sampling.check()?;
-        if prompt.is_empty() {
-            return Err(Error::EmptyPrompt);
-        }
-        if prompt.len() >= self.context {
-            return Err(Error::PromptTooLong { prompt: prompt.len(), context: self.context });
-        }
-        if let Some(token) = prompt.iter().find(|&&token| token as usize >= self.config.vocab_size) {
-            return Err(Error::InvalidInput(format!("token {token} is not in the vocabulary")));
-        }
+        self.check(prompt, self.context - 1)?;
         let same = prompt.iter().zip(&self.tokens).take_while(|(a, b)| a == b).count();
         // The last prompt token is always run: its logits are the first choice.
         self.executor.truncate(same.min(prompt.len() - 1));
@@ -134,6 +126,20 @@ impl Session {
         let characters = Characters::default();
         self.answer = Some(Answer { options, sampler, characters, held: String::new(), made: 0 });
         Ok(prompt.len() - self.executor.cached())
+    }
+
+    /// Errors unless `tokens` can be run: some, at most `most`, all in the vocabulary.
+    fn check(&self, tokens: &[u32], most: usize) -> Result<()> {
+        if tokens.is_empty() {
+            return Err(Error::EmptyPrompt);
+        }
+        if tokens.len() > most {
+            return Err(Error::PromptTooLong { prompt: tokens.len(), context: self.context });
+        }
+        match tokens.iter().find(|&&token| token as usize >= self.config.vocab_size) {
+            Some(token) => Err(Error::InvalidInput(format!("token {token} is not in the vocabulary"))),
+            None => Ok(()),
+        }
     }
 
     /// Goes on: reads a piece of the prompt or makes a token. `None` when no answer is in the making.
@@ -186,9 +192,7 @@ impl Session {
     /// The natural logarithms of the probabilities of every token at each position of `tokens`, given to `each` as
     /// `(position, log-probabilities of the token after it)`. Forgets the conversation.
     pub fn score(&mut self, tokens: &[u32], mut each: impl FnMut(usize, &[f32])) -> Result<()> {
-        if tokens.len() > self.context {
-            return Err(Error::PromptTooLong { prompt: tokens.len(), context: self.context });
-        }
+        self.check(tokens, self.context)?;
         self.reset();
         let mut log_probs = vec![0.0; self.config.vocab_size];
         for (chunk, part) in tokens.chunks(CHUNK).enumerate() {
@@ -204,6 +208,7 @@ impl Session {
 
     /// Runs tokens and returns the logits of them all, `[T, V]`: for tests that compare executors.
     pub fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        self.check(tokens, self.context)?;
         self.reset();
         let logits = self.executor.forward(tokens, Logits::All)?.to_vec();
         self.reset();

@@ -1,6 +1,7 @@
 //! From the bytes of a file to a [`Session`]: header → program and tokenizer → rows straight into the executor.
 //!
-//! Only a few rows are ever held outside their final place, so loading peaks barely above the model itself.
+//! Besides the pieces that are pushed, only a few rows are held outside their final place, so loading peaks barely above the
+//! model itself.
 
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
@@ -35,7 +36,6 @@ struct Loading {
     executor: Box<dyn Executor>,
     /// Which weight a tensor becomes; tensors nobody needs are skipped.
     weights: Vec<Option<WeightId>>,
-    file_bytes: u64,
 }
 
 impl Loader {
@@ -48,11 +48,6 @@ impl Loader {
     pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
         let (device, loading) = (self.device, &mut self.loading);
         self.reader.push(bytes, |event| Loading::take(loading, device, event))
-    }
-
-    /// The file's size as its header tells it, once that has been read.
-    pub fn file_bytes(&self) -> Option<u64> {
-        self.loading.as_ref().map(|loading| loading.file_bytes)
     }
 
     /// Says that the file has ended; gives the model, with room for `context` positions.
@@ -73,7 +68,8 @@ impl Loading {
                     loading.executor.load_rows(weight, first_row, bytes)?;
                 }
             }
-            (Event::Rows { .. }, None) => unreachable!("the reader gives the header first"),
+            // The header was refused and the caller pushes on.
+            (Event::Rows { .. }, None) => return Err(Error::InvalidInput("this file was refused".into())),
         }
         Ok(())
     }
@@ -95,6 +91,6 @@ impl Loading {
             Device::Naive => Box::new(Naive::new(program)),
             Device::Cpu => Box::new(Cpu::new(program)?),
         };
-        Ok(Loading { config, tokenizer, executor, weights, file_bytes: header.file_bytes() })
+        Ok(Loading { config, tokenizer, executor, weights })
     }
 }

@@ -37,13 +37,6 @@ pub struct Config {
     pub max_seq: usize,
 }
 
-impl Config {
-    /// Width of queries, keys and values side by side: `(H + 2 K) · E`.
-    pub fn qkv_dim(&self) -> usize {
-        (self.n_heads + 2 * self.n_kv_heads) * self.head_dim
-    }
-}
-
 /// A matrix `[rows, cols]` (or a vector, `rows` 1) and the tensor it comes from.
 #[derive(Clone, Debug)]
 pub struct Weight {

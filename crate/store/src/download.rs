@@ -144,6 +144,9 @@ async fn stream(
     let (mut index, mut shard, mut received) = (0, Vec::new(), 0);
     http::stream(&plan.url, signal, async |piece| {
         received += piece.len() as u64;
+        if received > plan.size_bytes {
+            return Err(Error::Changed { expected: plan.size_bytes, found: received, url: plan.url.clone() });
+        }
         progress(received);
         shard.extend_from_slice(&piece);
         while index < plan.count() && shard.len() as u64 >= plan.extent(index).1 {

@@ -84,6 +84,11 @@ pub async fn fetch(
     if request.range.is_some() && response.status() != 206 {
         return Err(Error::Http { status: response.status(), url: url.into() });
     }
+    // Hosts that answer every address with their front page mean "not found".
+    let kind = response.headers().get("content-type").ok().flatten().unwrap_or_default();
+    if kind.starts_with("text/html") {
+        return Err(Error::Http { status: 404, url: url.into() });
+    }
     let mut bytes = Vec::with_capacity(len as usize);
     let changed = |found| Error::Changed { expected: len, found, url: url.into() };
     read(&response, url, signal, async |piece| {

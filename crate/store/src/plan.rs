@@ -56,7 +56,10 @@ impl Plan {
     pub fn of_url(url: &str, size_bytes: u64, tag: Option<&str>, ranges: bool) -> Plan {
         let name = url.split(['?', '#']).next().unwrap_or(url).rsplit('/').next().unwrap_or(url);
         Plan {
-            key: format!("url-{}", crate::sha256(format!("{url} {size_bytes} {}", tag.unwrap_or("")).as_bytes())),
+            key: format!(
+                "url-{}",
+                crate::sha256(format!("{url} {size_bytes} {SHARD_BYTES} {}", tag.unwrap_or("")).as_bytes())
+            ),
             name: name.into(),
             size_bytes,
             shard_bytes: SHARD_BYTES,

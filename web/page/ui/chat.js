@@ -1,5 +1,5 @@
 // The conversation and the box below it.
-import {answer, ask, load, regenerate, stop} from '../actions.js';
+import {answer, ask, load, stop} from '../actions.js';
 import {$, h, icon} from '../dom.js';
 import {megabytes, number, t} from '../i18n.js';
 import {on, set, state} from '../store.js';
@@ -10,19 +10,19 @@ const SEND = 'M12 19V5M6 11l6-6 6 6';
 const STOP = 'M8 8h8v8H8z';
 
 function welcome() {
-  const {catalog, stored, phase, source} = state;
-  if (phase === 'download' || phase === 'load') return progressCard();
+  const {catalog, stored, source, wanted} = state;
   if (!catalog) return h('div', {class: 'welcome'});
-  const entry = catalog.find(({id}) => id === source) ?? catalog[0];
-  const have = stored?.find(({plan}) => plan.key === `sha256-${entry.sha256}`)?.stored_bytes ?? 0;
+  const entry = catalog.find(({id}) => id === (wanted?.source ?? source)) ?? catalog[0];
+  const have = stored.find(({plan}) => plan.key === `sha256-${entry.sha256}`)?.stored_bytes ?? 0;
   const label = have === 0 ? 'welcome.get' : have < entry.size_bytes ? 'welcome.resume' : 'welcome.load';
   const values = {name: entry.name, size: megabytes(entry.size_bytes), have: megabytes(have), licence: entry.licence};
+  const licence = h('a', {href: entry.licence_url, target: '_blank', rel: 'noopener'}, entry.licence);
   return h('div', {class: 'welcome'},
     h('span', {class: 'ember large', 'aria-hidden': 'true'}),
     h('h1', {}, t('welcome.title')),
     h('p', {}, t('welcome.text')),
     h('button', {class: 'main', id: 'get', onclick: () => load(entry.id, entry.name)}, t(label, values)),
-    h('p', {class: 'small'}, t(have > 0 ? 'welcome.kept' : 'welcome.facts', values)),
+    h('p', {class: 'small'}, t(have > 0 ? 'welcome.kept' : 'welcome.facts', values), ' ', licence),
     h('button', {class: 'quiet', onclick: () => set({view: 'models'})}, t('welcome.other')));
 }
 
@@ -49,48 +49,64 @@ function meta({meta, content}, last) {
     button.textContent = t('act.copied');
   };
   return h('div', {class: 'meta'}, facts.map(fact => h('span', {}, fact)),
-    h('button', {onclick: copy}, t('act.copy')),
-    last && h('button', {onclick: regenerate}, t('act.again')));
+    navigator.clipboard && h('button', {onclick: copy}, t('act.copy')),
+    last && h('button', {onclick: answer}, t('act.again')));
 }
 
-function turn(message, last) {
-  const {role, content} = message;
-  if (role === 'user') {
-    return h('div', {class: 'you'}, h('span', {class: 'hidden'}, `${t('you')}: `), content);
-  }
-  const busy = last && state.answering;
+/** The model's words; with a caret while they come. */
+function words(content, busy) {
   const body = h('div', {class: 'it'}, h('span', {class: 'hidden'}, `${t('model')}: `), markdown(content));
   if (busy) {
     (body.lastElementChild ?? body).append(h('span', {class: 'caret', 'aria-hidden': 'true'}));
     if (!content && state.reading > 0) body.append(h('p', {class: 'small'}, t('reading', {left: state.reading})));
   }
-  return h('div', {}, body, !busy && meta(message, last));
+  return body;
 }
 
-/** Only the last turn is drawn again while it grows; the rest is left alone, so a selection in it survives. */
-function drawMessages() {
-  const {messages, model, phase} = state;
+function turn(message, last) {
+  const {role, content} = message;
+  if (role === 'user') return h('div', {class: 'you'}, h('span', {class: 'hidden'}, `${t('you')}: `), content);
+  const growing = last && state.answering && !message.meta;
+  return h('div', {}, words(content, growing), !growing && meta(message, last && !state.answering));
+}
+
+/** What follows the last turn: an answer that has not begun, or what is needed for one. */
+function after(last) {
+  if (last.role !== 'user') return [];
+  if (state.answering) return [words('', true)];
+  if (!state.model) return waiting() ? [] : [welcome()];
+  return [h('div', {class: 'meta'}, h('button', {onclick: answer}, t('error.retry')))];
+}
+
+const waiting = () => state.phase === 'download' || state.phase === 'load';
+
+/** Turns are drawn when they change; while one grows the rest is left alone, so a selection in it survives. */
+let drawn = [];
+function drawMessages({anew}) {
+  const {messages, model, answering} = state;
   const list = $('messages');
-  const waiting = phase === 'download' || phase === 'load';
-  list.setAttribute('aria-busy', state.answering);
-  if (messages.length === 0) {
-    list.replaceChildren(model && !waiting ? examples() : welcome());
-    return;
-  }
   const near = $('flow').scrollHeight - $('flow').scrollTop - $('flow').clientHeight < 80;
-  const growing = state.answering && list.dataset.count === String(messages.length);
-  if (growing) {
-    list.lastElementChild.replaceWith(turn(messages.at(-1), true));
-  } else {
-    const turns = messages.map((message, i) => turn(message, i === messages.length - 1));
-    const pending = messages.at(-1).role === 'user' && !state.answering;
-    if (waiting) turns.push(progressCard());
-    else if (!model) turns.push(welcome());
-    else if (pending) turns.push(h('div', {class: 'meta'}, h('button', {onclick: answer}, t('error.retry'))));
-    list.replaceChildren(...turns);
-  }
-  list.dataset.count = state.answering ? messages.length : '';
-  if (near || !growing) $('flow').scrollTop = $('flow').scrollHeight;
+  list.setAttribute('aria-busy', answering);
+  if (anew) drawn = [];
+  // The last turn's foot depends on whether an answer is under way.
+  const marks = messages.map((message, i) => [message, i === messages.length - 1, i === messages.length - 1 && answering]);
+  const same = (a, b) => a && a.every((part, i) => part === b[i]);
+  marks.forEach((mark, i) => {
+    if (same(drawn[i]?.mark, mark)) return;
+    const element = turn(mark[0], mark[1]);
+    if (drawn[i]) drawn[i].element.replaceWith(element);
+    drawn[i] = {mark, element};
+  });
+  drawn.length = marks.length;
+  const asked = messages.at(-1)?.role === 'user';
+  const rest = messages.length > 0 ? after(messages.at(-1)) : waiting() ? [] : [model ? examples() : welcome()];
+  const elements = [...drawn.map(({element}) => element), ...rest];
+  // Whatever is in place already is not moved: that would lose focus and selection.
+  [...list.children].filter(child => !elements.includes(child)).forEach(child => child.remove());
+  elements.forEach((element, i) => {
+    if (list.children[i] !== element) list.insertBefore(element, list.children[i] ?? null);
+  });
+  if (near || asked) $('flow').scrollTop = $('flow').scrollHeight;
 }
 
 function drawBox() {
@@ -101,8 +117,8 @@ function drawBox() {
   $('send').setAttribute('aria-label', label);
   $('send').title = label;
   $('send').disabled = !answering && !$('ask').value.trim();
-  const used = timings?.context_used ?? 0;
-  $('context').textContent = model ? t('ask.context', {used: number(used), all: number(model.info.context)}) : '';
+  const used = timings?.context_used;
+  $('context').textContent = model && used ? t('ask.context', {used: number(used), all: number(model.info.context)}) : '';
 }
 
 function fit() {
@@ -113,25 +129,36 @@ function fit() {
 }
 
 export function chat() {
-  on(['messages', 'answering', 'reading', 'phase', 'progress', 'model', 'catalog', 'stored', 'language', 'source'], drawMessages);
+  $('flow').append(h('div', {class: 'column'}, progressCard()));
+  on(['messages', 'answering', 'reading'], () => drawMessages({anew: false}));
+  on(['phase', 'model', 'catalog', 'stored', 'language', 'source', 'wanted'], () => drawMessages({anew: true}));
   on(['answering', 'model', 'timings', 'language'], drawBox);
   const box = $('ask');
-  box.addEventListener('input', fit);
+  box.value = state.draft;
+  fit();
+  box.addEventListener('input', () => {
+    set({draft: box.value});
+    fit();
+  });
+  // Enter that ends the choice of a Chinese character is not meant for us; Safari tells by the key code alone.
+  const composing = event => event.isComposing || event.keyCode === 229;
   box.addEventListener('keydown', event => {
-    // Enter that ends the choice of a Chinese character is not meant for us.
-    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+    if (event.key !== 'Enter' || event.shiftKey || composing(event)) return;
     event.preventDefault();
-    $('form').requestSubmit();
+    if (!state.answering) $('form').requestSubmit();
   });
   document.addEventListener('keydown', event => {
-    if (event.key === 'Escape' && state.answering) stop();
+    if (event.key === 'Escape' && state.answering && !composing(event)) stop();
   });
   $('form').addEventListener('submit', event => {
     event.preventDefault();
     if (state.answering) return stop();
-    if (!box.value.trim()) return;
-    ask(box.value.trim());
+    const text = box.value.trim();
+    if (!text) return;
     box.value = '';
+    set({draft: ''});
+    ask(text);
     fit();
+    box.focus();
   });
 }

@@ -4,13 +4,13 @@ import {t} from '../i18n.js';
 import {on, state} from '../store.js';
 
 export function chip() {
-  on(['phase', 'name', 'answering', 'model', 'language'], () => {
-    const {phase, name, answering, model} = state;
-    const facts = phase === 'ready' ? `${model.info.architecture} · CPU SIMD × 1`
-      : phase === 'none' ? '' : t(`chip.${phase}`);
+  on(['phase', 'name', 'wanted', 'answering', 'model', 'language'], () => {
+    const {phase, name, wanted, answering, model} = state;
+    const busy = phase === 'download' || phase === 'load';
+    const facts = busy ? t(`chip.${phase}`) : model ? `${model.info.architecture} · CPU SIMD × 1` : '';
     $('chip').replaceChildren(
-      h('span', {class: `ember ${answering ? 'alive' : phase === 'ready' ? '' : 'cold'}`, 'aria-hidden': 'true'}),
-      h('b', {}, phase === 'none' && !model ? t('chip.none') : name),
+      h('span', {class: `ember ${answering ? 'alive' : model ? '' : 'cold'}`, 'aria-hidden': 'true'}),
+      h('b', {}, busy ? wanted.name : model ? name : t('chip.none')),
       h('span', {}, facts));
   });
 }

@@ -5,20 +5,18 @@ import {on, set, state} from '../store.js';
 
 export function notice() {
   on(['error', 'language'], () => {
-    const {error, progress, messages} = state;
+    const {error, messages} = state;
     if (!error) return $('notice').replaceChildren();
-    const known = has(`error.${error.code}`);
-    const kept = progress?.phase === 'download' && progress.loaded > 0
-      && t('error.kept', {loaded: megabytes(progress.loaded), total: megabytes(progress.total)});
+    const {code, message, kept, actions} = error;
     const dismiss = () => set({error: null});
     $('notice').replaceChildren(h('div', {class: 'notice'},
       h('div', {},
-        h('strong', {}, t(known ? `error.${error.code}` : 'error.title')),
-        h('p', {class: 'detail', lang: 'en'}, error.message),
-        kept && h('p', {}, kept),
+        h('strong', {}, t(has(`error.${code}`) ? `error.${code}` : 'error.title')),
+        h('p', {class: 'detail', lang: 'en'}, message),
+        kept?.loaded > 0 && h('p', {}, t('error.kept', {loaded: megabytes(kept.loaded), total: megabytes(kept.total)})),
         messages.length > 0 && h('p', {}, t('error.chat'))),
       h('div', {class: 'actions'},
-        error.actions.map(([label, act]) => h('button', {class: 'main', onclick: () => {
+        actions.map(([label, act]) => h('button', {class: 'main', onclick: () => {
           dismiss();
           act();
         }}, t(label))),

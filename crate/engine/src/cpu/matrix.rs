@@ -1,4 +1,4 @@
-//! A weight as the CPU executor keeps it, and its product with activations: one thread's share at a time.
+//! A weight as the CPU executor keeps it, and its product with activations.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -44,7 +44,7 @@ pub fn matrix(weight: &Weight) -> Result<Box<dyn Matrix>> {
 
 fn reserve<T>(weight: &Weight, len: usize) -> Result<Vec<T>> {
     let mut data = Vec::new();
-    let refused = |_| Error::OutOfMemory { what: weight.name.clone(), bytes: len * size_of::<T>() };
+    let refused = |_| Error::OutOfMemory { what: weight.name.clone(), bytes: len.saturating_mul(size_of::<T>()) };
     data.try_reserve_exact(len).map_err(refused)?;
     Ok(data)
 }
@@ -137,13 +137,14 @@ impl<T: Tile> Matrix for Tiled<T> {
         }
     }
 
-    /// Column by column, as products with one-hot inputs: slower than unpacking, yet microseconds, and no format needs
+    /// Column by column, as products with one-hot inputs: slower than unpacking, yet one row a token, and no format needs
     /// an inverse of its packing.
     fn row(&self, row: usize, out: &mut [f32]) {
         let blocks = Self::tile_blocks();
+        let mut x = vec![Block::default(); blocks];
         for (tile, out) in self.band(row / ROWS).iter().zip(out.chunks_exact_mut(blocks * BLOCK)) {
             for (k, out) in out.iter_mut().enumerate() {
-                let mut x = vec![Block::default(); blocks];
+                x.fill(Block::default());
                 x[k / BLOCK] = Block::one_hot(k % BLOCK);
                 let mut sums = [F32x4::splat(0.0)];
                 tile.dot(row % ROWS / 4, [&x], &mut sums);

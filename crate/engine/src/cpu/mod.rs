@@ -82,7 +82,7 @@ impl Cpu {
                 }
             }
             Op::Attention { layer, q_norm, k_norm, rope, window, scale } => {
-                let [q, k, v] = products.as_mut_slice() else { unreachable!("attention follows three matrices") };
+                let [q, k, v, ..] = products.as_mut_slice() else { unreachable!("attention follows three matrices") };
                 let head_dim = self.program.config.head_dim;
                 for (norm, heads) in [(q_norm, &mut *q), (k_norm, &mut *k)] {
                     let Some(norm) = norm else { continue };
@@ -142,7 +142,6 @@ fn multiply(matrices: &[Box<dyn Matrix>], ids: &[WeightId], input: &mut Input, p
         product.resize(input.tokens() * matrices[id].rows(), 0.0);
         matrices[id].product(input, product);
     }
-    products.truncate(ids.len());
 }
 
 /// The turns for `tokens` positions from `first` on, made when a run first asks for them.

@@ -7,8 +7,8 @@
 //! padding to general.alignment (32) | tensor data, each at its offset
 //! ```
 //!
-//! The reader never holds more than the header and a few rows: tensor data is handed on in runs of whole rows, so a model
-//! can be repacked while it downloads. Whatever the file claims, nothing is allocated beyond the bytes that arrived.
+//! Tensor data is handed on in runs of whole rows, so a model can be repacked while it downloads; besides the last pieces
+//! pushed only the header is held. Whatever the file claims, memory is taken only for bytes that arrived.
 
 use std::collections::BTreeMap;
 
@@ -18,8 +18,14 @@ use crate::quant::Format;
 /// Rows are handed on in multiples of this, except at a tensor's end: the tile height of the CPU kernels.
 pub const ROW_RUN: usize = 16;
 
+/// No real header is larger.
+const MAX_HEADER_BYTES: usize = 256 << 20;
+
 /// Above this a count or length is damage, not data. (The largest real vocabularies have about 2^18 strings.)
 const MAX_COUNT: u64 = 1 << 24;
+
+/// The same for tensors and metadata pairs: the largest models have some thousands.
+const MAX_ENTRIES: u64 = 1 << 16;
 
 /// A list of strings in one allocation: a vocabulary of 262,144 pieces costs its text plus 1 MB.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,7 +64,8 @@ impl Strings {
     }
 }
 
-/// A metadata value; integers of every width are widened.
+/// A metadata value. Single integers of every width are widened; lists of them, which are kinds and counts, are kept within
+/// 32 bits.
 #[allow(missing_docs)] // the names say it
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -69,7 +76,7 @@ pub enum Value {
     String(String),
     Strings(Strings),
     Floats(Vec<f32>),
-    Integers(Vec<i64>),
+    Integers(Vec<i32>),
     Bools(Vec<bool>),
 }
 
@@ -264,6 +271,10 @@ impl Reader {
                 Err(Stop::Incomplete { need }) => {
                     // A vocabulary arrives over many pieces: try again when it may really be whole, not at each.
                     self.wanted = need.max(self.pending.len() + self.pending.len() / 4);
+                    if self.pending.len() > MAX_HEADER_BYTES {
+                        let what = format!("it does not end within {MAX_HEADER_BYTES} bytes");
+                        return Err(Error::Header { offset: self.offset, what });
+                    }
                     return Ok(false);
                 }
                 Err(Stop::Damaged(error)) => return Err(error),
@@ -374,8 +385,12 @@ impl<'a> Cursor<'a> {
     }
 
     fn count(&mut self, of: &str) -> Result<usize, Stop> {
+        self.count_up_to(MAX_COUNT, of)
+    }
+
+    fn count_up_to(&mut self, most: u64, of: &str) -> Result<usize, Stop> {
         let n = self.u64()?;
-        if n > MAX_COUNT {
+        if n > most {
             self.at -= 8;
             return Err(self.damaged(format!("it claims {n} {of}")));
         }
@@ -432,8 +447,8 @@ impl<'a> Cursor<'a> {
         for _ in 0..n {
             match self.scalar(kind)? {
                 Value::Float(value) => floats.push(value as f32),
-                Value::Unsigned(value) => integers.push(i64::try_from(value).unwrap_or(i64::MAX)),
-                Value::Signed(value) => integers.push(value),
+                Value::Unsigned(value) => integers.push(i32::try_from(value).unwrap_or(i32::MAX)),
+                Value::Signed(value) => integers.push(value.clamp(i32::MIN.into(), i32::MAX.into()) as i32),
                 Value::Bool(value) => bools.push(value),
                 _ => unreachable!("scalar gives scalars"),
             }
@@ -486,8 +501,8 @@ impl HeaderParser {
         if !(2..=3).contains(&self.version) {
             return Err(Error::UnsupportedVersion { version: self.version }.into());
         }
-        self.tensors_left = cursor.count("tensors")?;
-        self.pairs_left = cursor.count("metadata pairs")?;
+        self.tensors_left = cursor.count_up_to(MAX_ENTRIES, "tensors")?;
+        self.pairs_left = cursor.count_up_to(MAX_ENTRIES, "metadata pairs")?;
         self.started = true;
         Ok(())
     }
@@ -533,6 +548,11 @@ impl HeaderParser {
             tensor.offset = offset.ok_or_else(|| damaged(format!("tensor {} lies beyond any file", tensor.name)))?;
         }
         self.tensors.sort_by_key(|tensor| tensor.offset);
+        let mut names: Vec<&str> = self.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(damaged(format!("there are two tensors called {}", pair[0])));
+        }
         for pair in self.tensors.windows(2) {
             if pair[0].offset + pair[0].size_bytes > pair[1].offset {
                 return Err(damaged(format!("tensors {} and {} overlap", pair[0].name, pair[1].name)));

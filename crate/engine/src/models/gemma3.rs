@@ -14,16 +14,16 @@ pub fn program(header: &Header) -> Result<Program> {
     let config = keys.config()?;
     let (dim, hidden, head_dim) = (config.dim, config.hidden_dim, config.head_dim);
     let (q_dim, kv_dim) = (config.n_heads * head_dim, config.n_kv_heads * head_dim);
-    let eps = keys.float_or("attention.layer_norm_rms_epsilon", 1e-6)?;
+    let eps = keys.positive_or("attention.layer_norm_rms_epsilon", 1e-6)?;
     let window = keys.uint("attention.sliding_window")?;
     let global = Rope {
         pairs: RopePairs::Halves,
         dims: head_dim,
-        theta: keys.float_or("rope.freq_base", 1_000_000.0)?,
+        theta: keys.positive_or("rope.freq_base", 1_000_000.0)?,
         scale: keys.rope_scale()?,
         divisors: None,
     };
-    let local = Rope { theta: keys.float_or("rope.freq_base_swa", 10_000.0)?, scale: 1.0, ..global };
+    let local = Rope { theta: keys.positive_or("rope.freq_base_swa", 10_000.0)?, scale: 1.0, ..global };
     // The 27B model alone scales by the width per head of the residual stream.
     let scale = if config.n_layers == 62 { dim / config.n_heads } else { head_dim } as f32;
     let scale = 1.0 / scale.sqrt();

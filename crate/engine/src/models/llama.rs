@@ -11,15 +11,16 @@ pub fn program(header: &Header) -> Result<Program> {
     let config = keys.config()?;
     let (dim, hidden) = (config.dim, config.hidden_dim);
     let (q_dim, kv_dim) = (config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim);
-    let eps = keys.float_or("attention.layer_norm_rms_epsilon", 1e-5)?;
+    let eps = keys.positive_or("attention.layer_norm_rms_epsilon", 1e-5)?;
     let mut b = Builder::new(header, "llama");
+    let dims = keys.rope_dims(config.head_dim)?;
     let rope = Rope {
         pairs: RopePairs::Neighbours,
-        dims: keys.uint_or("rope.dimension_count", Some(config.head_dim))?.min(config.head_dim),
-        theta: keys.float_or("rope.freq_base", 10_000.0)?,
+        dims,
+        theta: keys.positive_or("rope.freq_base", 10_000.0)?,
         scale: keys.rope_scale()?,
         divisors: match b.has("rope_freqs.weight") {
-            true => Some(b.vector("rope_freqs.weight", config.head_dim / 2)?),
+            true => Some(b.vector("rope_freqs.weight", dims / 2)?),
             false => None,
         },
     };

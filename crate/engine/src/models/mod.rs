@@ -45,8 +45,18 @@ pub fn program(header: &Header) -> Result<Program> {
         what: "missing, so the kind of model is unknown".into(),
     })?;
     let row = TABLE.iter().find(|row| row.1 == found);
-    row.ok_or_else(|| Error::UnsupportedArchitecture { found: found.into() })?.2(header)
+    let program = row.ok_or_else(|| Error::UnsupportedArchitecture { found: found.into() })?.2(header)?;
+    // Biases and experts that the page does not compute would be plausible nonsense if they were passed over.
+    let stranger = |name: &str| name.ends_with(".bias") || name.contains("_exps.") || name.contains("_inp.");
+    match header.tensors.iter().find(|tensor| stranger(&tensor.name)) {
+        Some(tensor) => Err(Error::UnsupportedArchitecture { found: format!("{found} with {}", tensor.name) }),
+        None => Ok(program),
+    }
 }
+
+/// Widest layer there is room for, sixteen times that of the largest models: whatever a file claims, a run's buffers stay
+/// within reason, and no product of sizes overflows 32 bits.
+const MAX_WIDTH: usize = 1 << 20;
 
 /// Metadata under the architecture's own prefix.
 struct Keys<'a> {
@@ -73,16 +83,41 @@ impl Keys<'_> {
         self.uint_or(name, None)
     }
 
-    fn float_or(&self, name: &str, default: f32) -> Result<f32> {
-        Ok(self.header.float(&self.key(name))?.unwrap_or(default))
+    /// A number above zero.
+    fn positive_or(&self, name: &str, default: f32) -> Result<f32> {
+        let key = self.key(name);
+        let value = self.header.float(&key)?.unwrap_or(default);
+        match value.is_finite() && value > 0.0 {
+            true => Ok(value),
+            false => Err(Error::Metadata { key, what: format!("{value} is out of range") }),
+        }
     }
 
-    /// Only linear position interpolation is known.
+    /// Only linear position interpolation is known. A factor of 0 means none, as in llama.cpp.
     fn rope_scale(&self) -> Result<f32> {
         let key = self.key("rope.scaling.type");
-        match self.header.string(&key)? {
-            None | Some("none" | "linear") => Ok(1.0 / self.float_or("rope.scaling.factor", 1.0)?),
-            Some(other) => Err(Error::Metadata { key, what: format!("\"{other}\" is not supported; linear is") }),
+        let name = match self.header.string(&key)? {
+            Some("none") => return Ok(1.0),
+            Some("linear") => "rope.scaling.factor",
+            None if self.header.metadata.contains_key(&self.key("rope.scale_linear")) => "rope.scale_linear",
+            None => "rope.scaling.factor",
+            Some(other) => {
+                return Err(Error::Metadata { key, what: format!("\"{other}\" is not supported; linear is") });
+            }
+        };
+        match self.header.float(&self.key(name))? {
+            Some(0.0) => Ok(1.0),
+            _ => Ok(1.0 / self.positive_or(name, 1.0)?),
+        }
+    }
+
+    /// How many numbers of a head turn.
+    fn rope_dims(&self, head_dim: usize) -> Result<usize> {
+        let name = "rope.dimension_count";
+        let dims = self.uint_or(name, Some(head_dim))?;
+        match dims % 2 == 0 && dims <= head_dim {
+            true => Ok(dims),
+            false => Err(Error::Metadata { key: self.key(name), what: format!("{dims} of {head_dim} cannot turn") }),
         }
     }
 
@@ -102,6 +137,11 @@ impl Keys<'_> {
         if head_dim % 4 != 0 || head_dim > MAX_HEAD_DIM {
             let what = format!("{head_dim} is not a multiple of four up to {MAX_HEAD_DIM}");
             return Err(Error::Metadata { key: self.key("attention.key_length"), what });
+        }
+        let widths = [dim, self.uint("feed_forward_length")?, n_heads.saturating_mul(head_dim)];
+        if let Some(width) = widths.into_iter().find(|&width| width > MAX_WIDTH) {
+            let what = format!("a layer {width} numbers wide is more than the {MAX_WIDTH} there is room for");
+            return Err(Error::Metadata { key: self.key("embedding_length"), what });
         }
         let embeddings = self.header.tensor("token_embd.weight").ok_or_else(|| Error::MissingTensor {
             tensor: "token_embd.weight".into(),

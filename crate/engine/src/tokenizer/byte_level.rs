@@ -15,7 +15,17 @@ use crate::formats::gguf::{Header, Strings, Value};
 
 type Built<N, P, D> = TokenizerImpl<Pieces, N, PreTokenizerWrapper, P, D>;
 
-/// Splits of Llama 3 and Qwen 2 (`tokenizer.ggml.pre`); the others use GPT-2's, which the crate knows.
+/// Llama 3's splits go by three names (`tokenizer.ggml.pre`).
+const LLAMA_3_NAMES: &[&str] = &["llama-bpe", "llama3", "llama-v3"];
+
+/// Whether the tokenizer is Llama 3's: whole words of the vocabulary need no merging, and texts begin with a token.
+pub fn is_llama_3(header: &Header) -> Result<bool> {
+    Ok(header.string("tokenizer.ggml.pre")?.is_some_and(|name| LLAMA_3_NAMES.contains(&name)))
+}
+
+/// llama.cpp's default is a chain of splits that begins with these two.
+const PUNCTUATION: &str = r"[\p{P}\$\+<=>\^~\|]+";
+const GPT_2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)";
 const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN_2: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -36,11 +46,15 @@ where
     };
     let pairs: Option<Vec<_>> = merges.iter().map(pair).collect();
     let pairs = pairs.ok_or_else(|| Error::Tokenizer("a merge is not two pieces".into()))?;
-    let ids: std::collections::HashMap<String, u32, ahash::RandomState> = ids.collect();
-    let ids: ahash::AHashMap<String, u32> = ids.into();
+    let ids: ahash::AHashMap<String, u32> = ids.collect();
+    if let Some((a, b)) =
+        pairs.iter().find(|(a, b)| ![a, b, &format!("{a}{b}")].iter().all(|piece| ids.contains_key(*piece)))
+    {
+        return Err(Error::Tokenizer(format!("merging {a:?} and {b:?} makes no piece of the vocabulary")));
+    }
     let bpe = BPE::builder()
         .vocab_and_merges(ids, pairs)
-        .ignore_merges(header.string("tokenizer.ggml.pre")? == Some("llama-bpe"))
+        .ignore_merges(is_llama_3(header)?)
         .build()
         .map_err(tokenizer_error)?;
     let mut tokenizer = TokenizerImpl::new(Pieces::ByteLevel(Box::new(bpe)));
@@ -56,12 +70,15 @@ fn splits(name: &str) -> Result<PreTokenizerWrapper> {
     let gpt_2 = ByteLevel::new(false, false, true);
     let bytes_only = ByteLevel::new(false, false, false);
     let sequence: Vec<PreTokenizerWrapper> = match name {
-        "default" | "gpt-2" => vec![gpt_2.into()],
+        "default" => vec![by(PUNCTUATION)?, by(GPT_2)?, by(r"\p{N}+")?, by("[0-9][0-9][0-9]")?, bytes_only.into()],
+        "gpt-2" => vec![gpt_2.into()],
         "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" => vec![Digits::new(true).into(), gpt_2.into()],
-        "llama-bpe" | "llama3" | "llama-v3" => vec![by(LLAMA_3)?, bytes_only.into()],
+        name if LLAMA_3_NAMES.contains(&name) => vec![by(LLAMA_3)?, bytes_only.into()],
         "qwen2" => vec![by(QWEN_2)?, bytes_only.into()],
         other => {
-            let what = format!("\"{other}\" is not supported; default, gpt-2, smollm, starcoder, llama-bpe, qwen2 are");
+            let what = format!(
+                "\"{other}\" is not supported; default, gpt-2, smollm, starcoder, refact, command-r, codeshell, llama-bpe, llama3, llama-v3, qwen2 are"
+            );
             return Err(Error::Metadata { key: "tokenizer.ggml.pre".into(), what });
         }
     };
@@ -88,6 +105,25 @@ pub fn bytes(piece: &str) -> Vec<u8> {
 mod tests {
     use super::*;
     use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+
+    #[test]
+    fn merges_of_strangers_are_refused() {
+        let mut header = Header::default();
+        let strings = |texts: &[&str]| {
+            let mut strings = Strings::default();
+            texts.iter().for_each(|text| strings.push(text));
+            strings
+        };
+        let vocab = strings(&["ab", "cd"]);
+        for merge in ["ab cd", "ab xyz", "x ab"] {
+            header.metadata.insert("tokenizer.ggml.merges".into(), Value::Strings(strings(&[merge])));
+            header.metadata.insert("tokenizer.ggml.pre".into(), Value::String("gpt-2".into()));
+            let built: Result<
+                Built<tokenizers::NormalizerWrapper, tokenizers::PostProcessorWrapper, tokenizers::DecoderWrapper>,
+            > = build(&header, &vocab);
+            assert_eq!(built.err().unwrap().code(), "tokenizer");
+        }
+    }
 
     #[test]
     fn every_byte_comes_back() {

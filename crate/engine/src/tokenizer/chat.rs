@@ -17,6 +17,9 @@ pub struct Message {
     pub content: String,
 }
 
+/// Instructions a rendering may take: a thousand times what long conversations need.
+const FUEL: u64 = 10_000_000;
+
 /// A compiled template.
 pub struct Template {
     environment: Environment<'static>,
@@ -28,6 +31,9 @@ impl Template {
     /// Compiles `source`; `bos` and `eos` are the texts of these tokens.
     pub fn new(source: &str, bos: String, eos: String) -> Result<Template> {
         let mut environment = Environment::new();
+        // A template comes from a stranger: loops without end run out of fuel.
+        environment.set_fuel(Some(FUEL));
+        environment.set_recursion_limit(100);
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(template_error)?;
         environment.set_syntax(syntax);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
@@ -44,7 +50,9 @@ impl Template {
         let (bos_token, eos_token) = (&self.bos, &self.eos);
         let messages = Value::from(Serde(messages));
         template
-            .render(context! { messages, bos_token, eos_token, add_generation_prompt => true })
+            .render(context! {
+                messages, bos_token, eos_token, add_generation_prompt => true, tools => (), documents => ()
+            })
             .map_err(template_error)
     }
 }
@@ -64,6 +72,19 @@ mod tests {
         let template = Template::new(source, "<s>".into(), String::new()).unwrap();
         let messages = [Message { role: "user".into(), content: " hi ".into() }];
         assert_eq!(template.render(&messages).unwrap(), "<s>hi>");
+    }
+
+    #[test]
+    fn endless_loops_run_out_of_fuel() {
+        let source = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}";
+        let template = Template::new(source, String::new(), String::new()).unwrap();
+        assert_eq!(template.render(&[]).unwrap_err().code(), "chat_template");
+    }
+
+    #[test]
+    fn loops_can_break_and_tools_are_none() {
+        let source = "{% for m in [1, 2] %}{{ m }}{% break %}{% endfor %}{% if tools is not none %}tools{% endif %}";
+        assert_eq!(Template::new(source, String::new(), String::new()).unwrap().render(&[]).unwrap(), "1");
     }
 
     #[test]

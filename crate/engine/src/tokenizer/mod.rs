@@ -24,10 +24,10 @@ use crate::formats::gguf::{Header, Strings, Value};
 
 /// What `tokenizer.ggml.token_type` says of a token.
 mod kind {
-    pub const UNKNOWN: i64 = 2;
-    pub const CONTROL: i64 = 3;
-    pub const USER_DEFINED: i64 = 4;
-    pub const BYTE: i64 = 6;
+    pub const UNKNOWN: i32 = 2;
+    pub const CONTROL: i32 = 3;
+    pub const USER_DEFINED: i32 = 4;
+    pub const BYTE: i32 = 6;
 }
 
 /// Tokens that end an answer in some family of models, whatever the file's own end token is.
@@ -38,12 +38,12 @@ const END_TEXTS: &[&str] =
 pub struct Tokenizer {
     inner: TokenizerImpl<Pieces, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>,
     vocab: Arc<Strings>,
-    kinds: Vec<i64>,
+    kinds: Vec<i32>,
     byte_level: bool,
     bos: Option<u32>,
     add_bos: bool,
     ends: Vec<u32>,
-    template: Option<chat::Template>,
+    template: Option<Result<chat::Template, String>>,
 }
 
 /// The two kinds of model in one type.
@@ -77,7 +77,7 @@ impl Tokenizer {
                 return Err(Error::Metadata { key: "tokenizer.ggml.model".into(), what });
             }
         };
-        let special = |kind: i64| matches!(kind, kind::UNKNOWN | kind::CONTROL | kind::USER_DEFINED);
+        let special = |kind: i32| matches!(kind, kind::UNKNOWN | kind::CONTROL | kind::USER_DEFINED);
         let texts = vocab.iter().zip(&kinds).filter(|(_, kind)| special(**kind)).map(|(text, _)| text);
         inner
             .add_special_tokens(texts.filter(|text| !text.is_empty()).map(|text| AddedToken::from(text, true)))
@@ -95,11 +95,16 @@ impl Tokenizer {
             }
         }
         let text = |id: Option<u32>| id.and_then(|id| vocab.get(id as usize)).unwrap_or_default().to_owned();
-        let template = match header.string("tokenizer.chat_template")? {
-            Some(source) => Some(chat::Template::new(source, text(bos), text(eos))?),
-            None => None,
-        };
-        let add_bos = header.bool("tokenizer.ggml.add_bos_token")?.unwrap_or(!byte_level);
+        let template = header.string("tokenizer.chat_template")?;
+        // A template that does not compile is told when it is needed: plain prompts work without.
+        let template = template.map(|source| {
+            chat::Template::new(source, text(bos), text(eos)).map_err(|error| match error {
+                Error::Template(what) => what,
+                other => other.to_string(),
+            })
+        });
+        let add_bos =
+            header.bool("tokenizer.ggml.add_bos_token")?.unwrap_or(!byte_level || byte_level::is_llama_3(header)?);
         Ok(Tokenizer { inner, kinds, byte_level, bos, add_bos, ends, template, vocab })
     }
 
@@ -147,7 +152,8 @@ impl Tokenizer {
     /// line each: it will simply continue the text.
     pub fn render(&self, messages: &[chat::Message]) -> Result<String> {
         match &self.template {
-            Some(template) => template.render(messages),
+            Some(Ok(template)) => template.render(messages),
+            Some(Err(what)) => Err(Error::Template(what.clone())),
             None => Ok(messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n")),
         }
     }

@@ -28,7 +28,7 @@ pub struct SentencePiece {
 
 type Built<PT, P, D> = TokenizerImpl<Pieces, NormalizerWrapper, PT, P, D>;
 
-pub fn build<PT, P, D>(header: &Header, vocab: Arc<Strings>, kinds: &[i64]) -> Result<Built<PT, P, D>>
+pub fn build<PT, P, D>(header: &Header, vocab: Arc<Strings>, kinds: &[i32]) -> Result<Built<PT, P, D>>
 where
     PT: tokenizers::PreTokenizer,
     P: tokenizers::PostProcessor,

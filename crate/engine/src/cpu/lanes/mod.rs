@@ -43,7 +43,7 @@ impl F32x4 {
         (a + c) + (b + d)
     }
 
-    /// e to the power of each, relative error below 3e-7; 0 below -87 and e^88 above 88.
+    /// e to the power of each, relative error below 3e-7; what lies outside −87.3 to 88 is taken for these.
     /// Range reduction to ±ln 2 / 2, then the polynomial of Cephes' `expf`.
     #[inline(always)]
     pub fn exp(self) -> F32x4 {
