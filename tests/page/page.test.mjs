@@ -3,7 +3,10 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {inBrowser, shards} from './browser.mjs';
 
-const answered = page => page.waitForSelector('.meta span', {timeout: 120_000});
+const answered = async page => {
+  await page.waitForSelector('[aria-busy=false]', {timeout: 120_000});
+  await page.waitForSelector('.meta span', {timeout: 120_000});
+};
 
 async function begin(page) {
   await page.click('#get');
@@ -16,6 +19,7 @@ test('first visit: download, ask, read; then come back without a network', () =>
     return false;
   };
   await page.waitForSelector('#get');
+  await page.fill('#s-temperature', '0');
   assert.match(await page.textContent('.welcome'), /98 MB.*Apache-2\.0/);
   await page.click('#get');
   await page.waitForFunction(() => /of 98 MB · .* MB\/s · .* left/.test(document.querySelector('.progress')?.textContent));
