@@ -7,7 +7,7 @@ import {markdown} from './markdown.js';
 import {progressCard} from './progress.js';
 
 const SEND = 'M12 19V5M6 11l6-6 6 6';
-const STOP = 'M8 8h8v8H8z';
+const STOP = 'M7 7h10v10H7z';
 
 function welcome() {
   const {catalog, stored, source, wanted} = state;
@@ -57,7 +57,11 @@ function meta({meta, content}, last) {
 function words(content, busy) {
   const body = h('div', {class: 'it'}, h('span', {class: 'hidden'}, `${t('model')}: `), markdown(content));
   if (busy) {
-    (body.lastElementChild ?? body).append(h('span', {class: 'caret', 'aria-hidden': 'true'}));
+    // Behind the last word: in a list that is within its last item.
+    let last = body.lastElementChild;
+    while (/^(UL|OL|PRE)$/.test(last.tagName)) last = last.lastElementChild;
+    if (last.className === 'hidden') last = body;
+    last.append(h('span', {class: 'caret', 'aria-hidden': 'true'}));
     if (!content && state.reading > 0) body.append(h('p', {class: 'small'}, t('reading', {left: state.reading})));
   }
   return body;
@@ -114,6 +118,7 @@ function drawBox() {
   $('ask').placeholder = t(model ? 'ask.hint' : 'ask.waiting');
   const label = t(answering ? 'ask.stop' : 'ask.send');
   $('send').replaceChildren(icon(answering ? STOP : SEND));
+  $('send').classList.toggle('stop', answering);
   $('send').setAttribute('aria-label', label);
   $('send').title = label;
   $('send').disabled = !answering && !$('ask').value.trim();
