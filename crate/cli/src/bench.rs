@@ -1,5 +1,6 @@
 //! How fast this machine reads a prompt and makes tokens.
 
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -77,17 +78,18 @@ impl Bench {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (prompt, decode) = (Spread::of(prompt_rates), Spread::of(decode_rates));
         if self.json {
-            println!(
+            writeln!(
+                stdout(),
                 "{}",
                 json!({"load_ms": load_ms, "prompt_tokens": self.prompt, "tokens": self.generate, "threads": 1,
                        "cores": cores, "runs": RUNS, "prompt_per_second": prompt.json(),
                        "decode_per_second": decode.json()})
-            );
+            )?;
         } else {
-            println!("load     {load_ms:.0} ms");
-            println!("prompt   {} tok/s over {} tokens", prompt.text(), self.prompt);
-            println!("decode   {} tok/s over {} tokens", decode.text(), self.generate);
-            println!("1 thread of {cores} cores, median of {RUNS} (lowest to highest)");
+            writeln!(stdout(), "load     {load_ms:.0} ms")?;
+            writeln!(stdout(), "prompt   {} tok/s over {} tokens", prompt.text(), self.prompt)?;
+            writeln!(stdout(), "decode   {} tok/s over {} tokens", decode.text(), self.generate)?;
+            writeln!(stdout(), "1 thread of {cores} cores, median of {RUNS} (lowest to highest)")?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Looking into a file: metadata, tensors, program.
 
+use std::io::{Write, stdout};
 use std::path::Path;
 
 use hearth_engine::formats::gguf::{Event, Header, Reader, Value};
@@ -49,17 +50,17 @@ pub fn tokenizer(file: &Path) -> Result<Tokenizer> {
 /// Prints what is in the file.
 pub fn inspect(file: &Path) -> Result<()> {
     let header = header(file)?;
-    println!("GGUF version {}, {} bytes", header.version, header.file_bytes());
-    println!("\nMetadata");
+    writeln!(stdout(), "GGUF version {}, {} bytes", header.version, header.file_bytes())?;
+    writeln!(stdout(), "\nMetadata")?;
     for (key, value) in &header.metadata {
-        println!("  {key} = {}", describe(value));
+        writeln!(stdout(), "  {key} = {}", describe(value))?;
     }
-    println!("\nTensors");
+    writeln!(stdout(), "\nTensors")?;
     for tensor in &header.tensors {
-        println!("  {:<36} {:<6} {:?}", tensor.name, tensor.format.name(), tensor.shape);
+        writeln!(stdout(), "  {:<36} {:<6} {:?}", tensor.name, tensor.format.name(), tensor.shape)?;
     }
     let program = models::program(&header)?;
-    println!("\nProgram: {} operations, {:?}", program.ops.len(), program.config);
+    writeln!(stdout(), "\nProgram: {} operations, {:?}", program.ops.len(), program.config)?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ mod score;
 
 use std::error::Error;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -114,6 +114,10 @@ enum Executor {
 
 fn main() {
     if let Err(error) = dispatch(Cli::parse().command) {
+        // Whoever reads our output has read enough.
+        if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+            return;
+        }
         eprintln!("hearth: {error}");
         std::process::exit(1);
     }
@@ -124,7 +128,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Inspect { file } => inspect::inspect(&file),
         Command::Tokenize { file, text } => {
             let tokens = inspect::tokenizer(&file)?.encode(&text)?;
-            println!("{}", serde_json::to_string(&tokens)?);
+            writeln!(stdout(), "{}", serde_json::to_string(&tokens)?)?;
             Ok(())
         }
         Command::Run(run) => self::run(&run),
@@ -151,13 +155,13 @@ fn run(run: &Run) -> Result<()> {
     while let Some(step) = session.step()? {
         ids.extend(step.token);
         if !run.ids {
-            print!("{}", step.text);
-            std::io::stdout().flush()?;
+            write!(stdout(), "{}", step.text)?;
+            stdout().flush()?;
         }
     }
     match run.ids {
-        true => println!("{}", serde_json::to_string(&ids)?),
-        false => println!(),
+        true => writeln!(stdout(), "{}", serde_json::to_string(&ids)?)?,
+        false => writeln!(stdout())?,
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! How likely a text is: teacher-forced log-probabilities and perplexity.
 
+use std::io::{Write, stdout};
+
 use hearth_engine::generate::Session;
 use serde_json::json;
 
@@ -24,7 +26,7 @@ pub fn perplexity(score: &Score) -> Result<()> {
         }
     })?;
     let scored = tokens.len() - 1;
-    println!("perplexity {:.4} over {scored} tokens", (sum / scored as f64).exp());
+    writeln!(stdout(), "perplexity {:.4} over {scored} tokens", (sum / scored as f64).exp())?;
     Ok(())
 }
 
@@ -48,11 +50,11 @@ pub fn logprobs(score: &Score, top: usize, json: bool) -> Result<()> {
     for (position, (id, log_prob, best)) in lines.into_iter().enumerate() {
         if json {
             let top: Vec<_> = best.iter().map(|(id, log_prob)| json!({"id": id, "logprob": log_prob})).collect();
-            println!("{}", json!({"position": position + 1, "id": id, "logprob": log_prob, "top": top}));
+            writeln!(stdout(), "{}", json!({"position": position + 1, "id": id, "logprob": log_prob, "top": top}))?;
         } else {
             let piece = |id: u32| format!("{:?}", session.tokenizer().piece(id));
             let best: Vec<_> = best.iter().map(|(id, p)| format!("{} {:.3}", piece(*id), p)).collect();
-            println!("{:>5} {id:>7} {:<16} {log_prob:>8.3}   {}", position + 1, piece(id), best.join("  "));
+            writeln!(stdout(), "{:>5} {id:>7} {:<16} {log_prob:>8.3}   {}", position + 1, piece(id), best.join("  "))?;
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 
 fn run_in(staging: PathBuf) -> Result<()> {
     // A target folder of its own: other flags in a shared one would rebuild everything at each turn.
-    let build = ["build", "--quiet", "--release", "--package", "bindings", "--target", TARGET];
+    let build = ["build", "--release", "--package", "bindings", "--target", TARGET];
     process::run(command("cargo").args(build).args(["--target-dir", "target/base"]))?;
     let module = root().join("target/base").join(TARGET).join("release/bindings.wasm");
     let options = ["--target", "no-modules", "--no-typescript", "--remove-name-section", "--out-name", "engine"];
