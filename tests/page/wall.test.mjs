@@ -31,5 +31,5 @@ test('nothing is requested during a chat', () => inBrowser(async ({page, host, c
   assert.deepEqual([asked, host.requests], [[], []]);
   // The recorder works.
   await page.evaluate(() => fetch('/hearth.js?control'));
-  assert.equal(asked.length, 1);
+  assert.ok(asked.length > 0);
 }));

@@ -36,6 +36,8 @@ pub fn run() -> Result<()> {
     process::run(chrome.args(["test", "--package", "tests"]).args(wasm))?;
 
     say("the page, with the real model, in Chromium");
+    // The browser's answers are compared with the command line's.
+    process::run(command("cargo").args(["build", "--release", "--package", "hearth-cli"]))?;
     process::run(command("trunk").args(["build", "--release"]))?;
     process::run(command("npm").args(["install", "--prefix", "tests/page", "--no-audit", "--no-fund", "--silent"]))?;
     process::run(
