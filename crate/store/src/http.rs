@@ -67,7 +67,12 @@ async fn read(
         if field("done")?.is_truthy() {
             return Ok(());
         }
-        each(field("value")?.unchecked_into::<Uint8Array>().to_vec()).await?;
+        let taken = each(field("value")?.unchecked_into::<Uint8Array>().to_vec()).await;
+        if taken.is_err() {
+            // What is left is not wanted; whether the server hears that does not matter.
+            let _ = JsFuture::from(reader.cancel()).await;
+            return taken;
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The families of models we know, each a page that turns metadata into a [`Program`].
 //!
 //! To add one: write `models/NAME.rs` with `program`, add a line to `TABLE`, and a fixture to
-//! `models/fixtures/make_models.py`, which gives it the reference tests on every executor.
+//! `tests/fixtures/make_models.py`, which gives it the reference tests on every executor.
 
 mod gemma3;
 mod llama;

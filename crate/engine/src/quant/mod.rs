@@ -1,7 +1,7 @@
 //! The tensor formats of GGUF: how many bytes a block has and what numbers it stands for.
 //!
 //! To add one: write `quant/NAME.rs` with `decode`, add a line to the table in `Format`, and a case to
-//! `models/fixtures/make_quants.py`. It then works everywhere by decoding; `cpu/` can give it a packed kernel.
+//! `tests/fixtures/make_quants.py`. It then works everywhere by decoding; `cpu/` can give it a packed kernel.
 //!
 //! Layouts follow ggml's `block_*` structures: a row is a sequence of blocks along the input axis. `d` (and `m`) are
 //! little-endian f16 unless said otherwise.
