@@ -1,8 +1,8 @@
 //! Rotation of heads, the cache of keys and values, and `softmax(Q Kᵀ · scale) V`.
 //!
 //! Keys and values are f16 in pages of 256 positions, `[K, 256, E]` each, so memory grows with the conversation and never
-//! moves. Halves too small to be normal are stored as zero: widened, they would be subnormal f32, which some machines
-//! compute a hundred times slower. (bf16 would be quicker to widen and four times less precise.)
+//! moves. Halves too small to be normal are stored as zero: widened, they would be subnormal f32, which many machines
+//! compute far more slowly. (bf16 would be quicker to widen and four times less precise.)
 
 use std::ops::Range;
 

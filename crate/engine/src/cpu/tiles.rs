@@ -126,6 +126,16 @@ fn dot_groups<const N: usize>(
     sums
 }
 
+/// Adds `d · scale · (products − zero · Σ q)`: how every format ends whose codes have one f16 scale and a fixed zero.
+#[inline(always)]
+fn add_scaled<const N: usize>(sums: &mut [F32x4; N], d: [u16; 4], products: [I32x4; N], x: [&Block; N], zero: i32) {
+    let d = F32x4::from_half(d);
+    for n in 0..N {
+        let product = products[n].add(I32x4::splat(-zero * x[n].sum));
+        sums[n] = sums[n].add(product.to_f32().mul(d.mul(F32x4::splat(x[n].scale_up))));
+    }
+}
+
 /// The block of each input that lies against part `i` of a tile.
 #[inline(always)]
 fn nth<const N: usize>(x: [&[Block]; N], i: usize) -> [&Block; N] {
@@ -164,12 +174,8 @@ impl Tile for Q4_0 {
     #[inline(always)]
     fn dot<const N: usize>(&self, quad: usize, x: [&[Block]; N], sums: &mut [F32x4; N]) {
         let x = nth(x, 0);
-        let d = F32x4::from_half(self.d[quad]);
         let products = dot_groups(0..4, x, |group| self.codes.pairs(quad, group));
-        for n in 0..N {
-            let product = products[n].add(I32x4::splat(-8 * x[n].sum));
-            sums[n] = sums[n].add(product.to_f32().mul(d.mul(F32x4::splat(x[n].scale_up))));
-        }
+        add_scaled(sums, self.d[quad], products, x, 8);
     }
 }
 
@@ -235,15 +241,11 @@ impl Tile for Q5_0 {
     #[inline(always)]
     fn dot<const N: usize>(&self, quad: usize, x: [&[Block]; N], sums: &mut [F32x4; N]) {
         let x = nth(x, 0);
-        let d = F32x4::from_half(self.d[quad]);
         let products = dot_groups(0..4, x, |group| {
             let (low, high) = (self.codes.pairs(quad, group), self.high.pairs(quad, group));
             std::array::from_fn(|p| low[p].or(high[p]))
         });
-        for n in 0..N {
-            let product = products[n].add(I32x4::splat(-16 * x[n].sum));
-            sums[n] = sums[n].add(product.to_f32().mul(d.mul(F32x4::splat(x[n].scale_up))));
-        }
+        add_scaled(sums, self.d[quad], products, x, 16);
     }
 }
 
@@ -270,11 +272,8 @@ impl Tile for Q8_0 {
     #[inline(always)]
     fn dot<const N: usize>(&self, quad: usize, x: [&[Block]; N], sums: &mut [F32x4; N]) {
         let x = nth(x, 0);
-        let d = F32x4::from_half(self.d[quad]);
         let products = dot_groups(0..4, x, |group| self.codes.pairs(quad, group));
-        for n in 0..N {
-            sums[n] = sums[n].add(products[n].to_f32().mul(d.mul(F32x4::splat(x[n].scale_up))));
-        }
+        add_scaled(sums, self.d[quad], products, x, 0);
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Message {
     pub content: String,
 }
 
-/// Instructions a rendering may take: a thousand times what long conversations need.
+/// Instructions a rendering may take: far more than any conversation that fits a context needs.
 const FUEL: u64 = 10_000_000;
 
 /// A compiled template.

@@ -1,8 +1,9 @@
 //! Text to tokens and back, from the metadata of a GGUF file, on the `tokenizers` crate.
 //!
 //! - `byte_level`: byte-level BPE (`tokenizer.ggml.model` = "gpt2"), the crate's own model.
-//! - `sentencepiece`: SentencePiece BPE ("llama"), a model of ours for that crate: it needs 6 MB where the crate's own, fed
-//!   with the half million merges it would need, takes about 60 MB for Gemma's vocabulary.
+//! - `sentencepiece`: SentencePiece BPE ("llama"), a model of ours for that crate: it keeps Gemma's vocabulary
+//!   once, as one text. The crate's own would keep it twice, string by string, and half a million merges besides: some
+//!   60 MB, counted from its types, which would break the limit on memory while loading.
 //! - `stream`: tokens to whole characters; `chat`: the model's own template.
 
 mod byte_level;
