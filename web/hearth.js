@@ -9,108 +9,24 @@
 // Two workers do the work. One may use the network and never sees text; one sees text and can connect to nothing. The
 // second is made inside an empty frame whose policy is `default-src 'none'`: a worker from a blob made there inherits that
 // policy, so it can neither connect nor load a script, on any static host and from the first visit on. The page compiles
-// the module and posts it.
+// the module and posts it. Helpers of the second stand behind the same wall.
+
+import {
+  bestBuild, fetchBuild, fetchPrograms, get, HearthError, memoryFor, Remote, startEngine, workerOf,
+} from './worker/start.js';
+
+export {HearthError};
 
 const BASE = new URL('./', import.meta.url);
-const BUILD = 'base';
+const BUILDS = ['base', 'threads', 'threads-relaxed'];
 const SLICE = 4 << 20;
 const CONTEXT = 8192;
 
-/** An error with a stable `code`, such as 'quota', 'shard_hash', 'prompt_too_long'. */
-export class HearthError extends Error {
-  constructor(code, message) {
-    super(message);
-    this.name = 'HearthError';
-    this.code = code;
-  }
-}
-
-/** Calls to a worker by message. */
-class Remote {
-  #worker;
-  #calls = new Map();
-  #next = 0;
-
-  constructor(worker) {
-    this.#worker = worker;
-    worker.onmessage = ({data: {call: number, step, result, error}}) => {
-      const call = this.#calls.get(number);
-      if (!call) return;
-      if (step !== undefined) return call.step?.(step);
-      this.#calls.delete(number);
-      if (error) call.reject(new HearthError(error.code, error.message));
-      else call.resolve(result);
-    };
-    worker.onerror = event => this.end(new HearthError('crashed', event.message || 'the worker could not start'));
-  }
-
-  call(action, data = {}, {step, transfer = []} = {}) {
-    return new Promise((resolve, reject) => {
-      if (!this.#worker) return reject(new HearthError('unloaded', 'the model has been unloaded'));
-      const number = this.#next++;
-      this.#calls.set(number, {resolve, reject, step});
-      this.#worker.postMessage({call: number, action, ...data}, transfer);
-    });
-  }
-
-  end(reason = new HearthError('unloaded', 'the model has been unloaded')) {
-    this.#worker?.terminate();
-    this.#worker = undefined;
-    for (const {reject} of this.#calls.values()) reject(reason);
-    this.#calls.clear();
-  }
-}
-
-async function get(path) {
-  const response = await fetch(new URL(path, BASE)).catch(() => {
-    throw new HearthError('network', `${path} cannot be fetched: the server does not answer`);
-  });
-  if (!response.ok) throw new HearthError('not_found', `${path} is missing on the server (${response.status})`);
-  return response;
-}
-
-const text = async path => (await get(path)).text();
 const json = async path => (await get(path)).json();
-
-async function compile(path) {
-  const response = await get(path);
-  const whole = response.clone();
-  try {
-    // Refused where the server names another type than application/wasm.
-    return await WebAssembly.compileStreaming(response);
-  } catch {
-    return WebAssembly.compile(await whole.arrayBuffer()).catch(error => {
-      const what = 'the engine could not be compiled: this browser may lack WebAssembly SIMD';
-      throw new HearthError('no_simd', `${what} (${error.message})`);
-    });
-  }
-}
 
 /** Throws if it has been asked to stop. */
 function check(signal) {
   if (signal?.aborted) throw new HearthError('aborted', 'stopped; what has arrived is kept');
-}
-
-/** A frame with nothing in it, under a policy that allows nothing but a worker from a blob of its own. */
-async function walledFrame() {
-  const frame = document.createElement('iframe');
-  frame.hidden = true;
-  frame.title = 'Hearth: the engine, behind its wall';
-  const loaded = new Promise(resolve => frame.addEventListener('load', resolve, {once: true}));
-  frame.srcdoc = '<!doctype html><meta http-equiv="Content-Security-Policy" '
-    + `content="default-src 'none'; worker-src blob:">`;
-  document.body.append(frame);
-  await loaded;
-  return frame;
-}
-
-/** A worker whose whole program is `source`, made in `realm` and under its policy. */
-function workerOf(source, realm) {
-  const url = realm.URL.createObjectURL(new realm.Blob([source], {type: 'text/javascript'}));
-  const worker = new realm.Worker(url);
-  // The worker has fetched its program by its first message.
-  worker.addEventListener('message', () => realm.URL.revokeObjectURL(url), {once: true});
-  return worker;
 }
 
 /** Progress of a download or a load, with speed and time left from the last few seconds. */
@@ -127,28 +43,65 @@ function meter(phase, total, onProgress) {
   };
 }
 
+/** What was found best on this device for a build, `{kernel, threads}`; kept where the browser lets us. */
+const tuning = {
+  key: build => `hearth.tuning/${build}/${navigator.hardwareConcurrency}`,
+  read(build) {
+    try {
+      return JSON.parse(localStorage.getItem(tuning.key(build))) ?? undefined;
+    } catch {
+      return undefined;
+    }
+  },
+  keep(build, found) {
+    try {
+      localStorage.setItem(tuning.key(build), JSON.stringify(found));
+    } catch {
+      // It is timed again at the next load.
+    }
+  },
+};
+
+/** How many threads to start; 'auto' starts one for each core, up to eight, and lets timing decide how many to use. */
+function threadsFor(asked, build) {
+  const cores = navigator.hardwareConcurrency || 1;
+  if (asked !== 'auto' && !(Number.isInteger(asked) && asked >= 1)) {
+    throw new HearthError('invalid_input', `threads is ${asked}; give a whole number from 1 on, or 'auto'`);
+  }
+  if (build === 'base') return 1;
+  return Math.min(asked === 'auto' ? 8 : asked, cores);
+}
+
 export class Hearth {
-  #module;
+  #engine;
+  #base;
   #programs;
   #store;
   #catalog;
   #jobs = 0;
 
-  /** Compiles the engine and opens the browser's storage. */
-  static async open() {
+  /**
+   * Compiles the engine and opens the browser's storage. `build`: 'threads-relaxed', 'threads' or 'base'; by itself the best
+   * that this browser and the page's headers allow.
+   */
+  static async open({build = bestBuild()} = {}) {
     const hearth = new Hearth();
     if (typeof WebAssembly !== 'object') throw new HearthError('no_wasm', 'this browser has no WebAssembly');
-    const glue = `engine/${BUILD}/engine.js`;
-    const [module, ...programs] = await Promise.all([
-      compile(`engine/${BUILD}/engine_bg.wasm`),
-      text(glue), text('worker/rpc.js'), text('worker/store.js'), text('worker/engine.js'),
-    ]);
-    const [engine, rpc, store, text_worker] = programs;
-    hearth.#module = module;
-    hearth.#programs = `${engine}\n${rpc}\n${text_worker}`;
-    hearth.#store = new Remote(workerOf(`${engine}\n${rpc}\n${store}`, window));
-    await hearth.#store.call('init', {module});
+    const best = bestBuild();
+    if (!BUILDS.includes(build) || BUILDS.indexOf(build) > BUILDS.indexOf(best)) {
+      throw new HearthError('invalid_input', `build is ${build}; the best that runs here is ${best}`);
+    }
+    const [engine, store, programs] = await Promise.all([fetchBuild(build), fetchBuild('store'), fetchPrograms()]);
+    hearth.#engine = engine;
+    hearth.#programs = programs;
+    hearth.#store = new Remote(workerOf(`${store.glue}\n${programs.store}`, window));
+    await hearth.#store.call('init', {module: store.module});
     return hearth;
+  }
+
+  /** The build in use. */
+  get build() {
+    return this.#engine.build;
   }
 
   /** The models we know: `{models: [{id, name, size_bytes, licence, ...}]}`. */
@@ -181,26 +134,25 @@ export class Hearth {
   /**
    * Loads a model. `source`: an id of the catalog, the address of a GGUF file (with a slash in it, or a URL), or the file
    * itself (File, Blob, ArrayBuffer).
-   * `device`: 'cpu'. `threads`: 1. `context`: positions at most. `onProgress({phase: 'download' | 'load', loaded, total,
-   * bytes_per_second, seconds_left, elsewhere})`. `signal` stops it; what was downloaded stays.
+   * `device`: 'cpu'. `threads`: a number (at most the device's cores are used), or 'auto'. `context`: positions at most.
+   * `onProgress({phase: 'download' | 'load', loaded, total, bytes_per_second, seconds_left, elsewhere})`. `signal` stops it;
+   * what was downloaded stays.
    */
-  async load(source, {device = 'cpu', threads = 1, context = CONTEXT, onProgress, signal} = {}) {
+  async load(source, {device = 'cpu', threads = 'auto', context = CONTEXT, onProgress, signal} = {}) {
     const start = performance.now();
-    if (threads !== 1) throw new HearthError('invalid_input', `threads is ${threads}; this build runs on one`);
+    threadsFor(threads, this.build);
     check(signal);
     const pieces = typeof source === 'string' || source instanceof URL
       ? await this.#fetched(String(source), onProgress, signal)
       : given(source);
     check(signal);
-    const frame = await walledFrame();
-    const remote = new Remote(workerOf(this.#programs, frame.contentWindow));
-    const unload = () => {
-      remote.end();
-      frame.remove();
-    };
+    const engine = await this.#start(pieces.size);
+    const {remote} = engine;
     try {
-      await remote.call('init', {module: this.#module});
-      await remote.call('begin', {device});
+      let count = threadsFor(threads, engine.build);
+      await engine.init();
+      await remote.call('begin', {device, threads: count});
+      const joined = engine.join(count);
       const report = meter('load', pieces.size, onProgress);
       let loaded = 0;
       // The next piece is read while the engine packs this one.
@@ -216,11 +168,35 @@ export class Hearth {
       }
       check(signal);
       const info = await remote.call('finish', {context});
-      return new Model(remote, unload, info, {load_ms: performance.now() - start, threads, device, build: BUILD});
+      count = await joined;
+      const tuned = await this.#tune(remote, engine.build, threads === 'auto', count);
+      const load_ms = performance.now() - start;
+      return new Model(remote, () => engine.end(), info, {load_ms, ...tuned, device, build: engine.build});
     } catch (error) {
-      unload();
+      engine.end();
       throw error;
     }
+  }
+
+  /** An engine for a file of `size` bytes; the one without threads where no memory can be shared. */
+  async #start(size) {
+    const memory = this.build === 'base' ? undefined : memoryFor(size);
+    if (this.build === 'base' || memory) {
+      return {...await startEngine(this.#engine, this.#programs, memory), build: this.build};
+    }
+    this.#base ??= await fetchBuild('base');
+    return {...await startEngine(this.#base, this.#programs), build: 'base'};
+  }
+
+  /** Uses the fastest kernel and, if we may choose, number of threads: as found before on this device, or by timing. */
+  async #tune(remote, build, free, count) {
+    let found = tuning.read(build);
+    if (!found || (free && !found.threads)) {
+      found = await remote.call('tune', {threads: free ? 0 : count});
+      if (!found) return {threads: 1}; // the naive executor
+      tuning.keep(build, free ? found : {kernel: found.kernel});
+    }
+    return remote.call('use', {tuning: {kernel: found.kernel, threads: free ? Math.min(found.threads, count) : count}});
   }
 
   /** Downloads what is missing of a file and gives its pieces. */
@@ -268,7 +244,8 @@ class Model {
   info;
   /**
    * Of the last answer: `{load_ms, prompt_tokens, prompt_ms, first_token_ms, tokens, decode_ms, threads, device, build,
-   * peak_memory_bytes, context_used}`. `prompt_tokens` are those that were read, the ones still cached not counted;
+   * kernel, peak_memory_bytes, context_used, guesses}`. `guesses`: `{guessed, right}`, tokens guessed ahead from what was said
+   * before and those the model chose too. `prompt_tokens` are those that were read, the ones still cached not counted;
    * `decode_ms` is the time of all tokens but the first.
    */
   timings;
@@ -291,16 +268,17 @@ class Model {
 
   /**
    * Makes an answer to `prompt` (a text), `messages` (`[{role, content}]`) or `tokens` (ids). Gives steps `{token, text,
-   * prompt_left, finish}`; while the prompt is read they have no token. `signal` ends it early, without an error.
+   * prompt_left, finish}`; while the prompt is read they have no token. `lookup`: guess ahead where the text repeats itself (the
+   * answer stays the same). `signal` ends it early, without an error.
    */
   async* generate({
     prompt, messages, tokens, max_tokens = 512, temperature = 0.7, top_k = 40, top_p = 0.95, min_p = 0.05,
     repetition_penalty = 1.1, repetition_window = 64, seed = Math.floor(Math.random() * 2 ** 31), stop = [],
-    ignore_eos = false, signal,
+    ignore_eos = false, lookup = true, signal,
   } = {}) {
     const options = {
       max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, repetition_window, seed, ignore_eos,
-      stop: [stop].flat(),
+      lookup, stop: [stop].flat(),
     };
     const steps = [];
     let wake = () => {};

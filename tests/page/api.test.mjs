@@ -30,7 +30,8 @@ test('the default model loads, tokenizes like llama.cpp and answers as it does n
     for (const name of ['load_ms', 'prompt_ms', 'first_token_ms', 'decode_ms', 'peak_memory_bytes']) {
       assert.ok(timings[name] > 0, name);
     }
-    assert.deepEqual([timings.threads, timings.device, timings.build], [1, 'cpu', 'base']);
+    assert.deepEqual([timings.device, timings.build], ['cpu', 'threads-relaxed']);
+    assert.ok(timings.threads >= 1);
   }
 }));
 

@@ -4,6 +4,7 @@
 //! `cargo xtask models ID` puts the files where these tests look; without them they fail.
 #![cfg(not(target_arch = "wasm32"))]
 
+use hearth_engine::cpu::team::Team;
 use hearth_engine::loader::Device;
 use hearth_engine::sampling::argmax;
 use serde::Deserialize;
@@ -25,7 +26,7 @@ fn agrees(model: &str) {
     let cases = std::fs::read_to_string(format!("{here}/fixtures/llamacpp-{model}.json")).unwrap();
     let cases: Vec<Case> = serde_json::from_str(&cases).unwrap();
     assert_eq!(cases.len(), 10);
-    let mut session = tests::session(&file, Device::Cpu).unwrap();
+    let mut session = tests::session(&file, Device::cpu()).unwrap();
     let (mut same, mut all) = (0, 0);
     for case in &cases {
         assert_eq!(session.tokenizer().encode(&case.prompt).unwrap(), case.tokens, "tokens of {:?}", case.prompt);
@@ -61,4 +62,36 @@ fn smollm2_agrees_with_llama_cpp() {
 #[test]
 fn gemma3_agrees_with_llama_cpp() {
     agrees("gemma-3-270m-q4_k_m");
+}
+
+/// Perplexity of `fixtures/long.txt` with `naive`, as `hearth perplexity FILE --text … --executor naive` printed it (it takes
+/// that a quarter of an hour), and how far from it the fast executor may be.
+fn perplexity_is_that_of_naive(model: &str, naive: f64) {
+    let here = env!("CARGO_MANIFEST_DIR");
+    let path = format!("{here}/../models/files/{model}.gguf");
+    let file = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}; run: cargo xtask models {model}"));
+    let text = std::fs::read_to_string(format!("{here}/fixtures/long.txt")).unwrap();
+    let mut session = tests::session(&file, Device::Cpu(Team::spawn(2))).unwrap();
+    let tokens = session.tokenizer().encode(text.trim_end()).unwrap();
+    let mut sum = 0.0;
+    session
+        .score(&tokens, |position, log_probs| {
+            if let Some(&next) = tokens.get(position + 1) {
+                sum -= f64::from(log_probs[next as usize]);
+            }
+        })
+        .unwrap();
+    let perplexity = (sum / (tokens.len() - 1) as f64).exp();
+    println!("{model}: perplexity {perplexity:.4} over {} tokens, naive {naive}", tokens.len() - 1);
+    assert!((perplexity / naive - 1.0).abs() <= 0.005, "{perplexity} {naive}");
+}
+
+#[test]
+fn smollm2_has_the_perplexity_of_naive() {
+    perplexity_is_that_of_naive("smollm2-135m-instruct-q4_1", 4.8294);
+}
+
+#[test]
+fn gemma3_has_the_perplexity_of_naive() {
+    perplexity_is_that_of_naive("gemma-3-270m-q4_k_m", 7.8633);
 }

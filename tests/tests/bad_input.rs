@@ -10,7 +10,7 @@ wasm_bindgen_test_configure!(run_in_dedicated_worker);
 const LLAMA: &[u8] = include_bytes!("../fixtures/tiny-llama-q8_0.gguf");
 
 fn refused(file: &[u8]) -> Error {
-    match tests::session(file, Device::Cpu) {
+    match tests::session(file, Device::cpu()) {
         Err(error) => error,
         Ok(_) => panic!("accepted"),
     }
@@ -120,7 +120,7 @@ fn impossible_numbers() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_refused_file_stays_refused() {
-    let mut loader = hearth_engine::loader::Loader::new(Device::Cpu);
+    let mut loader = hearth_engine::loader::Loader::new(Device::cpu());
     let file = replaced(b"blk.1.ffn_up.weight", b"blk.9.ffn_up.weight");
     says(&loader.push(&file).unwrap_err(), "missing_tensor", &[]);
     says(&loader.push(&file).unwrap_err(), "invalid_input", &["refused"]);

@@ -43,26 +43,26 @@ fn logits_agree(file: &[u8], device: Device, most: f64) {
     let mut session = tests::session(file, device).unwrap();
     let logits = session.logits(&tokens).unwrap();
     let error = relative_error(&logits, &expected);
-    assert!(error <= most, "{device:?}: relative error {error:e}");
+    assert!(error <= most, "relative error {error:e}, at most {most:e}");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn llama_gives_the_reference_logits() {
     logits_agree(LLAMA, Device::Naive, 1e-4);
-    logits_agree(LLAMA, Device::Cpu, 2e-2);
+    logits_agree(LLAMA, Device::cpu(), 2e-2);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn quantized_llama_gives_the_reference_logits() {
     logits_agree(LLAMA_Q8_0, Device::Naive, 1e-4);
     // Rows of a single block: eight-bit activations cost half a percent at each of nine matrices, and nothing averages out.
-    logits_agree(LLAMA_Q8_0, Device::Cpu, 4e-2);
+    logits_agree(LLAMA_Q8_0, Device::cpu(), 4e-2);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn gemma3_gives_the_reference_logits() {
     logits_agree(GEMMA3, Device::Naive, 1e-4);
-    logits_agree(GEMMA3, Device::Cpu, 2e-2);
+    logits_agree(GEMMA3, Device::cpu(), 2e-2);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -99,9 +99,9 @@ fn a_reused_prefix_changes_nothing() {
     for file in [LLAMA, GEMMA3] {
         let (tokens, _) = reference(file);
         let options = Options { max_tokens: 8, sampling: Sampling::greedy(), ignore_eos: true, ..Options::default() };
-        let mut fresh = tests::session(file, Device::Cpu).unwrap();
+        let mut fresh = tests::session(file, Device::cpu()).unwrap();
         let expected = answer(&mut fresh, &tokens[..20], &options);
-        let mut used = tests::session(file, Device::Cpu).unwrap();
+        let mut used = tests::session(file, Device::cpu()).unwrap();
         answer(&mut used, &tokens[..12], &options);
         assert_eq!(used.start(&tokens[..20], options.clone()).unwrap(), 8, "twelve tokens are cached");
         assert_eq!(answer(&mut used, &tokens[..20], &options).0, expected.0);
@@ -112,8 +112,54 @@ fn a_reused_prefix_changes_nothing() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn guessing_ahead_changes_nothing() {
+    for file in [LLAMA, GEMMA3] {
+        let (tokens, _) = reference(file);
+        // A prompt that repeats itself, so that there is something to guess from.
+        let prompt: Vec<u32> = tokens.iter().copied().cycle().take(20).chain(tokens.iter().copied().take(9)).collect();
+        for temperature in [0.0, 1.5] {
+            let sampling = Sampling { temperature, seed: 5, ..Sampling::default() };
+            let options = Options { max_tokens: 30, sampling, ignore_eos: true, ..Options::default() };
+            let plain = Options { lookup: false, ..options.clone() };
+            let mut session = tests::session(file, Device::cpu()).unwrap();
+            let expected = answer(&mut session, &prompt, &plain);
+            session.reset();
+            assert_eq!(answer(&mut session, &prompt, &options), expected, "temperature {temperature}");
+            assert!(temperature > 0.0 || session.guesses().guessed > 0, "nothing was guessed");
+            // And the conversation goes on from the right place.
+            let next: Vec<u32> = session.tokens().iter().copied().chain([1, 2]).collect();
+            let reused = answer(&mut session, &next, &Options { max_tokens: 1, ..plain.clone() });
+            session.reset();
+            assert_eq!(answer(&mut session, &next, &Options { max_tokens: 1, ..plain }), reused);
+        }
+    }
+}
+
+/// Logits of every fixture, bit for bit, whatever does the work.
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn threads_and_kernels_change_nothing() {
+    use hearth_engine::cpu::Kernel;
+    use hearth_engine::cpu::team::Team;
+    use hearth_engine::executor::Tuning;
+
+    for file in [LLAMA, LLAMA_Q8_0, GEMMA3] {
+        let (tokens, _) = reference(file);
+        let expected = tests::session(file, Device::cpu()).unwrap().logits(&tokens).unwrap();
+        for threads in [1, 2, 3, 7] {
+            for kernel in Kernel::ALL {
+                let mut session = tests::session(file, Device::Cpu(Team::spawn(threads))).unwrap();
+                let used = session.apply(&Tuning { kernel: kernel.name().into(), threads });
+                assert_eq!((used.kernel.as_str(), used.threads), (kernel.name(), threads));
+                assert!(session.logits(&tokens).unwrap() == expected, "{threads} threads, {kernel:?}");
+            }
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn answers_end_where_they_should() {
-    let mut session = tests::session(LLAMA, Device::Cpu).unwrap();
+    let mut session = tests::session(LLAMA, Device::cpu()).unwrap();
     let greedy = Options { sampling: Sampling::greedy(), ignore_eos: true, max_tokens: 5, ..Options::default() };
     let prompt = session.tokenizer().encode("the hearth").unwrap();
     assert_eq!(prompt[1], 256, "h and e merge");
@@ -134,7 +180,7 @@ fn answers_end_where_they_should() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn prompts_that_cannot_be_answered_are_refused_and_nothing_is_lost() {
-    let mut session = tests::session(LLAMA, Device::Cpu).unwrap();
+    let mut session = tests::session(LLAMA, Device::cpu()).unwrap();
     let options = Options { max_tokens: 2, ignore_eos: true, ..Options::default() };
     answer(&mut session, &[1, 2, 3], &options);
     let before = session.tokens().to_vec();
@@ -151,7 +197,7 @@ fn prompts_that_cannot_be_answered_are_refused_and_nothing_is_lost() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn the_files_template_makes_the_prompt() {
-    let session = tests::session(LLAMA, Device::Cpu).unwrap();
+    let session = tests::session(LLAMA, Device::cpu()).unwrap();
     let turn = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
     let prompt = session.tokenizer().render(&[turn("system", "Be brief."), turn("user", "Hi")]).unwrap();
     assert_eq!(prompt, "<|system|>Be brief.<|end|><|user|>Hi<|end|><|assistant|>");
@@ -159,7 +205,7 @@ fn the_files_template_makes_the_prompt() {
     assert_eq!((tokens[0], *tokens.last().unwrap()), (259, 260));
     assert_eq!(tokens.iter().flat_map(|&token| session.tokenizer().bytes(token)).collect::<Vec<_>>(), b"Be brief.Hi");
 
-    let base = tests::session(GEMMA3, Device::Cpu).unwrap();
+    let base = tests::session(GEMMA3, Device::cpu()).unwrap();
     assert!(!base.tokenizer().has_template());
     assert_eq!(base.tokenizer().render(&[turn("user", "a"), turn("assistant", "b")]).unwrap(), "a\nb");
 }

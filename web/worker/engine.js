@@ -12,15 +12,15 @@ const breathe = () => new Promise(resolve => {
 });
 
 serve({
-  async init({module}) {
+  async init({module, memory}) {
     // The policy of the frame must hold here, or this worker is not to see any text. (A data: address reaches no server.)
     const reached = await fetch('data:,').then(() => true, () => false);
     if (reached) throw Object.assign(new Error('this browser does not keep the worker from connecting'), {code: 'wall'});
-    await wasm_bindgen({module_or_path: module});
+    await wasm_bindgen({module_or_path: module, memory});
   },
 
-  begin({device}) {
-    loader = new wasm_bindgen.Loader(device);
+  begin({device, threads}) {
+    loader = new wasm_bindgen.Loader(device, threads);
   },
 
   push({bytes}) {
@@ -32,6 +32,15 @@ serve({
     loader = undefined;
     model = whole.finish(context);
     return {...model.info(), peak_memory_bytes: wasm_bindgen.memory_bytes()};
+  },
+
+  // Times the kernels and, for 0 threads, how many of them are best: {kernel, threads}.
+  tune({threads}) {
+    return model.tune(threads);
+  },
+
+  use({tuning}) {
+    return model.use(tuning);
   },
 
   tokenize({text}) {
@@ -68,6 +77,7 @@ serve({
     timings.prompt_ms = timings.first_token_ms;
     timings.decode_ms = end - (first ?? end);
     timings.context_used = model.used();
+    timings.guesses = model.guesses();
     timings.peak_memory_bytes = wasm_bindgen.memory_bytes();
     return timings;
   },

@@ -1,5 +1,10 @@
 //! `Loader` takes a file piece by piece and becomes a `Model`, which answers step by step.
 
+use std::sync::{Arc, OnceLock};
+
+use hearth_engine::cpu::measure;
+use hearth_engine::cpu::team::{Shared, Team};
+use hearth_engine::executor::Tuning;
 use hearth_engine::generate::{Options, Session};
 use hearth_engine::loader::{Device, Loader as EngineLoader};
 use hearth_engine::tokenizer::chat::Message;
@@ -12,6 +17,39 @@ fn engine_error(problem: hearth_engine::Error) -> JsValue {
     error(problem.code(), &problem.to_string())
 }
 
+#[wasm_bindgen]
+extern "C" {
+    /// Milliseconds since the worker began.
+    #[wasm_bindgen(js_namespace = performance)]
+    fn now() -> f64;
+}
+
+/// What the leader's team shares with its helpers: one team to a module's memory.
+static TEAM: OnceLock<Arc<Shared>> = OnceLock::new();
+
+/// A helper's life, in a worker of its own over the leader's memory. Does not return.
+#[wasm_bindgen]
+pub fn help() {
+    if let Some(shared) = TEAM.get() {
+        shared.help();
+    }
+}
+
+/// Tells the leader that a helper has crashed: its piece of work will never be done.
+#[wasm_bindgen]
+pub fn helper_failed() {
+    if let Some(shared) = TEAM.get() {
+        shared.fail();
+    }
+}
+
+/// The speed of every kernel of this build, `[{format, kernel, tokens, gmacs, gigabytes}]`; `budget_ms` for each of five
+/// runs of each.
+#[wasm_bindgen]
+pub fn kernels(budget_ms: f64) -> Result<JsValue, JsValue> {
+    to_js(&measure::kernels(now, budget_ms))
+}
+
 /// Takes the bytes of a GGUF file in order.
 #[wasm_bindgen]
 pub struct Loader {
@@ -20,11 +58,14 @@ pub struct Loader {
 
 #[wasm_bindgen]
 impl Loader {
-    /// For one file; `device` is "cpu" or, for comparisons, "naive".
+    /// For one file; `device` is "cpu" or, for comparisons, "naive". Of `threads`, all but one are workers that will call
+    /// [`help`].
     #[wasm_bindgen(constructor)]
-    pub fn new(device: &str) -> Result<Loader, JsValue> {
+    pub fn new(device: &str, threads: usize) -> Result<Loader, JsValue> {
         let device = match device {
-            "cpu" => Device::Cpu,
+            "cpu" => Device::Cpu(Team::new(threads, now, |shared| {
+                TEAM.get_or_init(|| shared);
+            })),
             "naive" => Device::Naive,
             other => return Err(error("invalid_input", &format!("device \"{other}\" is not known; \"cpu\" is"))),
         };
@@ -75,6 +116,19 @@ impl Model {
         })
     }
 
+    /// What this device does the model's work best with, `{kernel, threads}`; only the kernel is looked for if `threads` is
+    /// not 0.
+    pub fn tune(&mut self, threads: usize) -> Result<JsValue, JsValue> {
+        to_js(&self.session.tune(now, threads).map_err(engine_error)?)
+    }
+
+    /// Uses this `{kernel, threads}`; gives back what is used.
+    #[wasm_bindgen(js_name = use)]
+    pub fn apply(&mut self, tuning: JsValue) -> Result<JsValue, JsValue> {
+        let tuning: Tuning = from_js(tuning)?;
+        to_js(&self.session.apply(&tuning))
+    }
+
     /// The tokens of a text.
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>, JsValue> {
         self.session.tokenizer().encode(text).map_err(engine_error)
@@ -98,6 +152,11 @@ impl Model {
             Some(step) => to_js(&step),
             None => Ok(JsValue::NULL),
         }
+    }
+
+    /// What guessing ahead came to: `{guessed, right}` tokens.
+    pub fn guesses(&self) -> Result<JsValue, JsValue> {
+        to_js(&self.session.guesses())
     }
 
     /// Gives up the answer in the making.

@@ -1,10 +1,13 @@
 //! The engine and the store as JavaScript classes: types are converted here, and nothing else happens.
 //!
-//! Both workers load the same module; the one that sees text makes a `engine::Loader`, the one that may use the
-//! network a `store::Models`.
+//! They become two modules, by features. The worker that sees text makes an `engine::Loader`; the one that may use the network
+//! a `store::Models`. The latter's module has no threads: with them a future goes on in a later task of the worker's, and by
+//! then the browser has ended an IndexedDB transaction that nobody used.
 #![cfg(target_arch = "wasm32")]
 
+#[cfg(feature = "engine")]
 pub mod engine;
+#[cfg(feature = "store")]
 pub mod store;
 
 use js_sys::Reflect;

@@ -24,8 +24,8 @@ pub struct Bench {
     /// Tokens to make.
     #[arg(long = "gen", default_value_t = 64)]
     generate: usize,
-    /// Threads; the engine has one so far.
-    #[arg(long, default_value_t = 1)]
+    /// Threads.
+    #[arg(long, default_value_t = 1, value_parser = crate::threads)]
     threads: usize,
     /// Print JSON.
     #[arg(long)]
@@ -34,11 +34,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn run(&self) -> Result<()> {
-        if self.threads != 1 {
-            return Err(format!("--threads {}: this engine runs on one thread", self.threads).into());
-        }
         let start = Instant::now();
-        let mut session = crate::load(&self.file, Executor::Cpu)?;
+        let mut session = crate::load(&self.file, Executor::Cpu, self.threads)?;
         let load_ms = start.elapsed().as_secs_f64() * 1e3;
         let mut random = 1_u64;
         let vocab = session.config().vocab_size as u64;
@@ -81,7 +78,7 @@ impl Bench {
             writeln!(
                 stdout(),
                 "{}",
-                json!({"load_ms": load_ms, "prompt_tokens": self.prompt, "tokens": self.generate, "threads": 1,
+                json!({"load_ms": load_ms, "prompt_tokens": self.prompt, "tokens": self.generate, "threads": self.threads,
                        "cores": cores, "runs": RUNS, "prompt_per_second": prompt.json(),
                        "decode_per_second": decode.json()})
             )?;
@@ -89,7 +86,7 @@ impl Bench {
             writeln!(stdout(), "load     {load_ms:.0} ms")?;
             writeln!(stdout(), "prompt   {} tok/s over {} tokens", prompt.text(), self.prompt)?;
             writeln!(stdout(), "decode   {} tok/s over {} tokens", decode.text(), self.generate)?;
-            writeln!(stdout(), "1 thread of {cores} cores, median of {RUNS} (lowest to highest)")?;
+            writeln!(stdout(), "{} thread(s) on {cores} cores, median of {RUNS} (lowest to highest)", self.threads)?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod inspect;
+mod kernels;
 mod score;
 
 use std::error::Error;
@@ -10,6 +11,7 @@ use std::io::{ErrorKind, Read, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hearth_engine::cpu::team::{MAX_THREADS, Team};
 use hearth_engine::generate::{Options, Session};
 use hearth_engine::loader::{Device, Loader};
 use hearth_engine::sampling::Sampling;
@@ -59,6 +61,12 @@ enum Command {
     },
     /// Measures reading a prompt and making tokens.
     Bench(bench::Bench),
+    /// Measures every kernel on every format.
+    Kernels {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Args)]
@@ -89,6 +97,9 @@ struct Run {
     /// Which executor to use.
     #[arg(long, value_enum, default_value_t)]
     executor: Executor,
+    /// Threads of the cpu executor.
+    #[arg(long, default_value_t = 1, value_parser = threads)]
+    threads: usize,
 }
 
 #[derive(Args)]
@@ -101,6 +112,9 @@ struct Score {
     /// Which executor to use.
     #[arg(long, value_enum, default_value_t)]
     executor: Executor,
+    /// Threads of the cpu executor.
+    #[arg(long, default_value_t = 1, value_parser = threads)]
+    threads: usize,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
@@ -110,6 +124,14 @@ enum Executor {
     /// SIMD lanes.
     #[default]
     Cpu,
+}
+
+/// A number of threads.
+fn threads(text: &str) -> std::result::Result<usize, String> {
+    match text.parse() {
+        Ok(threads) if (1..=MAX_THREADS).contains(&threads) => Ok(threads),
+        _ => Err(format!("threads are 1 to {MAX_THREADS}")),
+    }
 }
 
 fn main() {
@@ -135,11 +157,12 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Perplexity { score } => score::perplexity(&score),
         Command::Logprobs { score, top, json } => score::logprobs(&score, top, json),
         Command::Bench(bench) => bench.run(),
+        Command::Kernels { json } => kernels::kernels(json),
     }
 }
 
 fn run(run: &Run) -> Result<()> {
-    let mut session = load(&run.file, run.executor)?;
+    let mut session = load(&run.file, run.executor, run.threads)?;
     let prompt = match run.chat {
         true => session.tokenizer().render(&[Message { role: "user".into(), content: run.prompt.clone() }])?,
         false => run.prompt.clone(),
@@ -167,10 +190,10 @@ fn run(run: &Run) -> Result<()> {
 }
 
 /// Loads a model with room for all the positions it was made for.
-fn load(file: &Path, executor: Executor) -> Result<Session> {
+fn load(file: &Path, executor: Executor, threads: usize) -> Result<Session> {
     let device = match executor {
         Executor::Naive => Device::Naive,
-        Executor::Cpu => Device::Cpu,
+        Executor::Cpu => Device::Cpu(Team::spawn(threads)),
     };
     let mut loader = Loader::new(device);
     read(file, |bytes| Ok(loader.push(bytes)?))?;

@@ -1,5 +1,8 @@
 //! What every executor of a [`Program`](crate::program::Program) offers: take weights row by row, run tokens, forget.
 
+use serde::{Deserialize, Serialize};
+
+use crate::cpu::team::Clock;
 use crate::error::Result;
 use crate::program::WeightId;
 
@@ -12,6 +15,15 @@ pub enum Logits {
     Last,
     /// All tokens', `[T, V]`.
     All,
+}
+
+/// What was found best on a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tuning {
+    /// Name of the kernel.
+    pub kernel: String,
+    /// Number of threads.
+    pub threads: usize,
 }
 
 /// Runs a program.
@@ -29,4 +41,15 @@ pub trait Executor {
 
     /// Forgets all cached positions from `len` on.
     fn truncate(&mut self, len: usize);
+
+    /// Finds by timing what suits this device, for the number of threads given or, for 0, choosing that too. `None` if there
+    /// is nothing to choose. Changes nothing.
+    fn tune(&mut self, _clock: Clock, _threads: usize) -> Result<Option<Tuning>> {
+        Ok(None)
+    }
+
+    /// Uses what was found, as far as this build and the threads there are allow. Returns what is used.
+    fn apply(&mut self, tuning: &Tuning) -> Tuning {
+        Tuning { threads: 1, ..tuning.clone() }
+    }
 }

@@ -7,8 +7,10 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cpu::team::Clock;
 use crate::error::{Error, Result};
-use crate::executor::{Executor, Logits};
+use crate::executor::{Executor, Logits, Tuning};
+use crate::lookup::Lookup;
 use crate::program::Config;
 use crate::sampling::{Sampler, Sampling};
 use crate::tokenizer::Tokenizer;
@@ -30,11 +32,13 @@ pub struct Options {
     pub stop: Vec<String>,
     /// Go on after the model's own end token.
     pub ignore_eos: bool,
+    /// Guess ahead by what was said before, see [`Lookup`]. Changes the speed, not the answer.
+    pub lookup: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { max_tokens: 512, sampling: Sampling::default(), stop: Vec::new(), ignore_eos: false }
+        Options { max_tokens: 512, sampling: Sampling::default(), stop: Vec::new(), ignore_eos: false, lookup: true }
     }
 }
 
@@ -74,6 +78,16 @@ pub struct Session {
     /// Tokens of the conversation; the executor has cached a first part of them.
     tokens: Vec<u32>,
     answer: Option<Answer>,
+    guesses: Guesses,
+}
+
+/// What guessing ahead came to in an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Guesses {
+    /// Tokens guessed.
+    pub guessed: usize,
+    /// Those the model chose too: each saved a pass of its own.
+    pub right: usize,
 }
 
 /// An answer in the making.
@@ -84,13 +98,16 @@ struct Answer {
     /// Text held back because a stop text may begin in it.
     held: String,
     made: usize,
+    lookup: Lookup,
+    /// Tokens that are chosen and not yet told of.
+    ready: VecDeque<u32>,
 }
 
 impl Session {
     /// A session over a loaded model that holds `context` positions at most (and at most what the model was made for).
     pub fn new(config: Config, tokenizer: Tokenizer, executor: Box<dyn Executor>, context: usize) -> Session {
         let context = context.clamp(2, config.max_seq.max(2));
-        Session { config, tokenizer, executor, context, tokens: Vec::new(), answer: None }
+        Session { config, tokenizer, executor, context, tokens: Vec::new(), answer: None, guesses: Guesses::default() }
     }
 
     /// The model's sizes.
@@ -113,6 +130,16 @@ impl Session {
         &self.tokens
     }
 
+    /// What this device does the model's work best with, see [`Executor::tune`].
+    pub fn tune(&mut self, clock: Clock, threads: usize) -> Result<Option<Tuning>> {
+        self.executor.tune(clock, threads)
+    }
+
+    /// Uses what was found; returns what is used.
+    pub fn apply(&mut self, tuning: &Tuning) -> Tuning {
+        self.executor.apply(tuning)
+    }
+
     /// Begins an answer to `prompt`; [`Session::step`] makes it. Returns how many prompt tokens have to be read, those the
     /// cache holds from before not counted. Errors leave the conversation as it was.
     pub fn start(&mut self, prompt: &[u32], options: Options) -> Result<usize> {
@@ -122,9 +149,18 @@ impl Session {
         // The last prompt token is always run: its logits are the first choice.
         self.executor.truncate(same.min(prompt.len() - 1));
         self.tokens = prompt.to_vec();
+        self.guesses = Guesses::default();
         let sampler = Sampler::new(options.sampling.clone());
         let characters = Characters::default();
-        self.answer = Some(Answer { options, sampler, characters, held: String::new(), made: 0 });
+        self.answer = Some(Answer {
+            options,
+            sampler,
+            characters,
+            held: String::new(),
+            made: 0,
+            lookup: Lookup::default(),
+            ready: VecDeque::new(),
+        });
         Ok(prompt.len() - self.executor.cached())
     }
 
@@ -145,7 +181,7 @@ impl Session {
     /// Goes on: reads a piece of the prompt or makes a token. `None` when no answer is in the making.
     pub fn step(&mut self) -> Result<Option<Step>> {
         let Some(mut answer) = self.answer.take() else { return Ok(None) };
-        let pending = &self.tokens[self.executor.cached()..];
+        let pending = self.tokens.get(self.executor.cached()..).unwrap_or_default();
         if pending.len() > CHUNK {
             let left = pending.len() - CHUNK;
             self.executor.forward(&pending[..CHUNK], Logits::None)?;
@@ -161,8 +197,10 @@ impl Session {
             let text = std::mem::take(&mut answer.held) + &answer.characters.finish();
             return Ok(Some(Step { token: None, text, prompt_left: 0, finish }));
         }
-        let logits = self.executor.forward(pending, Logits::Last)?;
-        let token = answer.sampler.sample(logits, &self.tokens);
+        let token = match answer.ready.pop_front() {
+            Some(token) => token,
+            None => self.choose(&mut answer)?,
+        };
         answer.made += 1;
         if self.tokenizer.is_end(token) && !answer.options.ignore_eos {
             let text = std::mem::take(&mut answer.held) + &answer.characters.finish();
@@ -175,6 +213,43 @@ impl Session {
             self.answer = Some(answer);
         }
         Ok(Some(Step { token: Some(token), text, prompt_left: 0, finish: stopped.then_some(Finish::Stop) }))
+    }
+
+    /// Runs what is pending and chooses the token after it. Guessed ones behind it that the model chooses too are ready then.
+    fn choose(&mut self, answer: &mut Answer) -> Result<u32> {
+        let cached = self.executor.cached();
+        let known = self.tokens.len();
+        let room = (answer.options.max_tokens - answer.made).min(self.context - known) - 1;
+        let guess = match answer.options.lookup && known - cached == 1 {
+            true => answer.lookup.guess(&self.tokens, room),
+            false => Vec::new(),
+        };
+        if guess.is_empty() {
+            let logits = self.executor.forward(&self.tokens[cached..], Logits::Last)?;
+            return Ok(answer.sampler.sample(logits, &self.tokens));
+        }
+        self.tokens.extend(&guess);
+        let logits = self.executor.forward(&self.tokens[cached..], Logits::All)?;
+        let mut right = 0;
+        for (i, logits) in logits.chunks_exact(self.config.vocab_size).enumerate() {
+            let token = answer.sampler.sample(logits, &self.tokens[..known + i]);
+            answer.ready.push_back(token);
+            if guess.get(i) != Some(&token) {
+                break;
+            }
+            right += 1;
+        }
+        self.tokens.truncate(known);
+        self.executor.truncate(known + right);
+        answer.lookup.learn(guess.len(), right);
+        self.guesses.guessed += guess.len();
+        self.guesses.right += right;
+        Ok(answer.ready.pop_front().expect("a token for every row of logits"))
+    }
+
+    /// What guessing ahead came to in the last answer.
+    pub fn guesses(&self) -> Guesses {
+        self.guesses
     }
 
     /// Gives up the answer in the making; the conversation keeps what was made.

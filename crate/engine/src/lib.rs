@@ -16,6 +16,7 @@ pub mod executor;
 pub mod formats;
 pub mod generate;
 pub mod loader;
+pub mod lookup;
 pub mod models;
 pub mod naive;
 pub mod program;
@@ -24,3 +25,6 @@ pub mod sampling;
 pub mod tokenizer;
 
 pub use error::{Error, Result};
+
+#[cfg(all(test, target_arch = "wasm32"))]
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_dedicated_worker);

@@ -4,6 +4,7 @@
 //! model itself.
 
 use crate::cpu::Cpu;
+use crate::cpu::team::Team;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::formats::gguf::{Event, Header, Reader};
@@ -14,19 +15,25 @@ use crate::program::{Config, WeightId};
 use crate::tokenizer::Tokenizer;
 
 /// Which executor runs the model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Device {
     /// Plain loops, the oracle.
     Naive,
-    /// SIMD lanes.
-    #[default]
-    Cpu,
+    /// SIMD lanes on these threads.
+    Cpu(Team),
+}
+
+impl Device {
+    /// The CPU on a single thread.
+    pub fn cpu() -> Device {
+        Device::Cpu(Team::alone())
+    }
 }
 
 /// Takes a GGUF file piece by piece.
 pub struct Loader {
     reader: Reader,
-    device: Device,
+    /// Until the header has come.
+    device: Option<Device>,
     loading: Option<Loading>,
 }
 
@@ -41,18 +48,18 @@ struct Loading {
 impl Loader {
     /// For one file, run on `device`.
     pub fn new(device: Device) -> Loader {
-        Loader { reader: Reader::new(), device, loading: None }
+        Loader { reader: Reader::new(), device: Some(device), loading: None }
     }
 
     /// Takes the next bytes of the file.
     pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        let (device, loading) = (self.device, &mut self.loading);
+        let (device, loading) = (&mut self.device, &mut self.loading);
         self.reader.push(bytes, |event| Loading::take(loading, device, event))
     }
 
     /// Says that the file has ended; gives the model, with room for `context` positions.
     pub fn finish(mut self, context: usize) -> Result<Session> {
-        let (device, loading) = (self.device, &mut self.loading);
+        let (device, loading) = (&mut self.device, &mut self.loading);
         self.reader.finish(|event| Loading::take(loading, device, event))?;
         let loading = self.loading.ok_or_else(|| Error::InvalidInput("the file has no header".into()))?;
         Ok(Session::new(loading.config, loading.tokenizer, loading.executor, context))
@@ -60,9 +67,12 @@ impl Loader {
 }
 
 impl Loading {
-    fn take(loading: &mut Option<Loading>, device: Device, event: Event) -> Result<()> {
+    fn take(loading: &mut Option<Loading>, device: &mut Option<Device>, event: Event) -> Result<()> {
         match (event, loading) {
-            (Event::Header(header), loading) => *loading = Some(Loading::new(&header, device)?),
+            (Event::Header(header), loading) => {
+                let device = device.take().expect("a file has one header");
+                *loading = Some(Loading::new(&header, device)?);
+            }
             (Event::Rows { tensor, first_row, bytes }, Some(loading)) => {
                 if let Some(weight) = loading.weights[tensor] {
                     loading.executor.load_rows(weight, first_row, bytes)?;
@@ -89,7 +99,7 @@ impl Loading {
         let config = program.config.clone();
         let executor: Box<dyn Executor> = match device {
             Device::Naive => Box::new(Naive::new(program)),
-            Device::Cpu => Box::new(Cpu::new(program)?),
+            Device::Cpu(team) => Box::new(Cpu::new(program, team)?),
         };
         Ok(Loading { config, tokenizer, executor, weights })
     }

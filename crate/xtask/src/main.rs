@@ -1,5 +1,6 @@
 //! Everything a developer runs: `cargo xtask serve` and `cargo xtask test`, and the steps they are made of.
 
+mod bench;
 mod bundle;
 mod models;
 mod process;
@@ -11,6 +12,9 @@ use process::Result;
 const USAGE: &str = "\
 cargo xtask serve [ARGUMENTS OF trunk serve]   sets up what is missing, builds, serves http://127.0.0.1:8080
 cargo xtask test                               runs every test, in headless Chromium too
+cargo xtask bench [--peers] [--model ID] [--threads 1,2] [--json]
+                                               speed and memory in the browser, beside other engines with --peers
+cargo xtask bench --kernels [--json]           speed of every kernel
 cargo xtask setup                              installs the tools and the default model, and no more
 cargo xtask models [ID ...]                    fetches, verifies and cuts models; without ID lists them
 cargo xtask bundle                             what Trunk calls: the engine as WebAssembly, and the models";
@@ -21,6 +25,7 @@ fn main() {
     let done = match arguments.as_slice() {
         ["serve", rest @ ..] => serve(rest),
         ["test"] => test::run(),
+        ["bench", rest @ ..] => bench::run(rest),
         ["setup"] => setup(),
         ["models"] => models::list(),
         ["models", ids @ ..] => ids.iter().try_for_each(|id| models::prepare(id)),
@@ -35,6 +40,7 @@ fn main() {
 
 fn setup() -> Result<()> {
     tools::wasm_target()?;
+    tools::rust_source()?;
     tools::wasm_bindgen()?;
     tools::trunk()?;
     models::prepare(&models::default()?)

@@ -1,11 +1,13 @@
 //! Every test, in the order in which a mistake is cheapest to find.
 
+use crate::bundle::BUILDS;
 use crate::process::{self, Result, command, say};
 use crate::{models, tools};
 
 pub fn run() -> Result<()> {
     let browser = tools::browser()?;
     tools::wasm_target()?;
+    tools::rust_source()?;
     tools::wasm_bindgen()?;
     tools::trunk()?;
     for id in models::ids()? {
@@ -30,10 +32,13 @@ pub fn run() -> Result<()> {
     say("tests, natively");
     process::run(command("cargo").args(["test", "--workspace"]))?;
 
-    say("tests, in headless Chromium");
-    let mut chrome = command("cargo");
-    chrome.env("CHROMEDRIVER", &browser.chromedriver).env("WASM_BINDGEN_TEST_TIMEOUT", "300");
-    process::run(chrome.args(["test", "--package", "tests"]).args(wasm))?;
+    for build in BUILDS.iter().filter(|build| build.feature == "engine") {
+        say(&format!("tests, in headless Chromium, build {}", build.name));
+        let mut chrome = build.cargo("test");
+        chrome.env("CHROMEDRIVER", &browser.chromedriver).env("WASM_BINDGEN_TEST_TIMEOUT", "300");
+        chrome.env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", process::root().join("tests/webdriver.json"));
+        process::run(chrome.args(["--package", "tests", "--package", "hearth-engine", "--lib", "--tests"]))?;
+    }
 
     say("the page, with the real model, in Chromium");
     // The browser's answers are compared with the command line's.

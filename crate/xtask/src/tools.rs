@@ -17,6 +17,16 @@ pub fn wasm_target() -> Result<()> {
     run(command("rustup").args(["target", "add", TARGET]))
 }
 
+/// The standard library's source, of which the builds with threads compile their own.
+pub fn rust_source() -> Result<()> {
+    let sysroot = output(command("rustc").args(["--print", "sysroot"]));
+    if std::path::Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/std").exists() {
+        return Ok(());
+    }
+    say("adding the standard library's source");
+    run(command("rustup").args(["component", "add", "rust-src"]))
+}
+
 /// The command-line tool that makes the JavaScript around the module, and the test runner that comes with it. If the machine
 /// has another version it is left alone and ours goes to `target/tools`.
 pub fn wasm_bindgen() -> Result<()> {

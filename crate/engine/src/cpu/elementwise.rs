@@ -17,24 +17,23 @@ pub fn norm(x: &mut [f32], weight: &[f32], eps: f32) {
     x.iter_mut().zip(weight).for_each(|(x, w)| *x = *x * factor * w);
 }
 
-/// `silu(gate) · up` into the first of the two.
-pub fn gated_silu(products: &mut [Vec<f32>]) {
+/// `silu(gate) · up` into the gate.
+pub fn gated_silu(gates: &mut [f32], ups: &[f32]) {
     let one = F32x4::splat(1.0);
     let zero = F32x4::splat(0.0);
-    gated(products, |x| x.div(one.add(zero.sub(x).exp())), naive::silu);
+    gated(gates, ups, |x| x.div(one.add(zero.sub(x).exp())), naive::silu);
 }
 
-/// `gelu(gate) · up` into the first of the two; `0.5 (1 + tanh z)` is `1 / (1 + e^(−2z))`.
-pub fn gated_gelu(products: &mut [Vec<f32>]) {
+/// `gelu(gate) · up` into the gate; `0.5 (1 + tanh z)` is `1 / (1 + e^(−2z))`.
+pub fn gated_gelu(gates: &mut [f32], ups: &[f32]) {
     let one = F32x4::splat(1.0);
     let linear = F32x4::splat(-2.0 * 0.797_884_6);
     let cubic = F32x4::splat(-2.0 * 0.797_884_6 * 0.044_715);
     let gelu = |x: F32x4| x.div(one.add(x.mul(linear.add(cubic.mul(x).mul(x))).exp()));
-    gated(products, gelu, naive::gelu);
+    gated(gates, ups, gelu, naive::gelu);
 }
 
-fn gated(products: &mut [Vec<f32>], gate: impl Fn(F32x4) -> F32x4, plain: impl Fn(f32) -> f32) {
-    let [gates, ups, ..] = products else { unreachable!("a gate has two matrices") };
+fn gated(gates: &mut [f32], ups: &[f32], gate: impl Fn(F32x4) -> F32x4, plain: impl Fn(f32) -> f32) {
     let ((gates, gates_rest), (ups, ups_rest)) = (gates.as_chunks_mut::<4>(), ups.as_chunks::<4>());
     for (g, u) in gates.iter_mut().zip(ups) {
         *g = gate(F32x4::from_array(*g)).mul(F32x4::from_array(*u)).to_array();
@@ -42,4 +41,9 @@ fn gated(products: &mut [Vec<f32>], gate: impl Fn(F32x4) -> F32x4, plain: impl F
     for (g, u) in gates_rest.iter_mut().zip(ups_rest) {
         *g = plain(*g) * u;
     }
+}
+
+/// `x += y`.
+pub fn add(x: &mut [f32], y: &[f32]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }

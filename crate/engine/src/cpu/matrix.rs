@@ -1,27 +1,68 @@
 //! A weight as the CPU executor keeps it, and its product with activations.
 
-use bytemuck::{Pod, Zeroable};
+use std::ops::Range;
 
-use super::input::{BLOCK, Block, Input};
-use super::lanes::{F32x4, HALF_SCALE};
-use super::tiles::{self, ROWS, Tile};
+use super::codes::{Masks, QUADS, ROWS};
+use super::dense::{Bf16, Dense, F16};
+use super::divide::Strip;
+use super::dots::{self, Dots, unroll};
+use super::input::{BLOCK, Block, Forms, Input};
+use super::lanes::{F32x4, RELAXED};
+use super::tiles::{self, Scaled, Tile};
 use crate::error::{Error, Result};
 use crate::program::Weight;
 use crate::quant::Format;
 
-/// A matrix `[rows, cols]`, filled row by row, then only read.
-pub trait Matrix {
+/// How codes are multiplied, see `dots`. All give the same numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    /// Products of i16.
+    Plain,
+    /// Products of bytes, summed in i16.
+    Relaxed16,
+    /// Products of bytes, summed in i32.
+    Relaxed32,
+}
+
+impl Kernel {
+    /// Those this build has.
+    pub const ALL: &[Kernel] =
+        if RELAXED { &[Kernel::Plain, Kernel::Relaxed16, Kernel::Relaxed32] } else { &[Kernel::Plain] };
+
+    /// The likely best one.
+    pub const DEFAULT: Kernel = if RELAXED { Kernel::Relaxed16 } else { Kernel::Plain };
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kernel::Plain => "plain",
+            Kernel::Relaxed16 => "relaxed16",
+            Kernel::Relaxed32 => "relaxed32",
+        }
+    }
+
+    /// The kernel of this name, if the build has it.
+    pub fn from_name(name: &str) -> Option<Kernel> {
+        Kernel::ALL.iter().copied().find(|kernel| kernel.name() == name)
+    }
+}
+
+/// A matrix `[rows, cols]`, filled row by row, then only read. Sixteen rows are a band.
+pub trait Matrix: Send + Sync {
     /// Appends rows as the file stores them: a multiple of [`ROWS`] unless they are the last.
     fn load_rows(&mut self, bytes: &[u8]);
 
     /// Number of rows: outputs.
     fn rows(&self) -> usize;
 
-    /// Whether products want [`Input::quantize`] first.
-    fn wants_blocks(&self) -> bool;
+    /// Bytes a band takes.
+    fn band_bytes(&self) -> usize;
 
-    /// `out[t, row] = Σ W[row, k] x[t, k]` for all rows; `out: [T, rows]`.
-    fn product(&self, x: &Input, out: &mut [f32]);
+    /// The forms of activations that [`Matrix::product`] reads.
+    fn forms(&self, kernel: Kernel) -> Forms;
+
+    /// `out[t, row] = Σ W[row, k] x[t, k]` for the rows of `bands`; `out` has these rows as its columns.
+    fn product(&self, kernel: Kernel, x: &Input, bands: Range<usize>, out: &mut Strip);
 
     /// Decodes one row into `out: [cols]`.
     fn row(&self, row: usize, out: &mut [f32]);
@@ -33,16 +74,17 @@ pub fn matrix(weight: &Weight) -> Result<Box<dyn Matrix>> {
         Format::F32 => Dense::<f32>::boxed(weight),
         Format::F16 => Dense::<F16>::boxed(weight),
         Format::BF16 => Dense::<Bf16>::boxed(weight),
-        Format::Q4_0 => Tiled::<tiles::Q4_0>::boxed(weight),
+        Format::Q4_0 => Tiled::<Scaled<tiles::Q4_0>>::boxed(weight),
         Format::Q4_1 => Tiled::<tiles::Q4_1>::boxed(weight),
-        Format::Q5_0 => Tiled::<tiles::Q5_0>::boxed(weight),
-        Format::Q8_0 => Tiled::<tiles::Q8_0>::boxed(weight),
+        Format::Q5_0 => Tiled::<Scaled<tiles::Q5_0>>::boxed(weight),
+        Format::Q8_0 => Tiled::<Scaled<tiles::Q8_0>>::boxed(weight),
         Format::Q4_K => Tiled::<tiles::Q4K>::boxed(weight),
         Format::Q6_K => Tiled::<tiles::Q6K>::boxed(weight),
     }
 }
 
-fn reserve<T>(weight: &Weight, len: usize) -> Result<Vec<T>> {
+/// Room for `len` items of a weight.
+pub fn reserve<T>(weight: &Weight, len: usize) -> Result<Vec<T>> {
     let mut data = Vec::new();
     let refused = |_| Error::OutOfMemory { what: weight.name.clone(), bytes: len.saturating_mul(size_of::<T>()) };
     data.try_reserve_exact(len).map_err(refused)?;
@@ -56,16 +98,11 @@ struct Tiled<T> {
     tiles: Vec<T>,
 }
 
-impl<T: Tile> Tiled<T> {
+impl<T: Tile + 'static> Tiled<T> {
     fn boxed(weight: &Weight) -> Result<Box<dyn Matrix>> {
         let (rows, cols) = (weight.rows, weight.cols);
         let tiles = reserve(weight, rows.div_ceil(ROWS) * (cols / T::FORMAT.block_len()))?;
         Ok(Box::new(Tiled::<T> { rows, cols, tiles }))
-    }
-
-    /// Blocks of 32 columns in a tile.
-    fn tile_blocks() -> usize {
-        T::FORMAT.block_len() / BLOCK
     }
 
     /// The tiles of rows `ROWS · i` and on.
@@ -74,34 +111,56 @@ impl<T: Tile> Tiled<T> {
         &self.tiles[i * n..(i + 1) * n]
     }
 
-    /// Products of one band with N inputs: `[N][ROWS]`. All quads of a tile come before the next tile, so that weights are
-    /// read in the order in which they lie: quad by quad over the band, decoding was 1.4 times slower.
-    #[inline(always)]
-    fn band_product<const N: usize>(band: &[T], x: [&[Block]; N]) -> [[[f32; 4]; ROWS / 4]; N] {
-        let n = Self::tile_blocks();
-        let mut sums = [[F32x4::splat(0.0); N]; ROWS / 4];
+    /// Decoding: one token, all sixteen rows at once, so that an activation is read once.
+    #[inline(never)]
+    fn one<D: Dots>(band: &[T], x: &[Block<D::Form>]) -> [[f32; 4]; QUADS] {
+        let (n, masks) = (T::FORMAT.block_len() / BLOCK, Masks::new());
+        let mut sums = [[F32x4::splat(0.0)]; QUADS];
         for (i, tile) in band.iter().enumerate() {
-            let x = x.map(|blocks| &blocks[i * n..(i + 1) * n]);
-            for (quad, sums) in sums.iter_mut().enumerate() {
-                tile.dot(quad, x, sums);
-            }
+            tile.dot::<D, QUADS, 1>(0, [&x[i * n..(i + 1) * n]], &mut sums, &masks);
         }
-        std::array::from_fn(|n| std::array::from_fn(|quad| sums[quad][n].to_array()))
+        sums.map(|[sums]| sums.to_array())
     }
 
-    /// Products of a band with tokens `t` to `t + N`.
-    #[inline(always)]
-    fn tokens<const N: usize>(&self, i: usize, t: usize, x: &Input, out: &mut [f32]) {
-        let products = Self::band_product::<N>(self.band(i), std::array::from_fn(|n| x.blocks(t + n)));
-        for (n, product) in products.iter().enumerate() {
-            let row = &mut out[(t + n) * self.rows..(t + n + 1) * self.rows];
-            let row = &mut row[i * ROWS..((i + 1) * ROWS).min(self.rows)];
-            row.copy_from_slice(&product.as_flattened()[..row.len()]);
+    /// Reading a prompt: N tokens, a quad at a time.
+    #[inline(never)]
+    fn many<D: Dots, const N: usize>(band: &[T], x: [&[Block<D::Form>]; N]) -> [[[f32; 4]; QUADS]; N] {
+        let (n, masks) = (T::FORMAT.block_len() / BLOCK, Masks::new());
+        let mut sums = [[[F32x4::splat(0.0); N]; 1]; QUADS];
+        for (i, tile) in band.iter().enumerate() {
+            let x = x.map(|blocks| &blocks[i * n..(i + 1) * n]);
+            unroll!(quad < QUADS, { tile.dot::<D, 1, N>(quad, x, &mut sums[quad], &masks) });
+        }
+        std::array::from_fn(|n| std::array::from_fn(|quad| sums[quad][0][n].to_array()))
+    }
+
+    fn bands<D: Dots>(&self, x: &Input, blocks: &[Block<D::Form>], bands: Range<usize>, out: &mut Strip) {
+        let tokens = x.tokens();
+        for (i, band) in bands.enumerate() {
+            let rows = ROWS.min(self.rows - band * ROWS);
+            let tiles = self.band(band);
+            let mut store = |t: usize, products: &[[f32; 4]; QUADS]| {
+                out.row(t)[i * ROWS..][..rows].copy_from_slice(&products.as_flattened()[..rows]);
+            };
+            let mut t = 0;
+            while t + 8 <= tokens {
+                let products = Self::many::<D, 8>(tiles, std::array::from_fn(|n| x.row_of(blocks, t + n)));
+                products.iter().enumerate().for_each(|(n, products)| store(t + n, products));
+                t += 8;
+            }
+            while t + 4 <= tokens {
+                let products = Self::many::<D, 4>(tiles, std::array::from_fn(|n| x.row_of(blocks, t + n)));
+                products.iter().enumerate().for_each(|(n, products)| store(t + n, products));
+                t += 4;
+            }
+            for t in t..tokens {
+                store(t, &Self::one::<D>(tiles, x.row_of(blocks, t)));
+            }
         }
     }
 }
 
-impl<T: Tile> Matrix for Tiled<T> {
+impl<T: Tile + 'static> Matrix for Tiled<T> {
     fn load_rows(&mut self, bytes: &[u8]) {
         let block_bytes = T::FORMAT.block_bytes();
         let row_bytes = self.cols / T::FORMAT.block_len() * block_bytes;
@@ -118,133 +177,42 @@ impl<T: Tile> Matrix for Tiled<T> {
         self.rows
     }
 
-    fn wants_blocks(&self) -> bool {
-        true
+    fn band_bytes(&self) -> usize {
+        self.cols / T::FORMAT.block_len() * size_of::<T>()
     }
 
-    fn product(&self, x: &Input, out: &mut [f32]) {
-        let tokens = x.tokens();
-        for i in 0..self.rows.div_ceil(ROWS) {
-            let mut t = 0;
-            while t + 4 <= tokens {
-                self.tokens::<4>(i, t, x, out);
-                t += 4;
-            }
-            while t < tokens {
-                self.tokens::<1>(i, t, x, out);
-                t += 1;
-            }
+    fn forms(&self, kernel: Kernel) -> Forms {
+        // There is no product of signed bytes that every machine computes alike.
+        let pairs = T::BITS == 8 || kernel == Kernel::Plain;
+        Forms { pairs, bytes: !pairs }
+    }
+
+    fn product(&self, kernel: Kernel, x: &Input, bands: Range<usize>, out: &mut Strip) {
+        if self.forms(kernel).pairs {
+            return self.bands::<dots::Plain>(x, &x.pairs, bands, out);
         }
-    }
-
-    /// Column by column, as products with one-hot inputs: slower than unpacking, yet one row a token, and no format needs
-    /// an inverse of its packing.
-    fn row(&self, row: usize, out: &mut [f32]) {
-        let blocks = Self::tile_blocks();
-        let mut x = vec![Block::default(); blocks];
-        for (tile, out) in self.band(row / ROWS).iter().zip(out.chunks_exact_mut(blocks * BLOCK)) {
-            for (k, out) in out.iter_mut().enumerate() {
-                x.fill(Block::default());
-                x[k / BLOCK] = Block::one_hot(k % BLOCK);
-                let mut sums = [F32x4::splat(0.0)];
-                tile.dot(row % ROWS / 4, [&x], &mut sums);
-                *out = sums[0].to_array()[row % 4];
-            }
-        }
-    }
-}
-
-/// A number of an unquantized weight, little-endian in the file and in memory.
-trait Number: Pod {
-    /// Four of them.
-    fn widen(four: [Self; 4]) -> F32x4;
-}
-
-impl Number for f32 {
-    #[inline(always)]
-    fn widen(four: [f32; 4]) -> F32x4 {
-        F32x4::from_array(four)
-    }
-}
-
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(transparent)]
-struct F16(u16);
-
-impl Number for F16 {
-    #[inline(always)]
-    fn widen(four: [F16; 4]) -> F32x4 {
-        F32x4::from_half(bytemuck::must_cast(four)).mul(F32x4::splat(HALF_SCALE))
-    }
-}
-
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(transparent)]
-struct Bf16(u16);
-
-impl Number for Bf16 {
-    #[inline(always)]
-    fn widen(four: [Bf16; 4]) -> F32x4 {
-        F32x4::from_bf16(bytemuck::must_cast(four))
-    }
-}
-
-/// Not quantized: rows as they are.
-struct Dense<N> {
-    rows: usize,
-    cols: usize,
-    data: Vec<N>,
-}
-
-impl<N: Number> Dense<N> {
-    fn boxed(weight: &Weight) -> Result<Box<dyn Matrix>> {
-        let (rows, cols) = (weight.rows, weight.cols);
-        Ok(Box::new(Dense::<N> { rows, cols, data: reserve(weight, rows * cols)? }))
-    }
-
-    fn numbers(&self, row: usize) -> &[N] {
-        &self.data[row * self.cols..(row + 1) * self.cols]
-    }
-}
-
-impl<N: Number> Matrix for Dense<N> {
-    fn load_rows(&mut self, bytes: &[u8]) {
-        self.data.extend(bytes.chunks_exact(size_of::<N>()).map(bytemuck::pod_read_unaligned::<N>));
-    }
-
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn wants_blocks(&self) -> bool {
-        false
-    }
-
-    fn product(&self, x: &Input, out: &mut [f32]) {
-        for row in 0..self.rows {
-            let (weights, rest) = self.numbers(row).as_chunks::<4>();
-            for (t, out) in out.chunks_exact_mut(self.rows).enumerate() {
-                let (x, x_rest) = x.row(t).as_chunks::<4>();
-                // Four sums hide the latency of the additions.
-                let mut sums = [F32x4::splat(0.0); 4];
-                for (i, (w, x)) in weights.iter().zip(x).enumerate() {
-                    sums[i % 4] = sums[i % 4].add(N::widen(*w).mul(F32x4::from_array(*x)));
-                }
-                let rest: f32 = rest.iter().zip(x_rest).map(|(w, x)| N::widen([*w; 4]).to_array()[0] * x).sum();
-                out[row] = sums[0].add(sums[1]).add(sums[2].add(sums[3])).sum() + rest;
-            }
+        #[cfg(any(target_feature = "relaxed-simd", target_feature = "ssse3"))]
+        match kernel {
+            Kernel::Relaxed32 => self.bands::<dots::Relaxed32>(x, &x.bytes, bands, out),
+            _ => self.bands::<dots::Relaxed16>(x, &x.bytes, bands, out),
         }
     }
 
     fn row(&self, row: usize, out: &mut [f32]) {
-        for (w, out) in self.numbers(row).iter().zip(out) {
-            *out = N::widen([*w; 4]).to_array()[0];
+        for (tile, out) in self.band(row / ROWS).iter().zip(out.chunks_exact_mut(T::FORMAT.block_len())) {
+            tile.decode(row % ROWS, out);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::divide::Columns;
+    use super::super::input::{Pairs, quantize};
+    use super::super::lanes::HALF_SCALE;
+    use super::super::team::Team;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
     use super::*;
 
     /// Blocks of pseudo-random bytes whose scales are sensible: every format's f16 fields are set to small numbers.
@@ -269,10 +237,10 @@ mod tests {
         bytes
     }
 
-    #[test]
+    #[wasm_bindgen_test(unsupported = test)]
     fn rows_come_back_and_products_agree_with_decoding() {
         for format in Format::all() {
-            for (rows, blocks, tokens) in [(1, 1, 1), (17, 1, 3), (16, 3, 4), (35, 2, 9)] {
+            for (rows, blocks, tokens) in [(1, 1, 1), (17, 1, 3), (16, 3, 4), (35, 2, 13)] {
                 let cols = blocks * format.block_len().max(32);
                 let bytes = random_rows(format, rows, cols);
                 let weight = Weight { name: "w".into(), tensor: 0, rows, cols, format };
@@ -291,30 +259,44 @@ mod tests {
                     }
                 }
 
-                let mut random = fastrand::Rng::with_seed(7);
-                let x = (0..tokens * cols).map(|_| random.f32() - 0.5).collect();
-                let mut input = Input::default();
-                input.clear(cols);
-                input.x = x;
-                if matrix.wants_blocks() {
-                    input.quantize();
+                for &kernel in Kernel::ALL {
+                    let mut random = fastrand::Rng::with_seed(7);
+                    let mut input = Input::default();
+                    input.resize(tokens, cols, matrix.forms(kernel));
+                    input.x.iter_mut().for_each(|x| *x = random.f32() - 0.5);
+                    let Input { x, pairs, bytes, .. } = &mut input;
+                    quantize(x, pairs, bytes);
                     // Compare with what the blocks stand for, so that only the kernel is tested.
-                    let blocks = (0..tokens).flat_map(|t| input.blocks(t).to_vec());
-                    input.x = blocks
-                        .flat_map(|b| b.pairs.into_iter().flatten().map(move |q| b.scale * f32::from(q)))
-                        .collect();
-                }
-                let mut out = vec![0.0; tokens * rows];
-                matrix.product(&input, &mut out);
-                for (i, got) in out.iter().enumerate() {
-                    let (x, w) = (input.row(i / rows), &decoded[i % rows * cols..][..cols]);
-                    let (mut sum, mut size) = (0.0, 0.0);
-                    for (x, w) in x.iter().zip(w) {
-                        sum += f64::from(x * w);
-                        size += f64::from((x * w).abs());
+                    let forms = matrix.forms(kernel);
+                    if forms != Forms::default() {
+                        let mut blocks = vec![Block::<Pairs>::default(); x.len() / BLOCK];
+                        quantize(x, &mut blocks, &mut []);
+                        for (x, block) in x.as_chunks_mut::<BLOCK>().0.iter_mut().zip(blocks) {
+                            let codes = block.codes.as_flattened().as_flattened();
+                            x.iter_mut().zip(codes).for_each(|(x, q)| *x = block.scale_up / HALF_SCALE * f32::from(*q));
+                        }
                     }
-                    let error = (f64::from(*got) - sum).abs() / size;
-                    assert!(error < 1e-6, "{} {rows}×{cols}, token {}: {got} {sum}", format.name(), i / rows);
+                    let mut out = vec![0.0; tokens * rows];
+                    let bands = rows.div_ceil(ROWS);
+                    let bounds: Vec<_> = (0..=bands).map(|band| (band * ROWS).min(rows)).collect();
+                    Team::alone().each(Columns::new(&mut out, rows, &bounds), |band, mut strip| {
+                        matrix.product(kernel, &input, band..band + 1, &mut strip);
+                    });
+                    for (i, got) in out.iter().enumerate() {
+                        let (x, w) = (input.row(i / rows), &decoded[i % rows * cols..][..cols]);
+                        let (mut sum, mut size) = (0.0, 0.0);
+                        for (x, w) in x.iter().zip(w) {
+                            sum += f64::from(x * w);
+                            size += f64::from((x * w).abs());
+                        }
+                        let error = (f64::from(*got) - sum).abs() / size;
+                        assert!(
+                            error < 1e-6,
+                            "{} {kernel:?} {rows}×{cols}, token {}: {got} {sum}",
+                            format.name(),
+                            i / rows
+                        );
+                    }
                 }
             }
         }

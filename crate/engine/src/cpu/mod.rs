@@ -1,30 +1,55 @@
-//! The fast executor: a program on SIMD lanes. Weights lie in tiles (`tiles`), activations are quantized once per operation
-//! (`input`), keys and values are kept as f16 (`attention`). Everything is written over the few operations of `lanes`.
+//! The fast executor: a program on SIMD lanes and several threads. Weights lie in tiles (`tiles`), activations are quantized
+//! once per operation (`input`), keys and values are kept as f16 (`cache`). Everything is written over the few operations of
+//! `lanes`; a `team` of threads takes the pieces of each operation from a counter.
 
 mod attention;
+mod cache;
+mod codes;
+mod dense;
+mod divide;
+mod dots;
 mod elementwise;
 mod input;
 mod lanes;
 mod matrix;
+pub mod measure;
+mod plan;
+mod rope;
+pub mod team;
 mod tiles;
+mod tune;
 
 use crate::error::Result;
-use crate::executor::{Executor, Logits};
+use crate::executor::{Executor, Logits, Tuning};
 use crate::program::{Activation, Norm, Op, Program, Rope, WeightId};
+use attention::Cut;
 pub use attention::MAX_HEAD_DIM;
-use attention::{Cache, Turns};
-use input::Input;
+use cache::Cache;
+use divide::{Columns, Rows};
+use input::{Forms, Input, quantize};
+pub use matrix::Kernel;
 use matrix::{Matrix, matrix};
+use plan::Plan;
+use rope::Turns;
+use team::{Clock, Team};
 
 /// Runs a program on the CPU.
 pub struct Cpu {
     program: Program,
-    matrices: Vec<Box<dyn Matrix>>,
-    /// Norm weights and the like, decoded: used by every token and small.
-    vectors: Vec<Vec<f32>>,
+    weights: Weights,
     cache: Vec<Cache>,
     cached: usize,
     scratch: Scratch,
+    team: Team,
+    kernel: Kernel,
+}
+
+struct Weights {
+    matrices: Vec<Box<dyn Matrix>>,
+    /// Norm weights and the like, decoded: used by every token and small.
+    vectors: Vec<Vec<f32>>,
+    /// How the matrices of each operation are cut for the team.
+    plans: Vec<Plan>,
 }
 
 /// Buffers that live from run to run.
@@ -34,79 +59,105 @@ struct Scratch {
     x: Vec<f32>,
     /// What the next matrix reads.
     input: Input,
-    /// Products, `[T, out]`, of each matrix of an operation.
-    products: Vec<Vec<f32>>,
+    /// What the last matrices made, `[T, rows of them all]`.
+    h: Vec<f32>,
+    /// Up, beside the gate in `h`.
+    up: Vec<f32>,
     /// The angles of each rotation in use, for the positions of this run.
     turns: Vec<(Rope, Vec<f32>, Turns)>,
-    scores: Vec<f32>,
+    /// What the units of attention leave.
+    units: Vec<f32>,
     logits: Vec<f32>,
 }
 
 impl Cpu {
     /// An executor with memory reserved for its weights; load them next.
-    pub fn new(program: Program) -> Result<Cpu> {
+    pub fn new(program: Program, team: Team) -> Result<Cpu> {
         let matrices = program.weights.iter().map(matrix).collect::<Result<Vec<_>>>()?;
+        let plans = program.ops.iter().map(|op| Plan::new(op, &matrices)).collect();
+        let vectors = vec![Vec::new(); program.weights.len()];
         Ok(Cpu {
-            matrices,
-            vectors: vec![Vec::new(); program.weights.len()],
+            weights: Weights { matrices, vectors, plans },
             cache: (0..program.config.n_layers).map(|_| Cache::new(&program.config)).collect(),
             cached: 0,
             scratch: Scratch::default(),
+            team,
+            kernel: Kernel::DEFAULT,
             program,
         })
     }
 
     fn run(&mut self, op: usize, tokens: &[u32], logits: Logits) {
-        let Scratch { x, input, products, turns, scores, logits: out } = &mut self.scratch;
-        let dim = self.program.config.dim;
-        match &self.program.ops[op] {
+        let Cpu { program, weights, cache, cached, scratch, team, kernel } = self;
+        let (config, plan, op) = (&program.config, &weights.plans[op], &program.ops[op]);
+        let (count, dim, first) = (tokens.len(), config.dim, *cached);
+        let Scratch { x, input, h, up, turns, units, logits: out } = scratch;
+        match op {
             Op::Embed { table, scale } => {
-                x.resize(tokens.len() * dim, 0.0);
-                for (token, x) in tokens.iter().zip(x.chunks_exact_mut(dim)) {
-                    self.matrices[*table].row(*token as usize, x);
+                x.resize(count * dim, 0.0);
+                team.each(Rows::new(x, count), |t, x| {
+                    weights.matrices[*table].row(tokens[t] as usize, x);
                     x.iter_mut().for_each(|x| *x *= scale);
-                }
+                });
             }
             Op::NormLinear { norm, linears, activation } => {
-                norm_into(&self.vectors, *norm, x, input);
-                multiply(&self.matrices, linears, input, products);
-                match activation {
-                    Activation::None => {}
-                    Activation::GatedSilu => elementwise::gated_silu(products),
-                    Activation::GatedGelu => elementwise::gated_gelu(products),
-                }
-                if *activation != Activation::None {
-                    let [gated, ..] = products.as_slice() else { unreachable!("a gate has two matrices") };
-                    input.clear(gated.len() / tokens.len());
-                    input.x.extend_from_slice(gated);
-                }
+                weights.prepare_normed(*norm, x, input, team, weights.forms(linears, *kernel));
+                h.resize(count * plan.width(), 0.0);
+                let gate = match activation {
+                    Activation::None => return weights.multiply(plan, *kernel, input, h, team),
+                    Activation::GatedSilu => elementwise::gated_silu,
+                    Activation::GatedGelu => elementwise::gated_gelu,
+                };
+                weights.multiply_gated(plan, *kernel, input, (h, up), gate, team);
+                // The matrix that reads it comes next and says in what form.
+                input.resize(count, plan.width(), Forms::default());
+                std::mem::swap(&mut input.x, h);
             }
             Op::Attention { layer, q_norm, k_norm, rope, window, scale } => {
-                let [q, k, v, ..] = products.as_mut_slice() else { unreachable!("attention follows three matrices") };
-                let head_dim = self.program.config.head_dim;
-                for (norm, heads) in [(q_norm, &mut *q), (k_norm, &mut *k)] {
-                    let Some(norm) = norm else { continue };
-                    for head in heads.chunks_exact_mut(head_dim) {
-                        elementwise::norm(head, &self.vectors[norm.weight], norm.eps);
+                let (e, n_kv_heads) = (config.head_dim, config.n_kv_heads);
+                let (queries, keys) = (config.n_heads * e, n_kv_heads * e);
+                let width = queries + 2 * keys;
+                let turns = turns_of(turns, *rope, &weights.vectors, first, count);
+                team.each(Rows::new(h, count), |t, h| {
+                    let (q, rest) = h.split_at_mut(queries);
+                    for (norm, heads) in [(q_norm, q), (k_norm, &mut rest[..keys])] {
+                        if let Some(norm) = norm {
+                            let weight = &weights.vectors[norm.weight];
+                            heads.chunks_exact_mut(e).for_each(|head| elementwise::norm(head, weight, norm.eps));
+                        }
+                        turns.rotate(t, heads, e);
                     }
-                }
-                let turns = turns_of(turns, *rope, &self.vectors, self.cached, tokens.len());
-                turns.rotate(q, head_dim);
-                turns.rotate(k, head_dim);
-                let cache = &mut self.cache[*layer];
-                cache.append(self.cached, k, v);
-                input.clear(self.program.config.n_heads * head_dim);
-                input.x.resize(q.len(), 0.0);
-                cache.attend(self.cached, q, *window, *scale, scores, &mut input.x);
+                });
+                let heads = &mut cache[*layer].heads;
+                // A single token's keys and values are stored sooner than a helper hears of them.
+                let parts = if count == 1 { 1 } else { n_kv_heads };
+                team.each(Rows::new(heads, parts), |part, heads| {
+                    for (i, head) in heads.iter_mut().enumerate() {
+                        let at = queries + (part * n_kv_heads / parts + i) * e;
+                        head.append(first, h, width, (at, at + keys), e);
+                    }
+                });
+                let cut = Cut::new(config, first, count, *window);
+                units.resize(cut.len(), 0.0);
+                team.each(Rows::new(units, cut.units()), |i, out| cut.attend(i, heads, h, width, *scale, out));
+                // The matrix that reads it comes next and says in what form.
+                input.resize(count, queries, Forms::default());
+                team.each(Rows::new(&mut input.x, count), |t, x| cut.merge(t, units, x));
             }
             Op::LinearAdd { linear, post_norm } => {
-                multiply(&self.matrices, &[*linear], input, products);
-                if let Some(norm) = post_norm {
-                    for row in products[0].chunks_exact_mut(dim) {
-                        elementwise::norm(row, &self.vectors[norm.weight], norm.eps);
+                let forms = weights.matrices[*linear].forms(*kernel);
+                prepare(input, team, forms);
+                h.resize(count * dim, 0.0);
+                match post_norm {
+                    None => weights.multiply_add(plan, *kernel, input, h, x, team),
+                    Some(norm) => {
+                        weights.multiply(plan, *kernel, input, h, team);
+                        team.each((Rows::new(h, count), Rows::new(x, count)), |_, (h, x)| {
+                            elementwise::norm(h, &weights.vectors[norm.weight], norm.eps);
+                            elementwise::add(x, h);
+                        });
                     }
                 }
-                x.iter_mut().zip(&products[0]).for_each(|(x, y)| *x += y);
             }
             Op::Head { norm, linear } => {
                 let first = match logits {
@@ -114,34 +165,79 @@ impl Cpu {
                     Logits::Last => x.len() - dim,
                     Logits::All => 0,
                 };
-                norm_into(&self.vectors, *norm, &x[first..], input);
-                multiply(&self.matrices, &[*linear], input, products);
-                std::mem::swap(out, &mut products[0]);
+                weights.prepare_normed(*norm, &x[first..], input, team, weights.matrices[*linear].forms(*kernel));
+                out.resize(input.tokens() * plan.width(), 0.0);
+                weights.multiply(plan, *kernel, input, out, team);
             }
         }
     }
 }
 
-/// Norms rows of `x` into `input`.
-fn norm_into(vectors: &[Vec<f32>], norm: Norm, x: &[f32], input: &mut Input) {
-    let weight = &vectors[norm.weight];
-    input.clear(weight.len());
-    input.x.extend_from_slice(x);
-    for row in input.x.chunks_exact_mut(weight.len()) {
-        elementwise::norm(row, weight, norm.eps);
+impl Weights {
+    /// The forms that any of these reads.
+    fn forms(&self, linears: &[WeightId], kernel: Kernel) -> Forms {
+        linears
+            .iter()
+            .map(|&id| self.matrices[id].forms(kernel))
+            .fold(Forms::default(), |a, b| Forms { pairs: a.pairs | b.pairs, bytes: a.bytes | b.bytes })
+    }
+
+    /// Norms the rows of `x` into `input`, in these forms.
+    fn prepare_normed(&self, norm: Norm, x: &[f32], input: &mut Input, team: &mut Team, forms: Forms) {
+        let weight = &self.vectors[norm.weight];
+        let (cols, count) = (weight.len(), x.len() / weight.len());
+        input.resize(count, cols, forms);
+        team.each(input.rows(count), |t, (row, pairs, bytes)| {
+            row.copy_from_slice(&x[t * cols..(t + 1) * cols]);
+            elementwise::norm(row, weight, norm.eps);
+            quantize(row, pairs, bytes);
+        });
+    }
+
+    /// The products of `input` with the plan's matrices, side by side.
+    fn multiply(&self, plan: &Plan, kernel: Kernel, input: &Input, out: &mut [f32], team: &mut Team) {
+        team.each(Columns::new(out, plan.width(), plan.bounds()), |i, mut strip| {
+            let (matrix, bands) = plan.piece(i);
+            self.matrices[matrix].product(kernel, input, bands, &mut strip);
+        });
+    }
+
+    /// `gate(W₀ x, W₁ x)` for the two matrices of the plan.
+    fn multiply_gated(
+        &self,
+        plan: &Plan,
+        kernel: Kernel,
+        input: &Input,
+        (gates, ups): (&mut [f32], &mut Vec<f32>),
+        gate: fn(&mut [f32], &[f32]),
+        team: &mut Team,
+    ) {
+        ups.resize(gates.len(), 0.0);
+        let (width, bounds) = (plan.width(), plan.bounds());
+        team.each((Columns::new(gates, width, bounds), Columns::new(ups, width, bounds)), |i, (mut gates, mut ups)| {
+            let (matrix, bands) = plan.piece(i);
+            self.matrices[matrix].product(kernel, input, bands.clone(), &mut gates);
+            self.matrices[plan.up()].product(kernel, input, bands, &mut ups);
+            (0..input.tokens()).for_each(|t| gate(gates.row(t), ups.row(t)));
+        });
+    }
+
+    /// `x += W · input`.
+    fn multiply_add(&self, plan: &Plan, kernel: Kernel, input: &Input, h: &mut [f32], x: &mut [f32], team: &mut Team) {
+        let (width, bounds) = (plan.width(), plan.bounds());
+        team.each((Columns::new(h, width, bounds), Columns::new(x, width, bounds)), |i, (mut h, mut x)| {
+            let (matrix, bands) = plan.piece(i);
+            self.matrices[matrix].product(kernel, input, bands, &mut h);
+            (0..input.tokens()).for_each(|t| elementwise::add(x.row(t), h.row(t)));
+        });
     }
 }
 
-/// The products of `input` with several matrices, each into its own buffer.
-fn multiply(matrices: &[Box<dyn Matrix>], ids: &[WeightId], input: &mut Input, products: &mut Vec<Vec<f32>>) {
-    products.resize_with(ids.len().max(products.len()), Vec::new);
-    if ids.iter().any(|&id| matrices[id].wants_blocks()) {
-        input.quantize();
-    }
-    for (&id, product) in ids.iter().zip(&mut *products) {
-        product.resize(input.tokens() * matrices[id].rows(), 0.0);
-        matrices[id].product(input, product);
-    }
+/// Quantizes what is in `input.x`.
+fn prepare(input: &mut Input, team: &mut Team, forms: Forms) {
+    let count = input.tokens();
+    input.resize(count, input.cols, forms);
+    team.each(input.rows(count), |_, (row, pairs, bytes)| quantize(row, pairs, bytes));
 }
 
 /// The turns for `tokens` positions from `first` on, made when a run first asks for them.
@@ -164,10 +260,10 @@ fn turns_of<'a>(
 
 impl Executor for Cpu {
     fn load_rows(&mut self, weight: WeightId, _first_row: usize, bytes: &[u8]) -> Result<()> {
-        self.matrices[weight].load_rows(bytes);
+        self.weights.matrices[weight].load_rows(bytes);
         let spec = &self.program.weights[weight];
         if spec.rows == 1 {
-            let vector = &mut self.vectors[weight];
+            let vector = &mut self.weights.vectors[weight];
             vector.resize(spec.cols, 0.0);
             spec.format.decode(bytes, vector);
         }
@@ -195,5 +291,18 @@ impl Executor for Cpu {
 
     fn truncate(&mut self, len: usize) {
         self.cached = self.cached.min(len);
+    }
+
+    fn tune(&mut self, clock: Clock, threads: usize) -> Result<Option<Tuning>> {
+        for cache in &mut self.cache {
+            cache.reserve(self.cached + 1)?;
+        }
+        Ok(Some(self.time_candidates(clock, threads)))
+    }
+
+    fn apply(&mut self, tuning: &Tuning) -> Tuning {
+        self.kernel = Kernel::from_name(&tuning.kernel).unwrap_or(Kernel::DEFAULT);
+        self.team.limit(tuning.threads);
+        Tuning { kernel: self.kernel.name().into(), threads: self.team.active() }
     }
 }

@@ -15,6 +15,7 @@ use portable as arch;
 
 // Built for tests everywhere, so that it is compared with the machine's own.
 #[cfg(any(test, not(any(all(target_arch = "wasm32", target_feature = "simd128"), target_arch = "x86_64"))))]
+#[cfg_attr(test, allow(dead_code))] // the comparison leaves out what only moves bits
 mod portable;
 
 pub use arch::{F32x4, I16x8, I32x4};
@@ -22,6 +23,18 @@ pub use arch::{F32x4, I16x8, I32x4};
 /// Half floats are widened by shifting their bits into place, which leaves the exponent 112 too small; this restores it.
 /// Multiply the *other* factor by it first: the plain widened number may be subnormal, and products of those are slow.
 pub const HALF_SCALE: f32 = f32::from_bits((127 + 112) << 23);
+
+/// Whether the build has dot products of bytes: relaxed SIMD, or SSSE3.
+pub const RELAXED: bool = cfg!(any(target_feature = "relaxed-simd", target_feature = "ssse3"));
+
+impl I16x8 {
+    /// [`I16x8::splat`] of a number the compiler may not know. V8 makes a constant anew, in three instructions, wherever it is
+    /// used; this one stays in a register.
+    #[inline(always)]
+    pub fn kept(value: u16) -> I16x8 {
+        I16x8::splat(std::hint::black_box(value) as i16)
+    }
+}
 
 impl F32x4 {
     /// Four f16, times 1 / [`HALF_SCALE`].
@@ -62,9 +75,11 @@ impl F32x4 {
 
 #[cfg(test)]
 mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
     use super::*;
 
-    #[test]
+    #[wasm_bindgen_test(unsupported = test)]
     fn halves_widen_exactly() {
         for bits in 0..=0xffff_u16 {
             let half = half::f16::from_bits(bits);
@@ -78,7 +93,7 @@ mod tests {
         }
     }
 
-    #[test]
+    #[wasm_bindgen_test(unsupported = test)]
     fn exp_is_close() {
         for i in -8700..8800 {
             let x = i as f32 / 100.0;
@@ -107,24 +122,48 @@ mod tests {
                 a.shl::<3>().dot(b),
                 a.shr::<5>().dot(b),
                 a.sar::<7>().dot(b),
+                a.add(b).dot(b),
+                I16x8::narrow(a.dot(b), b.dot(b)).dot(b),
+                I32x4::from_bits(a).sar::<3>(),
                 I32x4::from_i16(halves).add(I32x4::splat(random.i32(-9..9))),
                 I32x4::from_u8(bytes).shl::<20>().and(signed),
                 x.to_i32(),
             ];
             let floats = [x.add(y), x.sub(y), x.mul(y), x.div(y), x.max(y), x.min(y), x.abs(), x.round()];
             let bits = signed.shl::<22>().bits_as_f32();
-            (integers.map(|v| v.to_f32().to_array()), floats.map(F32x4::to_array), bits.to_array().map(f32::to_bits))
+            (integers.map(I32x4::to_array), floats.map(F32x4::to_array), bits.to_array().map(f32::to_bits))
         }};
     }
 
-    #[test]
+    #[wasm_bindgen_test(unsupported = test)]
     fn portable_lanes_agree_with_the_machines_own() {
         for seed in 0..2000 {
             assert_eq!(all_operations!(arch, seed), all_operations!(portable, seed), "seed {seed}");
         }
     }
 
-    #[test]
+    /// Codes of seven bits times signed bytes, at the ends of their ranges too: exact, whatever the machine makes of it.
+    #[cfg(any(target_feature = "relaxed-simd", target_feature = "ssse3"))]
+    #[wasm_bindgen_test(unsupported = test)]
+    fn products_of_bytes_are_exact() {
+        let mut random = fastrand::Rng::with_seed(9);
+        for round in 0..2000 {
+            let codes: [u8; 16] = std::array::from_fn(|_| if round == 0 { 127 } else { random.u8(..128) });
+            let x: [i8; 4] = std::array::from_fn(|_| if round == 0 { -127 } else { random.i8(-127..) });
+            let factor = I16x8::splat_bytes(x);
+            let product = |i: usize| i32::from(codes[i]) * i32::from(x[i % 4]);
+            let wide = I16x8::from_bytes(codes).dot_bytes(factor).to_bytes();
+            for (i, pair) in bytemuck::must_cast::<_, [i16; 8]>(wide).into_iter().enumerate() {
+                assert_eq!(i32::from(pair), product(2 * i) + product(2 * i + 1));
+            }
+            let sums = I16x8::from_bytes(codes).dot_bytes_onto(factor, I32x4::splat(-7)).to_array();
+            for (i, sum) in sums.into_iter().enumerate() {
+                assert_eq!(sum, (4 * i..4 * i + 4).map(product).sum::<i32>() - 7);
+            }
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
     fn pairs_multiply_and_add() {
         let a = I16x8::from_bytes(bytemuck::must_cast([1_i16, -2, 3, 4, -5, 6, 7, -32768]));
         let b = I16x8::splat_pair([10, 100]);

@@ -24,6 +24,19 @@ impl I16x8 {
     pub fn splat_pair(pair: [i16; 2]) -> Self {
         Self(from_fn(|i| pair[i % 2]))
     }
+    pub fn splat_bytes(four: [i8; 4]) -> Self {
+        Self(must_cast([four; 4]))
+    }
+    pub fn narrow(low: I32x4, high: I32x4) -> Self {
+        let numbers: [i32; 8] = must_cast([low.0, high.0]);
+        Self(numbers.map(|v| v.clamp(i16::MIN.into(), i16::MAX.into()) as i16))
+    }
+    pub fn to_bytes(self) -> [u8; 16] {
+        must_cast(self.0)
+    }
+    pub fn add(self, other: Self) -> Self {
+        Self(from_fn(|i| self.0[i].wrapping_add(other.0[i])))
+    }
     pub fn and(self, other: Self) -> Self {
         Self(from_fn(|i| self.0[i] & other.0[i]))
     }
@@ -67,6 +80,15 @@ impl I32x4 {
     }
     pub fn shl<const N: i32>(self) -> Self {
         Self(self.0.map(|v| v << N))
+    }
+    pub fn from_bits(bits: I16x8) -> Self {
+        Self(must_cast(bits.0))
+    }
+    pub fn sar<const N: i32>(self) -> Self {
+        Self(self.0.map(|v| v >> N))
+    }
+    pub fn to_array(self) -> [i32; 4] {
+        self.0
     }
     pub fn to_f32(self) -> F32x4 {
         F32x4(self.0.map(|v| v as f32))

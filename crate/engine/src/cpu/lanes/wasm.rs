@@ -28,6 +28,22 @@ impl I16x8 {
         Self(i32x4_splat(must_cast(pair)))
     }
     #[inline(always)]
+    pub fn splat_bytes(four: [i8; 4]) -> Self {
+        Self(i32x4_splat(must_cast(four)))
+    }
+    #[inline(always)]
+    pub fn narrow(low: I32x4, high: I32x4) -> Self {
+        Self(i16x8_narrow_i32x4(low.0, high.0))
+    }
+    #[inline(always)]
+    pub fn to_bytes(self) -> [u8; 16] {
+        must_cast(self.0)
+    }
+    #[inline(always)]
+    pub fn add(self, other: Self) -> Self {
+        Self(i16x8_add(self.0, other.0))
+    }
+    #[inline(always)]
     pub fn and(self, other: Self) -> Self {
         Self(v128_and(self.0, other.0))
     }
@@ -50,6 +66,16 @@ impl I16x8 {
     #[inline(always)]
     pub fn dot(self, other: Self) -> I32x4 {
         I32x4(i32x4_dot_i16x8(self.0, other.0))
+    }
+    #[cfg(target_feature = "relaxed-simd")]
+    #[inline(always)]
+    pub fn dot_bytes(self, x: Self) -> Self {
+        Self(i16x8_relaxed_dot_i8x16_i7x16(x.0, self.0))
+    }
+    #[cfg(target_feature = "relaxed-simd")]
+    #[inline(always)]
+    pub fn dot_bytes_onto(self, x: Self, sums: I32x4) -> I32x4 {
+        I32x4(i32x4_relaxed_dot_i8x16_i7x16_add(x.0, self.0, sums.0))
     }
 }
 
@@ -82,6 +108,18 @@ impl I32x4 {
     #[inline(always)]
     pub fn shl<const N: i32>(self) -> Self {
         Self(i32x4_shl(self.0, N as u32))
+    }
+    #[inline(always)]
+    pub fn from_bits(bits: I16x8) -> Self {
+        Self(bits.0)
+    }
+    #[inline(always)]
+    pub fn sar<const N: i32>(self) -> Self {
+        Self(i32x4_shr(self.0, N as u32))
+    }
+    #[inline(always)]
+    pub fn to_array(self) -> [i32; 4] {
+        must_cast(self.0)
     }
     #[inline(always)]
     pub fn to_f32(self) -> F32x4 {

@@ -1,0 +1,168 @@
+//! Timing of single kernels: for choosing one at start, and for the table of `cargo xtask bench --kernels`.
+
+use std::hint::black_box;
+
+use serde::Serialize;
+
+use super::codes::ROWS;
+use super::divide::{Columns, Rows};
+use super::input::{Forms, Input, quantize};
+use super::matrix::{Kernel, matrix};
+use super::team::{Clock, Team};
+use crate::program::Weight;
+use crate::quant::Format;
+
+/// Rows and columns of the matrix that is timed: in most formats it fits into a second-level cache.
+const SHAPE: (usize, usize) = (512, 1024);
+
+/// Repetitions whose median counts.
+const RUNS: usize = 5;
+
+/// How fast one kernel is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Speed {
+    /// The weights' format.
+    pub format: &'static str,
+    /// The kernel, or `naive` for the plain loop over decoded rows.
+    pub kernel: &'static str,
+    /// Tokens at a time: 1 is decoding, 4 and more is reading a prompt.
+    pub tokens: usize,
+    /// 10⁹ multiplications and additions a second.
+    pub gmacs: f64,
+    /// 10⁹ bytes of weights a second.
+    pub gigabytes: f64,
+}
+
+/// Pseudo-random rows whose scales are sensible.
+fn random_rows(format: Format, rows: usize, cols: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(format.id().into());
+    let row_bytes = format.row_bytes(cols).expect("whole blocks");
+    let mut bytes: Vec<u8> = (0..rows * row_bytes).map(|_| random.u8(..)).collect();
+    let number = 0.01_f32;
+    let half = half::f16::from_f32(number).to_le_bytes();
+    for block in bytes.chunks_exact_mut(format.block_bytes()) {
+        match format {
+            Format::F32 => block.copy_from_slice(&number.to_le_bytes()),
+            Format::F16 => block.copy_from_slice(&half),
+            Format::BF16 => block.copy_from_slice(&half::bf16::from_f32(number).to_le_bytes()),
+            Format::Q4_1 | Format::Q4_K => {
+                block[..2].copy_from_slice(&half);
+                block[2..4].copy_from_slice(&half);
+            }
+            Format::Q6_K => block[208..].copy_from_slice(&half),
+            Format::Q4_0 | Format::Q5_0 | Format::Q8_0 => block[..2].copy_from_slice(&half),
+        }
+    }
+    bytes
+}
+
+/// Activations for a matrix.
+fn random_input(tokens: usize, cols: usize, forms: Forms) -> Input {
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut input = Input::default();
+    input.resize(tokens, cols, forms);
+    input.x.iter_mut().for_each(|x| *x = random.f32() - 0.5);
+    let Input { x, pairs, bytes, .. } = &mut input;
+    quantize(x, pairs, bytes);
+    input
+}
+
+/// Median milliseconds of `work`, each time repeated until `budget_ms` have passed.
+fn time(clock: Clock, budget_ms: f64, mut work: impl FnMut()) -> f64 {
+    work();
+    let mut times: Vec<f64> = (0..RUNS)
+        .map(|_| {
+            let start = clock();
+            let mut count = 0;
+            loop {
+                work();
+                count += 1;
+                let passed = clock() - start;
+                if passed >= budget_ms {
+                    return passed / f64::from(count);
+                }
+            }
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[RUNS / 2]
+}
+
+/// Times one kernel; `budget_ms` for each of five runs.
+pub fn kernel(format: Format, kernel: Kernel, tokens: usize, clock: Clock, budget_ms: f64) -> Speed {
+    let (rows, cols) = SHAPE;
+    let weight = Weight { name: format.name().into(), tensor: 0, rows, cols, format };
+    let mut matrix = matrix(&weight).expect("half a megabyte");
+    matrix.load_rows(&random_rows(format, rows, cols));
+    let input = random_input(tokens, cols, matrix.forms(kernel));
+    let mut out = vec![0.0; tokens * rows];
+    let mut team = Team::alone();
+    let ms = time(clock, budget_ms, || {
+        team.each(Columns::new(black_box(&mut out), rows, &[0, rows]), |_, mut strip| {
+            matrix.product(kernel, &input, 0..rows / ROWS, &mut strip);
+        });
+    });
+    speed(format, kernel.name(), tokens, ms)
+}
+
+/// Times the plain loop of `naive`: a row is decoded once for all tokens.
+pub fn naive(format: Format, tokens: usize, clock: Clock, budget_ms: f64) -> Speed {
+    let (rows, cols) = SHAPE;
+    let bytes = random_rows(format, rows, cols);
+    let input = random_input(tokens, cols, Forms::default());
+    let mut out = vec![0.0; tokens * rows];
+    let mut row = vec![0.0; cols];
+    let row_bytes = bytes.len() / rows;
+    let ms = time(clock, budget_ms, || {
+        for r in 0..rows {
+            format.decode(&bytes[r * row_bytes..(r + 1) * row_bytes], &mut row);
+            for t in 0..tokens {
+                out[t * rows + r] = row.iter().zip(input.row(t)).map(|(w, x)| w * x).sum();
+            }
+        }
+        black_box(&mut out);
+    });
+    speed(format, "naive", tokens, ms)
+}
+
+fn speed(format: Format, kernel: &'static str, tokens: usize, ms: f64) -> Speed {
+    let (rows, cols) = SHAPE;
+    let bytes = rows * format.row_bytes(cols).expect("whole blocks");
+    let gmacs = (rows * cols * tokens) as f64 / ms / 1e6;
+    Speed { format: format.name(), kernel, tokens, gmacs, gigabytes: bytes as f64 / ms / 1e6 }
+}
+
+/// Every kernel of this build on every format, decoding and reading a prompt, beside the naive loop.
+pub fn kernels(clock: Clock, budget_ms: f64) -> Vec<Speed> {
+    let mut speeds = Vec::new();
+    for format in Format::all() {
+        for tokens in [1, 16] {
+            speeds.push(naive(format, tokens, clock, budget_ms));
+            let block_quantized = format.block_len() > 1;
+            for &variant in Kernel::ALL.iter().take(if block_quantized { Kernel::ALL.len() } else { 1 }) {
+                speeds.push(kernel(format, variant, tokens, clock, budget_ms));
+            }
+        }
+    }
+    speeds
+}
+
+/// 10⁹ bytes a second that this machine's memory gives `team`, reading 64 MB in one stream for each thread.
+pub fn read_bandwidth(team: &mut Team, clock: Clock, budget_ms: f64) -> f64 {
+    const WORDS: usize = 8 << 20;
+    const PIECES: usize = 256;
+    let words: Vec<u64> = (0..WORDS as u64).collect();
+    let mut sums = [0; PIECES];
+    let ms = time(clock, budget_ms, || {
+        team.each(Rows::new(&mut sums, PIECES), |i, sum| {
+            let part = &words[i * (WORDS / PIECES)..(i + 1) * (WORDS / PIECES)];
+            let mut sums = [0_u64; 8];
+            for words in part.as_chunks::<8>().0 {
+                sums.iter_mut().zip(words).for_each(|(sum, word)| *sum ^= word);
+            }
+            sum[0] = sums.into_iter().fold(0, |a, b| a ^ b);
+        });
+        black_box(&mut sums);
+    });
+    (WORDS * 8) as f64 / ms / 1e6
+}

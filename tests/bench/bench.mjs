@@ -1,0 +1,143 @@
+// How fast and how large Hearth is, beside its peers: cargo xtask bench. See README.md.
+import {rmSync} from 'node:fs';
+import {mkdtemp} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {basename, join} from 'node:path';
+import * as hearth from './hearth.mjs';
+import {host} from './host.mjs';
+import * as llamacpp from './llamacpp.mjs';
+import {sizes} from './gguf.mjs';
+import {machine} from './machine.mjs';
+import {files} from './models.mjs';
+import {Mistake, options} from './options.mjs';
+import {install} from './peers.mjs';
+import {prompt} from './prompts.mjs';
+import {report} from './report.mjs';
+import {speeds, spread} from './statistics.mjs';
+import * as wllama from './wllama.mjs';
+
+const LOADS = 3;
+
+const say = text => process.stderr.write(`${text}\n`);
+
+/** Every engine in turn, beginning with another one each time: what changes on the machine meets all of them alike. */
+const inTurn = (engines, turn) => engines.map((_, index) => engines[(index + turn) % engines.length]);
+
+class Bench {
+  #turn = 0;
+
+  constructor(settings, contenders, server, folder) {
+    Object.assign(this, {settings, contenders, server, folder});
+    const longest = Math.max(...settings.prompts) + settings.gen;
+    this.context = Math.ceil(longest / 256) * 256;
+  }
+
+  /** All about one file with one number of threads. */
+  async measure(model, threads) {
+    const name = basename(model, '.gguf');
+    const engines = [];
+    try {
+      for (const contender of this.contenders) engines.push(await this.#prepare(contender, model, threads));
+      const ready = engines.filter(({failed}) => !failed);
+      for (let load = 0; load < LOADS; load++) {
+        for (const engine of inTurn(ready, load)) await this.#load(engine);
+      }
+      for (const size of ready.length > 0 ? this.settings.prompts : []) {
+        await this.#runs(ready, size, `${name}, threads ${threads}`);
+      }
+      for (const engine of ready) engine.answering = await engine.loaded.memory();
+    } finally {
+      for (const engine of engines) await engine.loaded?.close();
+    }
+    const {kv_bytes, ...file} = sizes(model);
+    return {
+      model: name, threads, ...file, kv_bytes: kv_bytes * this.context,
+      engines: Object.fromEntries(engines.map(engine => [engine.contender.name, this.#result(engine)])),
+    };
+  }
+
+  /** Loads once, uncounted, so that the file and the compiled code are in the browser's cache. */
+  async #prepare(contender, model, threads) {
+    const profile = join(this.folder, contender.name);
+    const engine = {contender, loads: [], prompts: {}};
+    engine.open = () => contender.load({host: this.server, profile, model, threads, context: this.context});
+    try {
+      await (await engine.open()).close();
+    } catch (error) {
+      engine.failed = error.message.split('\n')[0];
+      say(`${contender.name} cannot load ${basename(model)} with ${threads} threads: ${engine.failed}`);
+    }
+    return engine;
+  }
+
+  async #load(engine) {
+    await engine.loaded?.close();
+    engine.loaded = undefined;
+    engine.loaded = await engine.open();
+    engine.loads.push(engine.loaded.load_ms);
+    engine.loading = await engine.loaded.memory();
+  }
+
+  async #runs(engines, size, what) {
+    const tokenize = engines.map(({loaded}) => loaded.tokenize).find(Boolean);
+    for (const engine of engines) engine.prompts[size] = [];
+    // The first is to warm up and does not count.
+    for (let run = 0; run <= this.settings.runs; run++) {
+      const text = await prompt(tokenize, this.#turn++, size);
+      for (const engine of inTurn(engines, run)) {
+        const result = await this.#run(engine, text, size);
+        if (run > 0) engine.prompts[size].push(result);
+        const {prompt, decode} = speeds([result]);
+        const figures = `prompt ${prompt.median.toFixed(1)}, decode ${decode.median.toFixed(1)} tok/s`;
+        say(`${what}, prompt ${size}, run ${run || 'to warm up'}: ${engine.contender.name} ${figures}`);
+      }
+    }
+  }
+
+  async #run({contender, loaded}, text, size) {
+    const result = await loaded.generate(text, this.settings.gen);
+    // All begin with the same token where the model wants one; that an engine may have kept.
+    if (result.prompt_tokens < size - 1 || result.prompt_tokens > size) {
+      throw new Error(`${contender.name} read ${result.prompt_tokens} tokens of a prompt of ${size}`);
+    }
+    if (result.tokens !== this.settings.gen) {
+      throw new Error(`${contender.name} made ${result.tokens} tokens instead of ${this.settings.gen}`);
+    }
+    return result;
+  }
+
+  #result({loads, prompts, loading, answering, failed}) {
+    if (failed) return {failed};
+    const figures = Object.entries(prompts).map(([size, runs]) => [size, {...speeds(runs), runs}]);
+    const memory = {loading: loading.process, answering: answering.process, wasm: answering.wasm};
+    return {load_ms: spread(loads), loads, memory, prompts: Object.fromEntries(figures)};
+  }
+}
+
+async function main() {
+  const settings = options(process.argv.slice(2));
+  if (settings.peers) install();
+  const models = files(settings.models);
+  const contenders = settings.peers ? [hearth, wllama, llamacpp] : [hearth];
+  const folder = await mkdtemp(join(tmpdir(), 'hearth-bench-'));
+  // Also when we are interrupted: the browsers' profiles hold the models.
+  process.once('exit', () => rmSync(folder, {recursive: true, force: true, maxRetries: 5}));
+  const server = await host(models);
+  try {
+    const facts = await machine(settings.threads, settings.peers, server, join(folder, 'blank'));
+    const bench = new Bench(settings, contenders, server, folder);
+    const results = [];
+    for (const model of models) {
+      for (const threads of settings.threads) results.push(await bench.measure(model, threads));
+    }
+    const whole = {machine: facts, settings: {...settings, models: undefined}, results};
+    console.log(settings.json ? JSON.stringify(whole, undefined, 1) : report(whole));
+  } finally {
+    await server.close();
+  }
+}
+
+main().catch(error => {
+  say(error instanceof Mistake ? error.message : error.stack);
+  process.exitCode = 1;
+});

@@ -1,0 +1,49 @@
+// What we compare with, and the Python that makes model files: installed into target/peers when they are not there.
+//
+//   node tests/bench/peers.mjs    installs them and does nothing else
+import {execFileSync} from 'node:child_process';
+import {existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {PEERS} from './host.mjs';
+
+const WLLAMA = ['@wllama/wllama', '3.8.1'];
+const PYTHON = {xllamacpp: '2026.10.11549', gguf: '0.19.0', numpy: '2.4.6'};
+
+export const python = join(PEERS, process.platform === 'win32' ? 'python/Scripts/python.exe' : 'python/bin/python');
+
+// What installers print belongs to the progress, not to the result.
+const run = (program, ...args) => execFileSync(program, args, {cwd: PEERS, stdio: ['ignore', 2, 2]});
+
+export function install() {
+  mkdirSync(PEERS, {recursive: true});
+  installWllama();
+  installPython();
+}
+
+function installWllama() {
+  const [name, version] = WLLAMA;
+  const description = join(PEERS, 'node_modules', name, 'package.json');
+  if (existsSync(description) && JSON.parse(readFileSync(description)).version === version) return;
+  // A package of its own: npm would otherwise install into the nearest folder above that has one.
+  writeFileSync(join(PEERS, 'package.json'), '{"private": true}\n');
+  run('npm', 'install', `${name}@${version}`, '--no-audit', '--no-fund', '--ignore-scripts');
+}
+
+function installPython() {
+  if (!existsSync(python)) run('python3', '-m', 'venv', 'python');
+  const packages = Object.keys(PYTHON);
+  const question = `
+import importlib.metadata as metadata, json
+installed = {found.metadata["Name"]: found.version for found in metadata.distributions()}
+print(json.dumps({name: installed.get(name) for name in ${JSON.stringify(packages)}}))`;
+  const installed = JSON.parse(execFileSync(python, ['-c', question]));
+  const missing = packages.filter(name => installed[name] !== PYTHON[name]);
+  if (missing.length === 0) return;
+  const wanted = missing.map(name => `${name}==${PYTHON[name]}`);
+  run(python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...wanted);
+}
+
+/** Names and versions, for the report. */
+export const versions = {wllama: WLLAMA[1], 'llama.cpp': `xllamacpp ${PYTHON.xllamacpp}`};
+
+if (process.argv[1] === import.meta.filename) install();

@@ -1,0 +1,186 @@
+// How the engine gets going: which of its three builds, with what memory, in which workers.
+//
+//   base              SIMD128; works everywhere
+//   threads           and shared memory, which needs a page that is cross-origin isolated (two headers of its server)
+//   threads-relaxed   and relaxed SIMD: products of bytes
+
+/** An error with a stable `code`, such as 'quota', 'shard_hash', 'prompt_too_long'. */
+export class HearthError extends Error {
+  constructor(code, message) {
+    super(message);
+    this.name = 'HearthError';
+    this.code = code;
+  }
+}
+
+const BASE = new URL('../', import.meta.url);
+const PAGE = 65536;
+const GIB = 2 ** 30;
+
+export async function get(path) {
+  const response = await fetch(new URL(path, BASE)).catch(() => {
+    throw new HearthError('network', `${path} cannot be fetched: the server does not answer`);
+  });
+  if (!response.ok) throw new HearthError('not_found', `${path} is missing on the server (${response.status})`);
+  return response;
+}
+
+const text = async path => (await get(path)).text();
+
+async function compile(path) {
+  const response = await get(path);
+  const whole = response.clone();
+  try {
+    // Refused where the server names another type than application/wasm.
+    return await WebAssembly.compileStreaming(response);
+  } catch {
+    return WebAssembly.compile(await whole.arrayBuffer()).catch(error => {
+      const what = 'the engine could not be compiled: this browser may lack WebAssembly SIMD';
+      throw new HearthError('no_simd', `${what} (${error.message})`);
+    });
+  }
+}
+
+// The smallest modules that use f32x4.relaxed_madd, and a shared memory.
+const RELAXED = 'AGFzbQEAAAABBQFgAAF7AwIBAAoTAREAQQD9D0EA/Q9BAP0P/YUCCw==';
+
+const validates = base64 => WebAssembly.validate(Uint8Array.from(atob(base64), c => c.charCodeAt(0)));
+
+/** The best build that this browser and the page's headers allow. */
+export function bestBuild() {
+  // WebKit may be isolated and yet have no SharedArrayBuffer.
+  if (globalThis.crossOriginIsolated !== true || typeof SharedArrayBuffer !== 'function') return 'base';
+  return validates(RELAXED) ? 'threads-relaxed' : 'threads';
+}
+
+/** A shared memory of at most `bytes`, or undefined if it is refused. Some systems reserve the maximum at once. */
+function sharedMemory(bytes) {
+  try {
+    return new WebAssembly.Memory({initial: 64, maximum: Math.min(65536, Math.ceil(bytes / PAGE)), shared: true});
+  } catch {
+    return undefined;
+  }
+}
+
+/** A memory for a file of `size` bytes and its conversation: less and less of it where much is refused. */
+export function memoryFor(size) {
+  for (const room of [4 * GIB, GIB, GIB / 4]) {
+    const memory = sharedMemory(1.25 * size + room);
+    if (memory) return memory;
+  }
+  return undefined;
+}
+
+/** `build`'s compiled module and the text of its JavaScript. */
+export async function fetchBuild(build) {
+  const [module, glue] = await Promise.all([
+    compile(`engine/${build}/engine_bg.wasm`), text(`engine/${build}/engine.js`),
+  ]);
+  return {build, module, glue};
+}
+
+/** The text of the programs that workers run behind the glue. */
+export async function fetchPrograms() {
+  const [rpc, store, engine, helper] = await Promise.all(
+    ['rpc', 'store', 'engine', 'helper'].map(name => text(`worker/${name}.js`)));
+  return {store: `${rpc}\n${store}`, engine: `${rpc}\n${engine}`, helper};
+}
+
+/** Calls to a worker by message. */
+export class Remote {
+  #worker;
+  #calls = new Map();
+  #next = 0;
+
+  constructor(worker) {
+    this.#worker = worker;
+    worker.onmessage = ({data: {call: number, step, result, error}}) => {
+      const call = this.#calls.get(number);
+      if (!call) return;
+      if (step !== undefined) return call.step?.(step);
+      this.#calls.delete(number);
+      if (error) call.reject(new HearthError(error.code, error.message));
+      else call.resolve(result);
+    };
+    worker.onerror = event => this.end(new HearthError('crashed', event.message || 'the worker could not start'));
+  }
+
+  call(action, data = {}, {step, transfer = []} = {}) {
+    return new Promise((resolve, reject) => {
+      if (!this.#worker) return reject(new HearthError('unloaded', 'the model has been unloaded'));
+      const number = this.#next++;
+      this.#calls.set(number, {resolve, reject, step});
+      this.#worker.postMessage({call: number, action, ...data}, transfer);
+    });
+  }
+
+  end(reason = new HearthError('unloaded', 'the model has been unloaded')) {
+    this.#worker?.terminate();
+    this.#worker = undefined;
+    for (const {reject} of this.#calls.values()) reject(reason);
+    this.#calls.clear();
+  }
+}
+
+/** A worker whose whole program is `source`, made in `realm` and under its policy. */
+export function workerOf(source, realm) {
+  const url = realm.URL.createObjectURL(new realm.Blob([source], {type: 'text/javascript'}));
+  const worker = new realm.Worker(url);
+  // The worker has fetched its program by its first message.
+  worker.addEventListener('message', () => realm.URL.revokeObjectURL(url), {once: true});
+  return worker;
+}
+
+/** A frame with nothing in it, under a policy that allows nothing but a worker from a blob of its own. */
+async function walledFrame() {
+  const frame = document.createElement('iframe');
+  frame.hidden = true;
+  frame.title = 'Hearth: the engine, behind its wall';
+  const loaded = new Promise(resolve => frame.addEventListener('load', resolve, {once: true}));
+  frame.srcdoc = '<!doctype html><meta http-equiv="Content-Security-Policy" '
+    + `content="default-src 'none'; worker-src blob:">`;
+  document.body.append(frame);
+  await loaded;
+  return frame;
+}
+
+/** A helper that has joined; fails if its worker does not start. */
+function helper(source, realm, {module, memory}) {
+  const worker = workerOf(source, realm);
+  return new Promise((resolve, reject) => {
+    const fail = reason => {
+      worker.terminate();
+      reject(reason);
+    };
+    const late = setTimeout(fail, 10_000, 'late');
+    worker.onmessage = () => {
+      clearTimeout(late);
+      resolve(worker);
+    };
+    worker.onerror = event => fail(event.message);
+    worker.postMessage({module, memory});
+  });
+}
+
+/** The worker that sees text and its helpers, behind the wall: `{remote, join, end}`. */
+export async function startEngine({module, glue}, programs, memory) {
+  const frame = await walledFrame();
+  const realm = frame.contentWindow;
+  const remote = new Remote(workerOf(`${glue}\n${programs.engine}`, realm));
+  const helpers = [];
+  return {
+    remote,
+    init: () => remote.call('init', {module, memory}),
+    // Starts helpers; fewer where workers are refused. How many threads there are then.
+    async join(threads) {
+      const starts = Array.from({length: threads - 1}, () => helper(`${glue}\n${programs.helper}`, realm, {module, memory}));
+      for (const start of await Promise.allSettled(starts)) if (start.value) helpers.push(start.value);
+      return 1 + helpers.length;
+    },
+    end() {
+      remote.end();
+      helpers.forEach(worker => worker.terminate());
+      frame.remove();
+    },
+  };
+}
