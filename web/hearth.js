@@ -21,6 +21,8 @@ const BASE = new URL('./', import.meta.url);
 const BUILDS = ['base', 'threads', 'threads-relaxed'];
 const SLICE = 4 << 20;
 const CONTEXT = 8192;
+/** Bytes that `measure` reads. */
+const MEASURED = 128 << 20;
 
 const json = async path => (await get(path)).json();
 
@@ -178,6 +180,29 @@ export class Hearth {
     }
   }
 
+  /**
+   * What this device can do, without a model: `{build, bandwidth: {[threads]: bytes a second}, kernels: [{format, kernel,
+   * tokens, gmacs, gigabytes}]}`. Bandwidth is that of reading memory with each of `threads` threads; `kernels: true` times
+   * every kernel too, for some seconds.
+   */
+  async measure({threads = [1], kernels = false, budget_ms = 20} = {}) {
+    const engine = await this.#start(MEASURED);
+    const {remote, build} = engine;
+    try {
+      const most = Math.max(...threads.map(count => threadsFor(count, build)));
+      await engine.init();
+      await remote.call('meter', {threads: most});
+      const started = await engine.join(most);
+      const bandwidth = {};
+      for (const count of threads.filter(count => count <= started)) {
+        bandwidth[count] = await remote.call('bandwidth', {threads: count, budget_ms});
+      }
+      return {build, bandwidth, kernels: kernels ? await remote.call('kernels', {budget_ms}) : undefined};
+    } finally {
+      engine.end();
+    }
+  }
+
   /** An engine for a file of `size` bytes; the one without threads where no memory can be shared. */
   async #start(size) {
     const memory = this.build === 'base' ? undefined : memoryFor(size);
@@ -240,7 +265,10 @@ class Model {
   #unload;
   #fixed;
 
-  /** `{architecture, layers, dim, vocab_size, trained_context, context, chat}`. */
+  /**
+   * `{architecture, layers, dim, vocab_size, trained_context, context, chat, weight_bytes_per_token, cache_bytes_per_token}`:
+   * the last two are what making a token reads and what it adds to the cache.
+   */
   info;
   /**
    * Of the last answer: `{load_ms, prompt_tokens, prompt_ms, first_token_ms, tokens, decode_ms, threads, device, build,
@@ -259,6 +287,14 @@ class Model {
       ...fixed, prompt_tokens: 0, prompt_ms: 0, first_token_ms: 0, tokens: 0, decode_ms: 0, context_used: 0,
       peak_memory_bytes,
     };
+  }
+
+  /** Uses `threads` of the threads that were started with the model, or as many as there are; gives back how many. */
+  async useThreads(threads) {
+    const used = await this.#remote.call('use', {tuning: {kernel: this.#fixed.kernel, threads}});
+    this.#fixed = {...this.#fixed, ...used};
+    this.timings = {...this.timings, ...used};
+    return used.threads;
   }
 
   /** The tokens of a text. */

@@ -1,19 +1,18 @@
 // How fast and how large Hearth is, beside its peers: cargo xtask bench. See README.md.
-import {rmSync} from 'node:fs';
+import {rmSync, statSync} from 'node:fs';
 import {mkdtemp} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {basename, join} from 'node:path';
 import * as hearth from './hearth.mjs';
 import {host} from './host.mjs';
 import * as llamacpp from './llamacpp.mjs';
-import {sizes} from './gguf.mjs';
 import {machine} from './machine.mjs';
 import {files} from './models.mjs';
 import {Mistake, options} from './options.mjs';
 import {install} from './peers.mjs';
-import {prompt} from './prompts.mjs';
-import {report} from './report.mjs';
-import {speeds, spread} from './statistics.mjs';
+import {prompt} from '../../web/page/bench/prompts.js';
+import {report} from '../../web/page/bench/report.js';
+import {speeds, spread} from '../../web/page/bench/statistics.js';
 import * as wllama from './wllama.mjs';
 
 const LOADS = 3;
@@ -49,9 +48,10 @@ class Bench {
     } finally {
       for (const engine of engines) await engine.loaded?.close();
     }
-    const {kv_bytes, ...file} = sizes(model);
+    const info = engines.find(({contender}) => contender === hearth).loaded?.info;
     return {
-      model: name, threads, ...file, kv_bytes: kv_bytes * this.context,
+      model: name, threads, file_bytes: statSync(model).size, bytes_per_token: info?.weight_bytes_per_token,
+      kv_bytes: info && info.cache_bytes_per_token * this.context,
       engines: Object.fromEntries(engines.map(engine => [engine.contender.name, this.#result(engine)])),
     };
   }
@@ -130,7 +130,7 @@ async function main() {
     for (const model of models) {
       for (const threads of settings.threads) results.push(await bench.measure(model, threads));
     }
-    const whole = {machine: facts, settings: {...settings, models: undefined}, results};
+    const whole = {...facts, settings: {...settings, models: undefined}, results};
     console.log(settings.json ? JSON.stringify(whole, undefined, 1) : report(whole));
   } finally {
     await server.close();

@@ -1,18 +1,20 @@
 // What the figures depend on besides the engines.
 import {cpus, loadavg} from 'node:os';
-import {bandwidth} from './bandwidth.mjs';
 import {versions} from './peers.mjs';
 import {tab} from './tab.mjs';
 
-/** Facts about the machine, its memory's bandwidth for each of `threads`. */
+/** Facts about the machine, and the bandwidth of its memory for each of `threads`, as it is in a tab. */
 export async function machine(threads, peers, host, profile) {
-  const load = loadavg(); // first, before we add to it
-  const {version, close} = await tab(profile, host.blank);
+  const load = loadavg().map(number => number.toFixed(2)); // first, before we add to it
+  const {page, version, close} = await tab(profile, host.blank);
+  const bandwidth = await page.evaluate(async threads => {
+    const {Hearth} = await import('/hearth.js');
+    return (await (await Hearth.open()).measure({threads, budget_ms: 100})).bandwidth;
+  }, threads);
   await close();
-  const read = {};
-  for (const count of threads) read[count] = await bandwidth(count);
+  const names = Object.entries({Chromium: version, ...peers ? versions : {}}).map(([name, version]) => `${name} ${version}`);
   return {
-    cpu: cpus()[0].model.trim(), cores: cpus().length, load, bandwidth: read,
-    versions: {Chromium: version, ...peers ? versions : {}},
+    facts: [`${cpus()[0].model.trim()}, ${cpus().length} cores; load before the start ${load.join(' ')}`, names.join(', ')],
+    bandwidth,
   };
 }

@@ -1,5 +1,6 @@
 // What a person can do: load a model, ask, stop, begin anew.
 import {Hearth} from '../hearth.js';
+import {bench} from './bench/run.js';
 import {state, set} from './store.js';
 
 let opening;
@@ -75,7 +76,7 @@ export function ask(content) {
 
 /** Answers the last turn; if it has an answer already, makes another, which takes its place once it begins. */
 export function answer() {
-  queued = !state.model || state.answering;
+  queued = !state.model || state.answering || state.bench !== null;
   if (!queued) running = reply();
 }
 
@@ -120,6 +121,26 @@ function retry() {
   answer();
   const {model, source, name} = state;
   if (!model && source) load(source, name);
+}
+
+/** Measures the model in use. The conversation stays; the model will read it again. */
+export function measure() {
+  if (!state.model || state.answering || state.bench) return;
+  running = measureNow();
+}
+
+async function measureNow() {
+  const {model, name} = state;
+  const {signal} = answering = new AbortController();
+  set({bench: {done: 0, all: 1}, error: null});
+  try {
+    set({benchResult: await bench(await hearth(), model, name, {signal, onProgress: bench => set({bench})})});
+  } catch (error) {
+    if (error.name !== 'AbortError') fail(error);
+  } finally {
+    set({bench: null});
+  }
+  if (queued) answer();
 }
 
 export function stop() {

@@ -3,6 +3,7 @@ import {hearth, load, fail, newChat} from './actions.js';
 import {$, h, icon} from './dom.js';
 import {LANGUAGES, loadTexts, t} from './i18n.js';
 import {on, set, state} from './store.js';
+import {bench} from './ui/bench.js';
 import {chat} from './ui/chat.js';
 import {chip} from './ui/chip.js';
 import {models} from './ui/models.js';
@@ -12,6 +13,7 @@ import {settings} from './ui/settings.js';
 const VIEWS = {
   chat: 'M4 5h16v11H9l-5 4z',
   models: 'M4 7l8-4 8 4v10l-8 4-8-4zM4 7l8 4 8-4M12 11v10',
+  bench: 'M4 17a8.5 8.5 0 1 1 16 0M12 15l4-5',
   settings: 'M4 7h10M18 7h2M4 17h2M10 17h10M14 4v6M8 14v6',
 };
 
@@ -23,8 +25,9 @@ function frame() {
   document.documentElement.lang = language;
   document.documentElement.dataset.theme = theme;
   document.querySelector('.app').dataset.view = view;
-  $('chat').hidden = view === 'models';
-  $('models').hidden = view !== 'models';
+  // The settings stand beside the chat.
+  $('chat').hidden = view !== 'chat' && view !== 'settings';
+  for (const name of ['models', 'bench']) $(name).hidden = view !== name;
   for (const element of document.querySelectorAll('[data-i18n]')) element.textContent = t(element.dataset.i18n);
   for (const [name, tab] of tabs) {
     tab.lastChild.textContent = t(`view.${name}`);
@@ -66,6 +69,7 @@ async function start() {
   chip();
   chat();
   models();
+  bench();
   settings();
   try {
     const api = await hearth();

@@ -28,6 +28,9 @@ export const state = {
   /** Prompt tokens still to read. */
   reading: 0,
   timings: null,
+  /** The bench under way, `{done, all}`, and what the last one found. */
+  bench: null,
+  benchResult: null,
   sampling: {...SAMPLING},
   system: '',
   /** `{code, message, kept, actions: [[label key, function]]}` */

@@ -1,6 +1,6 @@
 // The worker that sees text. It runs under a policy that forbids every connection and every further script (see
 // hearth.js); it gets the compiled module and the model's bytes by message, and gives text back by message.
-let loader, model, stopping;
+let loader, meter, model, stopping;
 let busy = false;
 let timings = {};
 
@@ -41,6 +41,19 @@ serve({
 
   use({tuning}) {
     return model.use(tuning);
+  },
+
+  // For timing the machine without a model.
+  meter({threads}) {
+    meter = new wasm_bindgen.Meter(threads);
+  },
+
+  bandwidth({threads, budget_ms}) {
+    return meter.bandwidth(threads, budget_ms);
+  },
+
+  kernels({budget_ms}) {
+    return meter.kernels(budget_ms);
   },
 
   tokenize({text}) {

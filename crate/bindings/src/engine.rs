@@ -43,11 +43,38 @@ pub fn helper_failed() {
     }
 }
 
-/// The speed of every kernel of this build, `[{format, kernel, tokens, gmacs, gigabytes}]`; `budget_ms` for each of five
-/// runs of each.
+/// Times what the machine can do, without a model.
 #[wasm_bindgen]
-pub fn kernels(budget_ms: f64) -> Result<JsValue, JsValue> {
-    to_js(&measure::kernels(now, budget_ms))
+pub struct Meter {
+    team: Team,
+}
+
+#[wasm_bindgen]
+impl Meter {
+    /// Of `threads`, all but one are workers that will call [`help`].
+    #[wasm_bindgen(constructor)]
+    pub fn new(threads: usize) -> Meter {
+        Meter { team: team(threads) }
+    }
+
+    /// Bytes a second that `threads` of them read from memory together; `budget_ms` for each of five runs.
+    pub fn bandwidth(&mut self, threads: usize, budget_ms: f64) -> f64 {
+        self.team.limit(threads);
+        measure::read_bandwidth(&mut self.team, now, budget_ms)
+    }
+
+    /// The speed of every kernel of this build, `[{format, kernel, tokens, gmacs, gigabytes}]`; `budget_ms` for each of five
+    /// runs of each.
+    pub fn kernels(&self, budget_ms: f64) -> Result<JsValue, JsValue> {
+        to_js(&measure::kernels(now, budget_ms))
+    }
+}
+
+/// A team whose helpers find it in [`TEAM`].
+fn team(threads: usize) -> Team {
+    Team::new(threads, now, |shared| {
+        TEAM.get_or_init(|| shared);
+    })
 }
 
 /// Takes the bytes of a GGUF file in order.
@@ -63,9 +90,7 @@ impl Loader {
     #[wasm_bindgen(constructor)]
     pub fn new(device: &str, threads: usize) -> Result<Loader, JsValue> {
         let device = match device {
-            "cpu" => Device::Cpu(Team::new(threads, now, |shared| {
-                TEAM.get_or_init(|| shared);
-            })),
+            "cpu" => Device::Cpu(team(threads)),
             "naive" => Device::Naive,
             other => return Err(error("invalid_input", &format!("device \"{other}\" is not known; \"cpu\" is"))),
         };
@@ -98,13 +123,15 @@ struct Info {
     trained_context: usize,
     context: usize,
     chat: bool,
+    weight_bytes_per_token: usize,
+    cache_bytes_per_token: usize,
 }
 
 #[wasm_bindgen]
 impl Model {
     /// What kind of model this is.
     pub fn info(&self) -> Result<JsValue, JsValue> {
-        let config = self.session.config();
+        let (config, footprint) = (self.session.config(), self.session.footprint());
         to_js(&Info {
             architecture: config.architecture.name(),
             layers: config.n_layers,
@@ -113,6 +140,8 @@ impl Model {
             trained_context: config.max_seq,
             context: self.session.context(),
             chat: self.session.tokenizer().has_template(),
+            weight_bytes_per_token: footprint.weights,
+            cache_bytes_per_token: footprint.cache,
         })
     }
 

@@ -52,6 +52,7 @@ impl Bench {
                 max_tokens: self.generate + 1,
                 sampling: Sampling::greedy(),
                 ignore_eos: true,
+                lookup: false,
                 ..Options::default()
             };
             session.reset();

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cpu::team::Clock;
 use crate::error::Result;
-use crate::program::WeightId;
+use crate::program::{Program, WeightId};
 
 /// Which positions' logits a run should give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,9 @@ pub struct Tuning {
 
 /// Runs a program.
 pub trait Executor {
+    /// What it runs.
+    fn program(&self) -> &Program;
+
     /// Takes rows of a weight as the file stores them; `first_row` and the count are multiples of
     /// [`ROW_RUN`](crate::formats::gguf::ROW_RUN) except at the weight's end.
     fn load_rows(&mut self, weight: WeightId, first_row: usize, bytes: &[u8]) -> Result<()>;

@@ -11,7 +11,7 @@ use crate::cpu::team::Clock;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Logits, Tuning};
 use crate::lookup::Lookup;
-use crate::program::Config;
+use crate::program::{Config, Footprint};
 use crate::sampling::{Sampler, Sampling};
 use crate::tokenizer::Tokenizer;
 use crate::tokenizer::stream::Characters;
@@ -71,7 +71,6 @@ pub struct Step {
 
 /// A model in use.
 pub struct Session {
-    config: Config,
     tokenizer: Tokenizer,
     executor: Box<dyn Executor>,
     context: usize,
@@ -105,14 +104,19 @@ struct Answer {
 
 impl Session {
     /// A session over a loaded model that holds `context` positions at most (and at most what the model was made for).
-    pub fn new(config: Config, tokenizer: Tokenizer, executor: Box<dyn Executor>, context: usize) -> Session {
-        let context = context.clamp(2, config.max_seq.max(2));
-        Session { config, tokenizer, executor, context, tokens: Vec::new(), answer: None, guesses: Guesses::default() }
+    pub fn new(tokenizer: Tokenizer, executor: Box<dyn Executor>, context: usize) -> Session {
+        let context = context.clamp(2, executor.program().config.max_seq.max(2));
+        Session { tokenizer, executor, context, tokens: Vec::new(), answer: None, guesses: Guesses::default() }
     }
 
     /// The model's sizes.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.executor.program().config
+    }
+
+    /// Bytes that making a token moves.
+    pub fn footprint(&self) -> Footprint {
+        self.executor.program().footprint()
     }
 
     /// The model's tokenizer.
@@ -172,7 +176,7 @@ impl Session {
         if tokens.len() > most {
             return Err(Error::PromptTooLong { prompt: tokens.len(), context: self.context });
         }
-        match tokens.iter().find(|&&token| token as usize >= self.config.vocab_size) {
+        match tokens.iter().find(|&&token| token as usize >= self.config().vocab_size) {
             Some(token) => Err(Error::InvalidInput(format!("token {token} is not in the vocabulary"))),
             None => Ok(()),
         }
@@ -219,6 +223,7 @@ impl Session {
     fn choose(&mut self, answer: &mut Answer) -> Result<u32> {
         let cached = self.executor.cached();
         let known = self.tokens.len();
+        let vocab_size = self.config().vocab_size;
         let room = (answer.options.max_tokens - answer.made).min(self.context - known) - 1;
         let guess = match answer.options.lookup && known - cached == 1 {
             true => answer.lookup.guess(&self.tokens, room),
@@ -228,10 +233,11 @@ impl Session {
             let logits = self.executor.forward(&self.tokens[cached..], Logits::Last)?;
             return Ok(answer.sampler.sample(logits, &self.tokens));
         }
+        let run: Vec<u32> = self.tokens[cached..].iter().chain(&guess).copied().collect();
+        let logits = self.executor.forward(&run, Logits::All)?;
         self.tokens.extend(&guess);
-        let logits = self.executor.forward(&self.tokens[cached..], Logits::All)?;
         let mut right = 0;
-        for (i, logits) in logits.chunks_exact(self.config.vocab_size).enumerate() {
+        for (i, logits) in logits.chunks_exact(vocab_size).enumerate() {
             let token = answer.sampler.sample(logits, &self.tokens[..known + i]);
             answer.ready.push_back(token);
             if guess.get(i) != Some(&token) {
@@ -269,7 +275,7 @@ impl Session {
     pub fn score(&mut self, tokens: &[u32], mut each: impl FnMut(usize, &[f32])) -> Result<()> {
         self.check(tokens, self.context)?;
         self.reset();
-        let mut log_probs = vec![0.0; self.config.vocab_size];
+        let mut log_probs = vec![0.0; self.config().vocab_size];
         for (chunk, part) in tokens.chunks(CHUNK).enumerate() {
             let logits = self.executor.forward(part, Logits::All)?;
             for (i, logits) in logits.chunks_exact(log_probs.len()).enumerate() {

@@ -11,7 +11,7 @@ use crate::formats::gguf::{Event, Header, Reader};
 use crate::generate::Session;
 use crate::models;
 use crate::naive::Naive;
-use crate::program::{Config, WeightId};
+use crate::program::WeightId;
 use crate::tokenizer::Tokenizer;
 
 /// Which executor runs the model.
@@ -38,7 +38,6 @@ pub struct Loader {
 }
 
 struct Loading {
-    config: Config,
     tokenizer: Tokenizer,
     executor: Box<dyn Executor>,
     /// Which weight a tensor becomes; tensors nobody needs are skipped.
@@ -62,7 +61,7 @@ impl Loader {
         let (device, loading) = (&mut self.device, &mut self.loading);
         self.reader.finish(|event| Loading::take(loading, device, event))?;
         let loading = self.loading.ok_or_else(|| Error::InvalidInput("the file has no header".into()))?;
-        Ok(Session::new(loading.config, loading.tokenizer, loading.executor, context))
+        Ok(Session::new(loading.tokenizer, loading.executor, context))
     }
 }
 
@@ -96,11 +95,10 @@ impl Loading {
         for (id, weight) in program.weights.iter().enumerate() {
             weights[weight.tensor] = Some(id);
         }
-        let config = program.config.clone();
         let executor: Box<dyn Executor> = match device {
             Device::Naive => Box::new(Naive::new(program)),
             Device::Cpu(team) => Box::new(Cpu::new(program, team)?),
         };
-        Ok(Loading { config, tokenizer, executor, weights })
+        Ok(Loading { tokenizer, executor, weights })
     }
 }

@@ -197,6 +197,10 @@ fn rotate(head: &mut [f32], rope: &Rope, frequencies: &[f32], position: usize) {
 }
 
 impl Executor for Naive {
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
     fn load_rows(&mut self, weight: WeightId, _first_row: usize, bytes: &[u8]) -> Result<()> {
         let held = &mut self.bytes[weight];
         if held.is_empty() {

@@ -37,6 +37,15 @@ pub struct Config {
     pub max_seq: usize,
 }
 
+/// Bytes that making a token moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// Weights read, as the file stores them. Of a table that is not the head as well a token reads a row: not counted.
+    pub weights: usize,
+    /// Keys and values kept, as f16.
+    pub cache: usize,
+}
+
 /// A matrix `[rows, cols]` (or a vector, `rows` 1) and the tensor it comes from.
 #[derive(Clone, Debug)]
 pub struct Weight {
@@ -168,6 +177,23 @@ pub struct Program {
     pub weights: Vec<Weight>,
     /// In the order of execution.
     pub ops: Vec<Op>,
+}
+
+impl Program {
+    /// What making a token costs.
+    pub fn footprint(&self) -> Footprint {
+        let linears = self.ops.iter().flat_map(|op| match op {
+            Op::NormLinear { linears, .. } => linears.as_slice(),
+            Op::LinearAdd { linear, .. } | Op::Head { linear, .. } => std::slice::from_ref(linear),
+            Op::Embed { .. } | Op::Attention { .. } => &[],
+        });
+        let bytes = |&id: &WeightId| {
+            let Weight { rows, cols, format, .. } = self.weights[id];
+            rows * format.row_bytes(cols).expect("the header was checked")
+        };
+        let Config { n_layers, n_kv_heads, head_dim, .. } = self.config;
+        Footprint { weights: linears.map(bytes).sum(), cache: 2 * n_layers * n_kv_heads * head_dim * size_of::<u16>() }
+    }
 }
 
 /// Collects weights while an architecture lists its operations; every shape is checked here, before any data arrives.

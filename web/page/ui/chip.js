@@ -7,7 +7,7 @@ export function chip() {
   on(['phase', 'name', 'wanted', 'answering', 'model', 'language'], () => {
     const {phase, name, wanted, answering, model} = state;
     const busy = phase === 'download' || phase === 'load';
-    const facts = busy ? t(`chip.${phase}`) : model ? `${model.info.architecture} · CPU SIMD × 1` : '';
+    const facts = busy ? t(`chip.${phase}`) : model ? `${model.info.architecture} · CPU × ${model.timings.threads}` : '';
     $('chip').replaceChildren(
       h('span', {class: `ember ${answering ? 'alive' : model ? '' : 'cold'}`, 'aria-hidden': 'true'}),
       h('b', {}, busy ? wanted.name : model ? name : t('chip.none')),

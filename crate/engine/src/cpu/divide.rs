@@ -88,7 +88,8 @@ pub struct Columns<'a> {
 impl<'a> Columns<'a> {
     /// Panics unless `bounds` ascend within `width`, and the rows are whole.
     pub fn new(data: &'a mut [f32], width: usize, bounds: &'a [usize]) -> Self {
-        assert!(bounds.is_sorted() && bounds.last() <= Some(&width) && data.len().is_multiple_of(width));
+        assert!(!bounds.is_empty() && bounds.is_sorted() && bounds.last() <= Some(&width));
+        assert!(data.len().is_multiple_of(width));
         Columns { data: Lent::new(data), width, bounds }
     }
 }
@@ -118,8 +119,8 @@ impl Strip<'_> {
     /// Its columns of row `t`.
     #[inline(always)]
     pub fn row(&mut self, t: usize) -> &mut [f32] {
+        assert!(t < self.data.len / self.width);
         let at = t * self.width + self.start;
-        assert!(at + self.len <= self.data.len);
         // SAFETY: within the slice; strips of different indices do not overlap, and this one is borrowed mutably.
         unsafe { self.data.part(at, self.len) }
     }

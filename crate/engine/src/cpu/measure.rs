@@ -15,7 +15,7 @@ use crate::quant::Format;
 /// Rows and columns of the matrix that is timed: in most formats it fits into a second-level cache.
 const SHAPE: (usize, usize) = (512, 1024);
 
-/// Repetitions whose median counts.
+/// Runs; for a kernel the median counts.
 const RUNS: usize = 5;
 
 /// How fast one kernel is.
@@ -67,25 +67,23 @@ fn random_input(tokens: usize, cols: usize, forms: Forms) -> Input {
     input
 }
 
-/// Median milliseconds of `work`, each time repeated until `budget_ms` have passed.
-fn time(clock: Clock, budget_ms: f64, mut work: impl FnMut()) -> f64 {
+/// Milliseconds of `work` in each run, in ascending order; in a run it is repeated until `budget_ms` have passed.
+fn times(clock: Clock, budget_ms: f64, mut work: impl FnMut()) -> [f64; RUNS] {
     work();
-    let mut times: Vec<f64> = (0..RUNS)
-        .map(|_| {
-            let start = clock();
-            let mut count = 0;
-            loop {
-                work();
-                count += 1;
-                let passed = clock() - start;
-                if passed >= budget_ms {
-                    return passed / f64::from(count);
-                }
+    let mut times = [(); RUNS].map(|()| {
+        let start = clock();
+        let mut count = 0;
+        loop {
+            work();
+            count += 1;
+            let passed = clock() - start;
+            if passed >= budget_ms {
+                return passed / f64::from(count);
             }
-        })
-        .collect();
+        }
+    });
     times.sort_by(f64::total_cmp);
-    times[RUNS / 2]
+    times
 }
 
 /// Times one kernel; `budget_ms` for each of five runs.
@@ -97,12 +95,12 @@ pub fn kernel(format: Format, kernel: Kernel, tokens: usize, clock: Clock, budge
     let input = random_input(tokens, cols, matrix.forms(kernel));
     let mut out = vec![0.0; tokens * rows];
     let mut team = Team::alone();
-    let ms = time(clock, budget_ms, || {
+    let times = times(clock, budget_ms, || {
         team.each(Columns::new(black_box(&mut out), rows, &[0, rows]), |_, mut strip| {
             matrix.product(kernel, &input, 0..rows / ROWS, &mut strip);
         });
     });
-    speed(format, kernel.name(), tokens, ms)
+    speed(format, kernel.name(), tokens, times)
 }
 
 /// Times the plain loop of `naive`: a row is decoded once for all tokens.
@@ -113,7 +111,7 @@ pub fn naive(format: Format, tokens: usize, clock: Clock, budget_ms: f64) -> Spe
     let mut out = vec![0.0; tokens * rows];
     let mut row = vec![0.0; cols];
     let row_bytes = bytes.len() / rows;
-    let ms = time(clock, budget_ms, || {
+    let times = times(clock, budget_ms, || {
         for r in 0..rows {
             format.decode(&bytes[r * row_bytes..(r + 1) * row_bytes], &mut row);
             for t in 0..tokens {
@@ -122,11 +120,11 @@ pub fn naive(format: Format, tokens: usize, clock: Clock, budget_ms: f64) -> Spe
         }
         black_box(&mut out);
     });
-    speed(format, "naive", tokens, ms)
+    speed(format, "naive", tokens, times)
 }
 
-fn speed(format: Format, kernel: &'static str, tokens: usize, ms: f64) -> Speed {
-    let (rows, cols) = SHAPE;
+fn speed(format: Format, kernel: &'static str, tokens: usize, times: [f64; RUNS]) -> Speed {
+    let ((rows, cols), ms) = (SHAPE, times[RUNS / 2]);
     let bytes = rows * format.row_bytes(cols).expect("whole blocks");
     let gmacs = (rows * cols * tokens) as f64 / ms / 1e6;
     Speed { format: format.name(), kernel, tokens, gmacs, gigabytes: bytes as f64 / ms / 1e6 }
@@ -147,13 +145,13 @@ pub fn kernels(clock: Clock, budget_ms: f64) -> Vec<Speed> {
     speeds
 }
 
-/// 10⁹ bytes a second that this machine's memory gives `team`, reading 64 MB in one stream for each thread.
+/// Bytes a second that this machine's memory gives `team`, at best: it reads 128 MB, more than most caches hold.
 pub fn read_bandwidth(team: &mut Team, clock: Clock, budget_ms: f64) -> f64 {
-    const WORDS: usize = 8 << 20;
+    const WORDS: usize = 16 << 20;
     const PIECES: usize = 256;
     let words: Vec<u64> = (0..WORDS as u64).collect();
     let mut sums = [0; PIECES];
-    let ms = time(clock, budget_ms, || {
+    let [best, ..] = times(clock, budget_ms, || {
         team.each(Rows::new(&mut sums, PIECES), |i, sum| {
             let part = &words[i * (WORDS / PIECES)..(i + 1) * (WORDS / PIECES)];
             let mut sums = [0_u64; 8];
@@ -164,5 +162,5 @@ pub fn read_bandwidth(team: &mut Team, clock: Clock, budget_ms: f64) -> f64 {
         });
         black_box(&mut sums);
     });
-    (WORDS * 8) as f64 / ms / 1e6
+    (WORDS * 8) as f64 / best * 1e3
 }

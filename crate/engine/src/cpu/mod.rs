@@ -259,13 +259,18 @@ fn turns_of<'a>(
 }
 
 impl Executor for Cpu {
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
     fn load_rows(&mut self, weight: WeightId, _first_row: usize, bytes: &[u8]) -> Result<()> {
-        self.weights.matrices[weight].load_rows(bytes);
         let spec = &self.program.weights[weight];
         if spec.rows == 1 {
             let vector = &mut self.weights.vectors[weight];
             vector.resize(spec.cols, 0.0);
             spec.format.decode(bytes, vector);
+        } else {
+            self.weights.matrices[weight].load_rows(bytes);
         }
         Ok(())
     }
@@ -274,6 +279,7 @@ impl Executor for Cpu {
         for cache in &mut self.cache {
             cache.reserve(self.cached + tokens.len())?;
         }
+        self.team.expect(tokens.len());
         for op in 0..self.program.ops.len() {
             self.run(op, tokens, logits);
         }

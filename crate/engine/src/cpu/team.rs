@@ -2,7 +2,7 @@
 //!
 //! The leader publishes a task and how many pieces it has; it and its helpers take pieces from a counter, and the leader goes
 //! on when all pieces are done. A helper that is late takes none and holds nobody up. Between tasks helpers spin for some
-//! microseconds, then sleep. There is no allocation and no JavaScript in any of it.
+//! microseconds, then sleep. Nothing is allocated, and JavaScript is asked for the time only while the leader waits.
 //!
 //! When the leader has had to wait for long, another program holds a core and a helper sits on an unfinished piece: the leader
 //! then works alone for a while, twice as long each time this happens again.
@@ -20,14 +20,19 @@ pub type Clock = fn() -> f64;
 /// Most threads a team may have.
 pub const MAX_THREADS: usize = 64;
 
-/// Polls before a helper sleeps: some 30 µs. Waking it takes 5 to 15 µs, and a woken helper may land on its waker's core.
+/// Polls before a helper sleeps: 30 µs in a browser, natively, where a poll pauses the processor, a millisecond. Waking it takes
+/// 5 to 15 µs, and a woken helper may land on its waker's core.
 const SPIN: u32 = 50_000;
 
 /// Polls between two looks at the clock.
 const LOOK: u32 = 4096;
 
-/// A wait of more milliseconds than this means that a helper has lost its core; a piece takes some microseconds.
+/// A wait of more milliseconds than this, for each [`CROWD`] of tokens, means that a helper has lost its core: a piece takes some
+/// microseconds for one token and half a millisecond for a crowd.
 const STALL_MS: f64 = 0.5;
+
+/// Tokens.
+const CROWD: usize = 8;
 
 /// Tasks for which the leader works alone after a stall: the first time, and at most.
 const ALONE: (u32, u32) = (64, 8192);
@@ -51,9 +56,11 @@ pub struct Shared {
     /// Threads in use, the leader included, and helpers there are.
     active: AtomicU32,
     joined: AtomicU32,
+    /// Helpers that wait for a task. Those beyond `active` wait to be wanted, and nobody wakes them for a task.
     sleepers: AtomicU32,
     sleep: Mutex<()>,
     wake: Condvar,
+    wanted: Condvar,
     closed: AtomicBool,
     failed: AtomicBool,
 }
@@ -74,6 +81,7 @@ impl Shared {
             sleepers: AtomicU32::new(0),
             sleep: Mutex::new(()),
             wake: Condvar::new(),
+            wanted: Condvar::new(),
             closed: AtomicBool::new(false),
             failed: AtomicBool::new(false),
         }
@@ -133,14 +141,18 @@ impl Shared {
         std::mem::forget(failed);
     }
 
-    /// Sleeps until there is something to do for this thread.
+    /// Sleeps until this thread is wanted and there was a task. It may come too late for that one: the next is near, so the
+    /// thread spins again.
     fn doze(&self, thread: u32) {
         let mut guard = self.sleep.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let open = || !self.closed.load(Ordering::SeqCst);
+        while thread >= self.active.load(Ordering::SeqCst) && open() {
+            guard = self.wanted.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
         // SeqCst, as are the leader's two: either it sees a sleeper, or we see its ticket.
         self.sleepers.fetch_add(1, Ordering::SeqCst);
-        let idle = || self.ticket.0.load(Ordering::SeqCst) as u32 == 0 || thread >= self.active.load(Ordering::SeqCst);
-        while idle() && !self.closed.load(Ordering::SeqCst) {
-            guard = self.wake.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner());
+        if self.ticket.0.load(Ordering::SeqCst) as u32 == 0 && open() {
+            drop(self.wake.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner()));
         }
         self.sleepers.fetch_sub(1, Ordering::SeqCst);
     }
@@ -150,6 +162,12 @@ impl Shared {
             drop(self.sleep.lock());
             self.wake.notify_all();
         }
+    }
+
+    /// Tells helpers that are not in use that this may have changed.
+    fn call(&self) {
+        drop(self.sleep.lock());
+        self.wanted.notify_all();
     }
 
     /// Tells the leader that a helper is gone for good and its piece will never be done.
@@ -167,6 +185,15 @@ impl Drop for Alarm<'_> {
     }
 }
 
+/// While pieces of a task are with helpers, its data must stay: unwinding would free it under their hands.
+struct Unfinished;
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
 /// The leader's end of a team.
 pub struct Team {
     shared: Arc<Shared>,
@@ -177,13 +204,14 @@ pub struct Team {
     alone: u32,
     patience: u32,
     calm: u32,
+    stall_ms: f64,
 }
 
 impl Team {
     /// A team of one.
     pub fn alone() -> Team {
         let shared = Arc::new(Shared::new());
-        Team { shared, clock: || 0.0, threads: 1, alone: 0, patience: ALONE.0, calm: 0 }
+        Team { shared, clock: || 0.0, threads: 1, alone: 0, patience: ALONE.0, calm: 0, stall_ms: STALL_MS }
     }
 
     /// A team of `threads`, of which `start` starts each helper but the leader: on a thread that calls [`Shared::help`].
@@ -218,7 +246,13 @@ impl Team {
     /// Uses the first `threads` only; those there are, at most.
     pub fn limit(&mut self, threads: usize) {
         self.shared.active.store(threads.clamp(1, self.threads) as u32, Ordering::SeqCst);
-        self.alone = 0;
+        self.shared.call();
+        (self.alone, self.patience, self.calm) = (0, ALONE.0, 0);
+    }
+
+    /// The pieces of the coming tasks are about so many tokens.
+    pub fn expect(&mut self, tokens: usize) {
+        self.stall_ms = STALL_MS * tokens.div_ceil(CROWD) as f64;
     }
 
     /// How many threads are used.
@@ -240,15 +274,18 @@ impl Team {
             return (0..pieces).for_each(task);
         }
         let shared = &*self.shared;
+        let count = u32::try_from(pieces).expect("fewer than 2^32 pieces");
+        let unfinished = Unfinished;
         // SAFETY: no piece is left of any task, so nobody reads `task`; and all who will have read it are done with it when
-        // this function returns, so its true lifetime suffices.
+        // this function returns, so its true lifetime suffices. It does not unwind before that.
         unsafe { *shared.task.get() = Some(std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static Task>(task)) };
         shared.done.0.store(0, Ordering::Relaxed);
         let generation = (shared.ticket.0.load(Ordering::Relaxed) >> 32) + 1;
-        shared.ticket.0.store(generation << 32 | pieces as u64, Ordering::SeqCst);
+        shared.ticket.0.store(generation << 32 | u64::from(count), Ordering::SeqCst);
         shared.rouse();
         shared.work();
-        let stalled = self.wait(pieces as u32);
+        let stalled = self.wait(count);
+        std::mem::forget(unfinished);
         self.remember(stalled);
     }
 
@@ -263,7 +300,7 @@ impl Team {
             if polls.is_multiple_of(LOOK) {
                 assert!(!self.shared.failed.load(Ordering::Acquire), "a helper thread failed");
                 let now = (self.clock)();
-                stalled = now - *since.get_or_insert(now) > STALL_MS;
+                stalled = now - *since.get_or_insert(now) > self.stall_ms;
             }
         }
         stalled
@@ -287,6 +324,7 @@ impl Drop for Team {
     fn drop(&mut self) {
         self.shared.closed.store(true, Ordering::SeqCst);
         self.shared.rouse();
+        self.shared.call();
     }
 }
 
@@ -319,6 +357,27 @@ mod tests {
             team.each(Rows::new(&mut data, 64), |i, piece| piece[0] = i);
             assert!(data.iter().enumerate().all(|(i, &n)| i == n));
         }
+    }
+
+    #[test]
+    fn unused_helpers_rest_until_they_are_wanted() {
+        let mut team = Team::spawn(4);
+        let threads = |team: &mut Team| {
+            let mut threads = vec![None; 400];
+            team.each(Rows::new(&mut threads, 400), |_, piece| {
+                piece[0] = Some(std::thread::current().id());
+                std::thread::sleep(std::time::Duration::from_micros(50));
+            });
+            threads.into_iter().flatten().collect::<std::collections::HashSet<_>>().len()
+        };
+        for limit in [4, 1, 2, 4] {
+            team.limit(limit);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            // Only those in use count as sleepers: nobody else is woken for a task.
+            assert!(team.shared.sleepers.load(Ordering::SeqCst) < limit as u32, "{limit}");
+            assert!(threads(&mut team) <= limit, "{limit}");
+        }
+        assert!(threads(&mut team) > 1);
     }
 
     #[test]

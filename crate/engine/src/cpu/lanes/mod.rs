@@ -1,7 +1,7 @@
 //! The few vector operations the kernels are written in: eight i16, four i32 or four f32 at a time.
 //!
 //! `wasm` is SIMD128, `x86` is SSE2 (which every x86-64 has), `portable` is arrays for the rest. All three do the same
-//! operations in the same order, so native tests see the browser's numbers. Constructors take arrays by value: with `Pod`
+//! operations in the same order, so that kernels tested natively give the browser's numbers. Constructors take arrays by value: with `Pod`
 //! casts they compile to plain vector loads, and kernels need no `unsafe`.
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]

@@ -42,11 +42,13 @@ const SENTENCES = TEXT.trim().split('\n');
 
 /**
  * A prompt of exactly `count` tokens, its sentences turned round by `turn`: no two in a row begin alike. `tokenize`
- * gives the tokens of a text. It is a text, since wllama takes no tokens; what lacks less than a word ends in ' and'.
+ * gives the tokens of a text. It is a text, since wllama takes no tokens; what is less than the next word is filled up.
  */
 export async function prompt(tokenize, turn, count) {
   const from = turn % SENTENCES.length;
-  const words = [...SENTENCES.slice(from), ...SENTENCES.slice(0, from)].join(' ').split(' ');
+  const once = [...SENTENCES.slice(from), ...SENTENCES.slice(0, from)].join(' ').split(' ');
+  // A token is a word or less.
+  const words = Array.from({length: Math.ceil(count / once.length)}, () => once).flat();
   const size = async text => (await tokenize(text)).length;
   let [low, high] = [0, words.length];
   while (low < high) {
@@ -55,7 +57,9 @@ export async function prompt(tokenize, turn, count) {
     else high = middle - 1;
   }
   let text = words.slice(0, low).join(' ');
-  while (await size(text) < count) text += ' and';
+  for (const filler of [' and', ' a', '.']) {
+    while (await size(text + filler) <= count) text += filler;
+  }
   if (await size(text) !== count) throw new Error(`no prompt of ${count} tokens`);
   return text;
 }
