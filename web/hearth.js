@@ -21,6 +21,8 @@ const BASE = new URL('./', import.meta.url);
 const BUILDS = ['base', 'threads', 'threads-relaxed'];
 const SLICE = 4 << 20;
 const CONTEXT = 8192;
+/** What a team in the engine takes. */
+const MOST_THREADS = 64;
 /** Bytes that `measure` reads. */
 const MEASURED = 128 << 20;
 
@@ -45,19 +47,22 @@ function meter(phase, total, onProgress) {
   };
 }
 
-/** What was found best on this device for a build, `{kernel, threads}`; kept where the browser lets us. */
+/** What was found best on this device for a build and a model's size, `{kernel, threads}`; kept where the browser lets us. */
 const tuning = {
-  key: build => `hearth.tuning/${build}/${navigator.hardwareConcurrency}`,
-  read(build) {
+  key: (build, {weight_bytes_per_token}) =>
+    `hearth.tuning.1/${build}/${navigator.hardwareConcurrency}/${weight_bytes_per_token}`,
+  read(...about) {
     try {
-      return JSON.parse(localStorage.getItem(tuning.key(build))) ?? undefined;
+      const {kernel, threads} = JSON.parse(localStorage.getItem(tuning.key(...about)));
+      if (typeof kernel !== 'string' || !(threads === undefined || (Number.isInteger(threads) && threads >= 1))) return {};
+      return {kernel, threads};
     } catch {
-      return undefined;
+      return {};
     }
   },
-  keep(build, found) {
+  keep(found, ...about) {
     try {
-      localStorage.setItem(tuning.key(build), JSON.stringify(found));
+      localStorage.setItem(tuning.key(...about), JSON.stringify(found));
     } catch {
       // It is timed again at the next load.
     }
@@ -71,7 +76,7 @@ function threadsFor(asked, build) {
     throw new HearthError('invalid_input', `threads is ${asked}; give a whole number from 1 on, or 'auto'`);
   }
   if (build === 'base') return 1;
-  return Math.min(asked === 'auto' ? 8 : asked, cores);
+  return Math.min(asked === 'auto' ? 8 : asked, cores, MOST_THREADS);
 }
 
 export class Hearth {
@@ -86,10 +91,11 @@ export class Hearth {
    * Compiles the engine and opens the browser's storage. `build`: 'threads-relaxed', 'threads' or 'base'; by itself the best
    * that this browser and the page's headers allow.
    */
-  static async open({build = bestBuild()} = {}) {
+  static async open({build} = {}) {
     const hearth = new Hearth();
     if (typeof WebAssembly !== 'object') throw new HearthError('no_wasm', 'this browser has no WebAssembly');
     const best = bestBuild();
+    build ??= best;
     if (!BUILDS.includes(build) || BUILDS.indexOf(build) > BUILDS.indexOf(best)) {
       throw new HearthError('invalid_input', `build is ${build}; the best that runs here is ${best}`);
     }
@@ -151,10 +157,10 @@ export class Hearth {
     const engine = await this.#start(pieces.size);
     const {remote} = engine;
     try {
-      let count = threadsFor(threads, engine.build);
+      const count = threadsFor(threads, engine.build);
       await engine.init();
       await remote.call('begin', {device, threads: count});
-      const joined = engine.join(count);
+      const joined = engine.join(count); // never fails
       const report = meter('load', pieces.size, onProgress);
       let loaded = 0;
       // The next piece is read while the engine packs this one.
@@ -168,12 +174,12 @@ export class Hearth {
         await remote.call('push', {bytes}, {transfer: [bytes]});
         report(loaded);
       }
-      check(signal);
       const info = await remote.call('finish', {context});
-      count = await joined;
-      const tuned = await this.#tune(remote, engine.build, threads === 'auto', count);
+      const started = await joined;
+      const tuned = await this.#tune(remote, engine.build, info, {started, all: started === count, auto: threads === 'auto'});
+      check(signal);
       const load_ms = performance.now() - start;
-      return new Model(remote, () => engine.end(), info, {load_ms, ...tuned, device, build: engine.build});
+      return new Model(engine, started, info, {load_ms, ...tuned, device, build: engine.build});
     } catch (error) {
       engine.end();
       throw error;
@@ -213,15 +219,19 @@ export class Hearth {
     return {...await startEngine(this.#base, this.#programs), build: 'base'};
   }
 
-  /** Uses the fastest kernel and, if we may choose, number of threads: as found before on this device, or by timing. */
-  async #tune(remote, build, free, count) {
-    let found = tuning.read(build);
-    if (!found || (free && !found.threads)) {
-      found = await remote.call('tune', {threads: free ? 0 : count});
-      if (!found) return {threads: 1}; // the naive executor
-      tuning.keep(build, free ? found : {kernel: found.kernel});
+  /**
+   * Uses the fastest kernel and, if we may choose, number of the `started` threads: as found before on this device for a model
+   * of this size, or by timing. What was found in a tab that is hidden or lacks helpers is not kept.
+   */
+  async #tune(remote, build, info, {started, all, auto}) {
+    let {kernel, threads} = tuning.read(build, info);
+    if (!kernel || (auto && !threads)) {
+      const found = await remote.call('tune', {threads: started, fewer: auto});
+      if (!found) return {kernel: 'naive', threads: 1};
+      ({kernel, threads} = found);
+      if (all && !document.hidden) tuning.keep(auto ? found : {kernel}, build, info);
     }
-    return remote.call('use', {tuning: {kernel: found.kernel, threads: free ? Math.min(found.threads, count) : count}});
+    return remote.call('use', {tuning: {kernel, threads: auto ? Math.min(threads, started) : started}});
   }
 
   /** Downloads what is missing of a file and gives its pieces. */
@@ -261,8 +271,9 @@ function given(source) {
 }
 
 class Model {
+  #engine;
   #remote;
-  #unload;
+  #started;
   #fixed;
 
   /**
@@ -278,9 +289,10 @@ class Model {
    */
   timings;
 
-  constructor(remote, unload, {peak_memory_bytes, ...info}, fixed) {
-    this.#remote = remote;
-    this.#unload = unload;
+  constructor(engine, started, {peak_memory_bytes, ...info}, fixed) {
+    this.#engine = engine;
+    this.#remote = engine.remote;
+    this.#started = started;
     this.#fixed = fixed;
     this.info = info;
     this.timings = {
@@ -291,7 +303,9 @@ class Model {
 
   /** Uses `threads` of the threads that were started with the model, or as many as there are; gives back how many. */
   async useThreads(threads) {
-    const used = await this.#remote.call('use', {tuning: {kernel: this.#fixed.kernel, threads}});
+    const used = await this.#remote.call('use', {
+      tuning: {kernel: this.#fixed.kernel, threads: Math.min(threads, this.#started)},
+    });
     this.#fixed = {...this.#fixed, ...used};
     this.timings = {...this.timings, ...used};
     return used.threads;
@@ -352,7 +366,7 @@ class Model {
 
   /** Frees the model's memory. Waiting calls fail with code 'unloaded'. */
   unload() {
-    this.#unload();
+    this.#engine.end();
   }
 
   /** For the test of the wall. */

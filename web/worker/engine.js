@@ -34,9 +34,9 @@ serve({
     return {...model.info(), peak_memory_bytes: wasm_bindgen.memory_bytes()};
   },
 
-  // Times the kernels and, for 0 threads, how many of them are best: {kernel, threads}.
-  tune({threads}) {
-    return model.tune(threads);
+  // Times the kernels and, if they may be fewer, how many threads are best: {kernel, threads}.
+  tune({threads, fewer}) {
+    return model.tune(threads, fewer);
   },
 
   use({tuning}) {

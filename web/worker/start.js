@@ -16,6 +16,8 @@ export class HearthError extends Error {
 const BASE = new URL('../', import.meta.url);
 const PAGE = 65536;
 const GIB = 2 ** 30;
+/** How long a helper may take to be ready. */
+const LATE_MS = 10_000;
 
 export async function get(path) {
   const response = await fetch(new URL(path, BASE)).catch(() => {
@@ -64,7 +66,7 @@ function sharedMemory(bytes) {
 
 /** A memory for a file of `size` bytes and its conversation: less and less of it where much is refused. */
 export function memoryFor(size) {
-  for (const room of [4 * GIB, GIB, GIB / 4]) {
+  for (const room of [4, 2, 1, 0.5, 0.25].map(part => part * GIB)) {
     const memory = sharedMemory(1.25 * size + room);
     if (memory) return memory;
   }
@@ -102,7 +104,9 @@ export class Remote {
       if (error) call.reject(new HearthError(error.code, error.message));
       else call.resolve(result);
     };
-    worker.onerror = event => this.end(new HearthError('crashed', event.message || 'the worker could not start'));
+    const crashed = what => this.end(new HearthError('crashed', what));
+    worker.onerror = event => crashed(event.message || 'the worker could not start');
+    worker.onmessageerror = () => crashed('a message to the worker could not be read');
   }
 
   call(action, data = {}, {step, transfer = []} = {}) {
@@ -144,43 +148,53 @@ async function walledFrame() {
   return frame;
 }
 
-/** A helper that has joined; fails if its worker does not start. */
-function helper(source, realm, {module, memory}) {
-  const worker = workerOf(source, realm);
-  return new Promise((resolve, reject) => {
-    const fail = reason => {
-      worker.terminate();
-      reject(reason);
-    };
-    const late = setTimeout(fail, 10_000, 'late');
-    worker.onmessage = () => {
+/** Waits for a helper to be ready and sends it to work. False if it fails, or is so late that nobody waits for it. */
+function joins(worker, module, memory) {
+  return new Promise(resolve => {
+    let waiting = true;
+    const answer = joined => {
+      if (waiting && joined) worker.postMessage('join');
+      waiting = false;
       clearTimeout(late);
-      resolve(worker);
+      resolve(joined);
     };
-    worker.onerror = event => fail(event.message);
+    const late = setTimeout(answer, LATE_MS, false);
+    worker.onmessage = ({data: {failed}}) => answer(!failed);
+    worker.onerror = () => answer(false);
     worker.postMessage({module, memory});
   });
 }
 
-/** The worker that sees text and its helpers, behind the wall: `{remote, join, end}`. */
+/** The worker that sees text and its helpers, behind the wall: `{remote, init, join, end}`. */
 export async function startEngine({module, glue}, programs, memory) {
   const frame = await walledFrame();
   const realm = frame.contentWindow;
-  const remote = new Remote(workerOf(`${glue}\n${programs.engine}`, realm));
   const helpers = [];
+  let remote;
+  try {
+    remote = new Remote(workerOf(`${glue}\n${programs.engine}`, realm));
+  } catch (error) {
+    frame.remove();
+    throw error;
+  }
   return {
     remote,
     init: () => remote.call('init', {module, memory}),
-    // Starts helpers; fewer where workers are refused. How many threads there are then.
+    /** Starts helpers; fewer where workers are refused. How many threads there are then. */
     async join(threads) {
-      const starts = Array.from({length: threads - 1}, () => helper(`${glue}\n${programs.helper}`, realm, {module, memory}));
-      for (const start of await Promise.allSettled(starts)) if (start.value) helpers.push(start.value);
-      return 1 + helpers.length;
+      try {
+        while (helpers.length < threads - 1) helpers.push(workerOf(`${glue}\n${programs.helper}`, realm));
+      } catch (error) {
+        console.warn('Hearth: no more helpers', error);
+      }
+      const joined = await Promise.all(helpers.map(worker => joins(worker, module, memory)));
+      return 1 + joined.filter(Boolean).length;
     },
     end() {
       remote.end();
       helpers.forEach(worker => worker.terminate());
       frame.remove();
+      memory = module = undefined; // whoever keeps this object does not keep gigabytes
     },
   };
 }

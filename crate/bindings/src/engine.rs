@@ -27,7 +27,7 @@ extern "C" {
 /// What the leader's team shares with its helpers: one team to a module's memory.
 static TEAM: OnceLock<Arc<Shared>> = OnceLock::new();
 
-/// A helper's life, in a worker of its own over the leader's memory. Does not return.
+/// A helper's life, in a worker of its own over the leader's memory: returns when the leader has gone.
 #[wasm_bindgen]
 pub fn help() {
     if let Some(shared) = TEAM.get() {
@@ -73,7 +73,7 @@ impl Meter {
 /// A team whose helpers find it in [`TEAM`].
 fn team(threads: usize) -> Team {
     Team::new(threads, now, |shared| {
-        TEAM.get_or_init(|| shared);
+        assert!(Arc::ptr_eq(TEAM.get_or_init(|| shared.clone()), &shared), "one team to a memory");
     })
 }
 
@@ -145,10 +145,10 @@ impl Model {
         })
     }
 
-    /// What this device does the model's work best with, `{kernel, threads}`; only the kernel is looked for if `threads` is
-    /// not 0.
-    pub fn tune(&mut self, threads: usize) -> Result<JsValue, JsValue> {
-        to_js(&self.session.tune(now, threads).map_err(engine_error)?)
+    /// What this device does the model's work best with, `{kernel, threads}`; fewer `threads` than there are if they may be
+    /// `fewer` and are as fast.
+    pub fn tune(&mut self, threads: usize, fewer: bool) -> Result<JsValue, JsValue> {
+        to_js(&self.session.tune(now, threads, fewer).map_err(engine_error)?)
     }
 
     /// Uses this `{kernel, threads}`; gives back what is used.

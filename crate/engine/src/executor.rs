@@ -45,14 +45,14 @@ pub trait Executor {
     /// Forgets all cached positions from `len` on.
     fn truncate(&mut self, len: usize);
 
-    /// Finds by timing what suits this device, for the number of threads given or, for 0, choosing that too. `None` if there
-    /// is nothing to choose. Changes nothing.
-    fn tune(&mut self, _clock: Clock, _threads: usize) -> Result<Option<Tuning>> {
+    /// Finds by timing what suits this device, with `threads` threads or, if `fewer` may do, with the best number up to that.
+    /// `None` if there is nothing to choose. Leaves kernel, threads and conversation as they were.
+    fn tune(&mut self, _clock: Clock, _threads: usize, _fewer: bool) -> Result<Option<Tuning>> {
         Ok(None)
     }
 
     /// Uses what was found, as far as this build and the threads there are allow. Returns what is used.
-    fn apply(&mut self, tuning: &Tuning) -> Tuning {
-        Tuning { threads: 1, ..tuning.clone() }
+    fn apply(&mut self, _tuning: &Tuning) -> Tuning {
+        Tuning { kernel: "naive".into(), threads: 1 }
     }
 }

@@ -135,8 +135,8 @@ impl Session {
     }
 
     /// What this device does the model's work best with, see [`Executor::tune`].
-    pub fn tune(&mut self, clock: Clock, threads: usize) -> Result<Option<Tuning>> {
-        self.executor.tune(clock, threads)
+    pub fn tune(&mut self, clock: Clock, threads: usize, fewer: bool) -> Result<Option<Tuning>> {
+        self.executor.tune(clock, threads, fewer)
     }
 
     /// Uses what was found; returns what is used.

@@ -299,11 +299,11 @@ impl Executor for Cpu {
         self.cached = self.cached.min(len);
     }
 
-    fn tune(&mut self, clock: Clock, threads: usize) -> Result<Option<Tuning>> {
+    fn tune(&mut self, clock: Clock, threads: usize, fewer: bool) -> Result<Option<Tuning>> {
         for cache in &mut self.cache {
             cache.reserve(self.cached + 1)?;
         }
-        Ok(Some(self.time_candidates(clock, threads)))
+        Ok(Some(self.time_candidates(clock, threads, fewer)))
     }
 
     fn apply(&mut self, tuning: &Tuning) -> Tuning {

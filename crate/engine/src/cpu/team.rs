@@ -25,7 +25,7 @@ pub const MAX_THREADS: usize = 64;
 const SPIN: u32 = 50_000;
 
 /// Polls between two looks at the clock.
-const LOOK: u32 = 4096;
+const LOOK: u64 = 4096;
 
 /// A wait of more milliseconds than this, for each [`CROWD`] of tokens, means that a helper has lost its core: a piece takes some
 /// microseconds for one token and half a millisecond for a crowd.
@@ -33,6 +33,9 @@ const STALL_MS: f64 = 0.5;
 
 /// Tokens.
 const CROWD: usize = 8;
+
+/// Looks without an end after which a helper counts as gone: about a minute of polling, in which a frozen tab does not poll.
+const GONE: u64 = 10_000_000;
 
 /// Tasks for which the leader works alone after a stall: the first time, and at most.
 const ALONE: (u32, u32) = (64, 8192);
@@ -164,9 +167,10 @@ impl Shared {
         }
     }
 
-    /// Tells helpers that are not in use that this may have changed.
+    /// Tells all helpers that who is in use may have changed.
     fn call(&self) {
         drop(self.sleep.lock());
+        self.wake.notify_all();
         self.wanted.notify_all();
     }
 
@@ -291,14 +295,15 @@ impl Team {
 
     /// Waits until all pieces are done; whether it took suspiciously long.
     fn wait(&self, pieces: u32) -> bool {
-        let mut polls = 0_u32;
+        let mut polls = 0_u64;
         let mut since = None;
         let mut stalled = false;
         while self.shared.done.0.load(Ordering::Acquire) != pieces {
             polls = polls.wrapping_add(1);
             std::hint::spin_loop();
             if polls.is_multiple_of(LOOK) {
-                assert!(!self.shared.failed.load(Ordering::Acquire), "a helper thread failed");
+                let gone = polls / LOOK > GONE;
+                assert!(!gone && !self.shared.failed.load(Ordering::Acquire), "a helper thread failed");
                 let now = (self.clock)();
                 stalled = now - *since.get_or_insert(now) > self.stall_ms;
             }
@@ -323,7 +328,6 @@ impl Team {
 impl Drop for Team {
     fn drop(&mut self) {
         self.shared.closed.store(true, Ordering::SeqCst);
-        self.shared.rouse();
         self.shared.call();
     }
 }
