@@ -2,10 +2,14 @@
 
 use super::codes::GROUP;
 use super::divide::Rows;
-use super::lanes::{F32x4, HALF_SCALE, I16x8, I32x4};
+use super::lanes::{F32x4, I16x8, I32x4};
 
 /// Columns in a block.
 pub const BLOCK: usize = 32;
+
+/// 2^100: factor of activations that keeps their products with widened halves, which are 2^112 too small, from being subnormal.
+/// The full 2^112 would overflow where 32 activations sum to 65536.
+pub const UP: f32 = f32::from_bits((127 + 100) << 23);
 
 /// Codes in pairs of neighbouring columns, widened for products of i16: group, pair.
 pub type Pairs = [[[i16; 2]; 4]; BLOCK / GROUP];
@@ -19,10 +23,10 @@ pub type Bytes = [[[i8; 4]; 2]; BLOCK / GROUP];
 pub struct Block<Form> {
     /// The codes `q`.
     pub codes: Form,
-    /// Largest magnitude over 127, times [`HALF_SCALE`]: scales of weights are widened f16.
+    /// Largest magnitude over 127, times [`UP`].
     pub scale_up: f32,
-    /// The same without that factor.
-    pub scale: f32,
+    /// `scale_up · Σ q`. (Taking the product in two steps, there, made decoding Q4_1 a fifth slower.)
+    pub sum_up: f32,
     /// Σ q of either half.
     pub sums: [i32; 2],
 }
@@ -77,23 +81,17 @@ impl<F: Form> Block<F> {
             *pairs = bytemuck::must_cast(codes.to_bytes());
         }
         let sums = sums.map(|sums| sums.to_array().into_iter().sum::<i32>());
-        Block { codes: F::from_pairs(&pairs), scale_up: scale * HALF_SCALE, scale, sums }
-    }
-}
-
-impl<F> Block<F> {
-    /// Σ q.
-    #[inline(always)]
-    pub fn sum(&self) -> f32 {
-        (self.sums[0] + self.sums[1]) as f32
+        let scale_up = scale * UP;
+        let sum_up = scale_up * (sums[0] + sums[1]) as f32;
+        Block { codes: F::from_pairs(&pairs), scale_up, sum_up, sums }
     }
 }
 
 impl Block<Pairs> {
     /// The same in another form.
     fn as_form<F: Form>(&self) -> Block<F> {
-        let Block { ref codes, scale_up, scale, sums } = *self;
-        Block { codes: F::from_pairs(codes), scale_up, scale, sums }
+        let Block { ref codes, scale_up, sum_up, sums } = *self;
+        Block { codes: F::from_pairs(codes), scale_up, sum_up, sums }
     }
 }
 

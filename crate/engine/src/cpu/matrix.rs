@@ -119,7 +119,7 @@ impl<T: Tile + 'static> Tiled<T> {
         for (i, tile) in band.iter().enumerate() {
             tile.dot::<D, QUADS, 1>(0, [&x[i * n..(i + 1) * n]], &mut sums, &masks);
         }
-        sums.map(|[sums]| sums.to_array())
+        sums.map(|[sums]| sums.mul(F32x4::splat(T::DOWN)).to_array())
     }
 
     /// Reading a prompt: N tokens, a quad at a time.
@@ -131,7 +131,7 @@ impl<T: Tile + 'static> Tiled<T> {
             let x = x.map(|blocks| &blocks[i * n..(i + 1) * n]);
             unroll!(quad < QUADS, { tile.dot::<D, 1, N>(quad, x, &mut sums[quad], &masks) });
         }
-        std::array::from_fn(|n| std::array::from_fn(|quad| sums[quad][0][n].to_array()))
+        std::array::from_fn(|n| std::array::from_fn(|quad| sums[quad][0][n].mul(F32x4::splat(T::DOWN)).to_array()))
     }
 
     fn bands<D: Dots>(&self, x: &Input, blocks: &[Block<D::Form>], bands: Range<usize>, out: &mut Strip) {
@@ -208,8 +208,7 @@ impl<T: Tile + 'static> Matrix for Tiled<T> {
 #[cfg(test)]
 mod tests {
     use super::super::divide::Columns;
-    use super::super::input::{Pairs, quantize};
-    use super::super::lanes::HALF_SCALE;
+    use super::super::input::{Pairs, UP, quantize};
     use super::super::team::Team;
     use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -273,7 +272,7 @@ mod tests {
                         quantize(x, &mut blocks, &mut []);
                         for (x, block) in x.as_chunks_mut::<BLOCK>().0.iter_mut().zip(blocks) {
                             let codes = block.codes.as_flattened().as_flattened();
-                            x.iter_mut().zip(codes).for_each(|(x, q)| *x = block.scale_up / HALF_SCALE * f32::from(*q));
+                            x.iter_mut().zip(codes).for_each(|(x, q)| *x = block.scale_up / UP * f32::from(*q));
                         }
                     }
                     let mut out = vec![0.0; tokens * rows];

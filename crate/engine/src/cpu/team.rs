@@ -381,6 +381,7 @@ mod tests {
             assert!(team.shared.sleepers.load(Ordering::SeqCst) < limit as u32, "{limit}");
             assert!(threads(&mut team) <= limit, "{limit}");
         }
+        team.limit(4); // a stall may have sent the leader on alone
         assert!(threads(&mut team) > 1);
     }
 

@@ -6,8 +6,8 @@ use bytemuck::Zeroable;
 
 use super::codes::{Codes, Codes4, Codes5, Codes6, Codes8, GROUP, Masks, QUADS, ROWS};
 use super::dots::{Dots, unroll};
-use super::input::Block;
-use super::lanes::{F32x4, I32x4};
+use super::input::{Block, UP};
+use super::lanes::{F32x4, HALF_SCALE, I32x4};
 use crate::quant::{Format, q4_k_scale_and_min};
 
 /// Sixteen rows × one block, of one format.
@@ -17,6 +17,9 @@ pub trait Tile: Copy + Zeroable + Send + Sync {
 
     /// Bits in a code, see [`Codes::BITS`].
     const BITS: u32;
+
+    /// What the sums of [`Tile::dot`] lack.
+    const DOWN: f32;
 
     /// Packs the same block of sixteen rows, each as the file stores it.
     fn pack(blocks: [&[u8]; ROWS]) -> Self;
@@ -37,6 +40,9 @@ pub trait Tile: Copy + Zeroable + Send + Sync {
 
 /// f16 of the sixteen rows, by quads.
 type Halves = [[u16; 4]; QUADS];
+
+/// Widened halves lack [`HALF_SCALE`], of which the activations bring [`UP`].
+const DOWN_OF_HALVES: f32 = HALF_SCALE / UP;
 
 /// f32 of the sixteen rows. The scales of K formats are multiplied again and so small that many are subnormal f16; widened by
 /// shifting they would be subnormal f32, which many machines multiply far more slowly. It costs 1 to 3 % more memory.
@@ -135,6 +141,7 @@ unsafe impl<F: OneScale> Zeroable for Scaled<F> {}
 impl<F: OneScale> Tile for Scaled<F> {
     const FORMAT: Format = F::FORMAT;
     const BITS: u32 = F::Codes::BITS;
+    const DOWN: f32 = DOWN_OF_HALVES;
 
     #[inline(always)]
     fn pack(blocks: [&[u8]; ROWS]) -> Self {
@@ -186,6 +193,7 @@ pub struct Q4_1 {
 impl Tile for Q4_1 {
     const FORMAT: Format = Format::Q4_1;
     const BITS: u32 = Codes4::BITS;
+    const DOWN: f32 = DOWN_OF_HALVES;
 
     #[inline(always)]
     fn pack(blocks: [&[u8]; ROWS]) -> Self {
@@ -216,8 +224,8 @@ impl Tile for Q4_1 {
         unroll!(q < Q, {
             let (d, m) = (F32x4::from_half(self.d[quad + q]), F32x4::from_half(self.m[quad + q]));
             unroll!(n < N, {
-                let product = products[q][n].to_f32().mul(d).add(m.mul(F32x4::splat(x[n].sum())));
-                sums[q][n] = sums[q][n].add(product.mul(F32x4::splat(x[n].scale_up)));
+                let scaled = products[q][n].to_f32().mul(d.mul(F32x4::splat(x[n].scale_up)));
+                sums[q][n] = sums[q][n].add(scaled).add(m.mul(F32x4::splat(x[n].sum_up)));
             });
         });
     }
@@ -243,6 +251,7 @@ struct Q4KPart {
 impl Tile for Q4K {
     const FORMAT: Format = Format::Q4_K;
     const BITS: u32 = Codes4::BITS;
+    const DOWN: f32 = 1.0 / UP;
 
     #[inline(always)]
     fn pack(blocks: [&[u8]; ROWS]) -> Self {
@@ -288,8 +297,8 @@ impl Tile for Q4K {
                 let scale = F32x4::from_array(self.d[at]).mul(I32x4::from_u8(part.scale[at]).to_f32());
                 let min = F32x4::from_array(self.dmin[at]).mul(I32x4::from_u8(part.min[at]).to_f32());
                 unroll!(n < N, {
-                    let product = products[q][n].to_f32().mul(scale).sub(min.mul(F32x4::splat(x[n].sum())));
-                    sums[q][n] = sums[q][n].add(product.mul(F32x4::splat(x[n].scale)));
+                    let scaled = products[q][n].to_f32().mul(scale.mul(F32x4::splat(x[n].scale_up)));
+                    sums[q][n] = sums[q][n].add(scaled).sub(min.mul(F32x4::splat(x[n].sum_up)));
                 });
             });
         }
@@ -315,6 +324,7 @@ struct Q6KPart {
 impl Tile for Q6K {
     const FORMAT: Format = Format::Q6_K;
     const BITS: u32 = Codes6::BITS;
+    const DOWN: f32 = 1.0 / UP;
 
     #[inline(always)]
     fn pack(blocks: [&[u8]; ROWS]) -> Self {
@@ -373,7 +383,7 @@ impl Tile for Q6K {
             unroll!(q < Q, {
                 let d = F32x4::from_array(self.d[quad + q]);
                 unroll!(n < N, {
-                    sums[q][n] = sums[q][n].add(scaled[q][n].mul(d.mul(F32x4::splat(x[n].scale))));
+                    sums[q][n] = sums[q][n].add(scaled[q][n].mul(d.mul(F32x4::splat(x[n].scale_up))));
                 });
             });
         }
