@@ -13,7 +13,7 @@ const ARGUMENTS = [
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
 ];
 
-/** Runs `task({page, host, context})`; fails if the page had an uncaught error. */
+/** Runs `task({page, host, context, profile})`; fails if the page had an uncaught error. */
 export async function inBrowser(task, options = {}) {
   const profile = await mkdtemp(join(tmpdir(), 'hearth-'));
   const host = await serve();
@@ -25,7 +25,7 @@ export async function inBrowser(task, options = {}) {
   try {
     const page = await context.newPage();
     await page.goto(host.url);
-    await task({page, host, context});
+    await task({page, host, context, profile});
     if (errors.length > 0) throw errors[0];
   } finally {
     await context.close();

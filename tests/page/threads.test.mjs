@@ -4,6 +4,7 @@ import {execFileSync} from 'node:child_process';
 import {readFileSync} from 'node:fs';
 import {test} from 'node:test';
 import {generate, inBrowser, load, SMOLLM2} from './browser.mjs';
+import {processes} from '../bench/memory.mjs';
 import {ROOT} from './server.mjs';
 
 const TINY = readFileSync(`${ROOT}tests/fixtures/tiny-llama.gguf`);
@@ -66,7 +67,7 @@ test('by itself the best build is taken, timed once and remembered', () => inBro
   assert.deepEqual([again.timings.kernel, again.timings.threads], ['plain', 1]);
 }));
 
-test('guessing ahead is quick where text is copied, and changes nothing', () => inBrowser(async ({page}) => {
+test('guessing ahead is right where text is copied, and changes nothing', () => inBrowser(async ({page}) => {
   await load(page, SMOLLM2, {threads: 1});
   const list = Array.from({length: 12}, (_, i) => `{"id": ${i}, "name": "lamp ${i}", "room": "hall"}`).join('\n');
   const prompt = `${list}\n\nThe same list again:\n${list.slice(0, 120)}`;
@@ -119,10 +120,47 @@ test('a memory that is refused is asked for smaller, then done without', async (
 test('a helper that does not start is done without', async () => {
   const broken = (request, response) => request.url === '/worker/helper.js'
     && response.writeHead(200, {'Content-Type': 'text/javascript'}).end('throw new Error("no helpers today")');
+  const whole = await inChangedPage('', {threads: 2});
+  assert.equal(whole.timings.threads, 2);
   const {timings, tokens} = await inChangedPage('', {threads: 2}, broken);
   assert.equal(timings.threads, 1);
-  assert.equal(tokens.length, 12);
+  assert.deepEqual(tokens, whole.tokens);
+  // One that fails in its own time, one that never says a word, and one that may not even be made.
+  for (const program of ['onmessage = () => postMessage({failed: "no room"})', '']) {
+    const other = (request, response) => request.url === '/worker/helper.js'
+      && response.writeHead(200, {'Content-Type': 'text/javascript'}).end(program);
+    assert.equal((await inChangedPage('', {threads: 2}, other)).timings.threads, 1, program);
+  }
 });
+
+test('what was remembered of this device and cannot be right is found anew', () => inBrowser(async ({page, host}) => {
+  serveTiny(host);
+  await load(page, `${host.url}tiny.gguf`);
+  const keys = () => page.evaluate(() => Object.keys(localStorage).filter(key => key.startsWith('hearth.tuning')));
+  const [key] = await keys();
+  for (const broken of ['{"kernel":5,"threads":1}', '{"kernel":"plain","threads":-1}', '{"kernel":"plain","threads":"x"}', '5', '{']) {
+    await page.evaluate(([key, value]) => localStorage.setItem(key, value), [key, broken]);
+    assert.equal((await load(page, `${host.url}tiny.gguf`)).code, undefined, broken);
+    assert.match(await page.evaluate(key => localStorage.getItem(key), key), /"kernel":"\w+","threads":[1-9]/, broken);
+  }
+  // Another model has its own best.
+  await load(page, SMOLLM2);
+  assert.equal((await keys()).length, 2);
+}));
+
+test('a load that is stopped while helpers start leaves nothing behind', () => inBrowser(async ({page, host}) => {
+  serveTiny(host);
+  const code = await page.evaluate(async url => {
+    const {Hearth} = await import('/hearth.js');
+    window.hearth = await Hearth.open();
+    const stop = new AbortController();
+    const onProgress = ({phase}) => phase === 'load' && stop.abort();
+    return window.hearth.load(url, {threads: 2, onProgress, signal: stop.signal}).then(() => 'loaded', ({code}) => code);
+  }, `${host.url}tiny.gguf`);
+  assert.equal(code, 'aborted');
+  assert.equal(await page.locator('iframe').count(), 0);
+  assert.equal((await load(page, `${host.url}tiny.gguf`, {threads: 2})).timings.threads, 2);
+}));
 
 test('senseless numbers of threads', () => inBrowser(async ({page, host}) => {
   serveTiny(host);
@@ -132,16 +170,31 @@ test('senseless numbers of threads', () => inBrowser(async ({page, host}) => {
     assert.match(message, new RegExp(`threads is ${threads}; give a whole number`));
   }
   const {timings} = await load(page, `${host.url}tiny.gguf`, {threads: 1000});
-  assert.ok(timings.threads <= await page.evaluate(() => navigator.hardwareConcurrency));
+  assert.equal(timings.threads, await page.evaluate(() => Math.min(navigator.hardwareConcurrency, 64)));
   assert.equal((await generate(page, tiny)).tokens.length, 12);
 }));
 
-test('a tab that is frozen in mid-answer goes on when it wakes', () => inBrowser(async ({page, context}) => {
+test('a tab that is suspended in mid-answer goes on when it wakes', () => inBrowser(async ({page, profile}) => {
   await load(page, SMOLLM2, {threads: 2});
-  const devtools = await context.newCDPSession(page);
-  const answer = generate(page, {prompt: 'The sea is', max_tokens: 40, ...greedy});
-  await devtools.send('Page.setWebLifecycleState', {state: 'frozen'});
+  const answer = page.evaluate(async options => {
+    window.times = [];
+    const tokens = [];
+    for await (const {token} of window.model.generate(options)) {
+      if (token === null) continue;
+      window.times.push(performance.now());
+      tokens.push(token);
+    }
+    return {tokens, times: window.times};
+  }, {prompt: 'The sea is', max_tokens: 400, ...greedy});
+  await page.waitForFunction(() => window.times?.length > 3);
+  // As a system does that puts a tab to sleep; the browser's own freezing leaves a tab in front alone.
+  const tabs = processes(`--user-data-dir=${profile}`, '--type=renderer');
+  tabs.forEach(id => process.kill(id, 'SIGSTOP'));
   await new Promise(resolve => setTimeout(resolve, 1500));
-  await devtools.send('Page.setWebLifecycleState', {state: 'active'});
-  assert.deepEqual((await answer).tokens, expected);
+  tabs.forEach(id => process.kill(id, 'SIGCONT'));
+  const {tokens, times} = await answer;
+  assert.equal(tokens.length, 400);
+  assert.deepEqual(tokens.slice(0, expected.length), expected);
+  const longest = Math.max(...times.slice(1).map((time, i) => time - times[i]));
+  assert.ok(longest > 1000, `the pause shows: ${longest} ms between two tokens`);
 }));

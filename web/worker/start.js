@@ -160,7 +160,11 @@ function joins(worker, module, memory) {
     };
     const late = setTimeout(answer, LATE_MS, false);
     worker.onmessage = ({data: {failed}}) => answer(!failed);
-    worker.onerror = () => answer(false);
+    worker.onerror = event => {
+      event.preventDefault(); // the model works without it
+      console.warn('Hearth: a helper did not start', event.message);
+      answer(false);
+    };
     worker.postMessage({module, memory});
   });
 }
