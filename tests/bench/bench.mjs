@@ -37,16 +37,14 @@ class Bench {
     const engines = [];
     try {
       for (const contender of this.contenders) engines.push(await this.#prepare(contender, model, threads));
-      const ready = engines.filter(({failed}) => !failed);
+      const ready = () => engines.filter(({failed}) => !failed);
       for (let load = 0; load < LOADS; load++) {
-        for (const engine of inTurn(ready, load)) await this.#load(engine);
+        for (const engine of inTurn(ready(), load)) await this.#try(engine, () => this.#load(engine));
       }
-      for (const size of ready.length > 0 ? this.settings.prompts : []) {
-        await this.#runs(ready, size, `${name}, threads ${threads}`);
-      }
-      for (const engine of ready) engine.answering = await engine.loaded.memory();
+      for (const size of this.settings.prompts) await this.#runs(ready, size, `${name}, threads ${threads}`);
+      for (const engine of ready()) engine.answering = await engine.loaded.memory();
     } finally {
-      for (const engine of engines) await engine.loaded?.close();
+      for (const engine of engines) await engine.loaded?.close().catch(error => say(error.message));
     }
     const info = engines.find(({contender}) => contender === hearth).loaded?.info;
     return {
@@ -61,13 +59,18 @@ class Bench {
     const profile = join(this.folder, contender.name);
     const engine = {contender, loads: [], prompts: {}};
     engine.open = () => contender.load({host: this.server, profile, model, threads, context: this.context});
+    await this.#try(engine, async () => (await engine.open()).close());
+    return engine;
+  }
+
+  /** An engine that fails is out of this table, and nothing else is lost. */
+  async #try(engine, task) {
     try {
-      await (await engine.open()).close();
+      await task();
     } catch (error) {
       engine.failed = error.message.split('\n')[0];
-      say(`${contender.name} cannot load ${basename(model)} with ${threads} threads: ${engine.failed}`);
+      say(`${engine.contender.name} failed: ${engine.failed}`);
     }
-    return engine;
   }
 
   async #load(engine) {
@@ -78,18 +81,21 @@ class Bench {
     engine.loading = await engine.loaded.memory();
   }
 
-  async #runs(engines, size, what) {
-    const tokenize = engines.map(({loaded}) => loaded.tokenize).find(Boolean);
-    for (const engine of engines) engine.prompts[size] = [];
+  async #runs(ready, size, what) {
+    const tokenize = ready().map(({loaded}) => loaded.tokenize).find(Boolean);
+    if (!tokenize) return;
+    for (const engine of ready()) engine.prompts[size] = [];
     // The first is to warm up and does not count.
     for (let run = 0; run <= this.settings.runs; run++) {
       const text = await prompt(tokenize, this.#turn++, size);
-      for (const engine of inTurn(engines, run)) {
-        const result = await this.#run(engine, text, size);
-        if (run > 0) engine.prompts[size].push(result);
-        const {prompt, decode} = speeds([result]);
-        const figures = `prompt ${prompt.median.toFixed(1)}, decode ${decode.median.toFixed(1)} tok/s`;
-        say(`${what}, prompt ${size}, run ${run || 'to warm up'}: ${engine.contender.name} ${figures}`);
+      for (const engine of inTurn(ready(), run)) {
+        await this.#try(engine, async () => {
+          const result = await this.#run(engine, text, size);
+          if (run > 0) engine.prompts[size].push(result);
+          const {prompt, decode} = speeds([result]);
+          const figures = `prompt ${prompt.median.toFixed(1)}, decode ${decode.median.toFixed(1)} tok/s`;
+          say(`${what}, prompt ${size}, run ${run || 'to warm up'}: ${engine.contender.name} ${figures}`);
+        });
       }
     }
   }
@@ -100,8 +106,8 @@ class Bench {
     if (result.prompt_tokens < size - 1 || result.prompt_tokens > size) {
       throw new Error(`${contender.name} read ${result.prompt_tokens} tokens of a prompt of ${size}`);
     }
-    if (result.tokens !== this.settings.gen) {
-      throw new Error(`${contender.name} made ${result.tokens} tokens instead of ${this.settings.gen}`);
+    if (result.tokens !== this.settings.gen || result.steps !== this.settings.gen) {
+      throw new Error(`${contender.name} made ${result.tokens} tokens in ${result.steps} steps instead of ${this.settings.gen}`);
     }
     return result;
   }

@@ -1,4 +1,4 @@
-// llama.cpp itself, compiled for this processor, in a process of its own (native.py): the speed to be compared with.
+// llama.cpp itself, native, as its Python package has it prebuilt (AVX2), in a process of its own (native.py).
 import {spawn} from 'node:child_process';
 import {createInterface} from 'node:readline';
 import {fileURLToPath} from 'node:url';

@@ -37,6 +37,8 @@ class Engine:
         params.n_ctx = context
         params.n_parallel = 1
         params.n_gpu_layers = 0
+        # Loading is to be loading: no other engine here runs the model before it is asked.
+        params.warmup = False
         params.cpuparams.n_threads = threads
         params.cpuparams_batch.n_threads = threads
         # Nothing kept from one prompt to the next.
@@ -73,7 +75,7 @@ class Engine:
         own = last["timings"]
         return {
             "prompt_tokens": own["prompt_n"], "prompt_ms": times[0] - start, "tokens": own["predicted_n"],
-            "decode_ms": times[-1] - times[0], "text": "".join(text),
+            "steps": len(times), "decode_ms": times[-1] - times[0], "text": "".join(text),
             "own_prompt_ms": own["prompt_ms"], "own_decode_ms": own["predicted_ms"],
         }
 

@@ -24,6 +24,7 @@ const whole = (name, text) => {
 export function options(args) {
   const {values} = parse(args);
   const list = name => values[name].split(',').map(text => whole(name, text));
+  if (Math.max(...list('threads')) > cpus().length) throw new Mistake(`--threads: this machine has ${cpus().length} cores`);
   return {
     peers: values.peers, models: values.model, json: values.json, threads: list('threads'), prompts: list('prompt'),
     // Decoding is timed between the first token and the last one.

@@ -35,6 +35,8 @@ async function begin([folder, url, threads, context]) {
   await window.wllama.loadModelFromUrl(url, {
     // With no layers on a GPU it does not even ask for one. Of its four sequences we need one.
     n_threads: threads, n_gpu_layers: 0, n_ctx: context, n_parallel: 1,
+    // Loading is to be loading: no other engine here runs the model before it is asked.
+    warmup: false,
     // What is fastest here, not what is usual: with its flash attention, on by itself, or numbers of 16 bits in the KV
     // cache, decoding takes up to 1.6 times as long. Reading a prompt takes the same.
     flash_attn: false, cache_type_k: 'f32', cache_type_v: 'f32',
@@ -62,7 +64,8 @@ async function generate([prompt, count]) {
   });
   const {prompt_n, prompt_ms, predicted_n, predicted_ms} = last.timings;
   return {
-    prompt_tokens: prompt_n, prompt_ms: times[0] - start, tokens: predicted_n, decode_ms: times.at(-1) - times[0], text,
+    prompt_tokens: prompt_n, prompt_ms: times[0] - start, tokens: predicted_n, steps: times.length,
+    decode_ms: times.at(-1) - times[0], text,
     own_prompt_ms: prompt_ms, own_decode_ms: predicted_ms,
   };
 }

@@ -47,10 +47,11 @@ export function speedRows({bandwidth, settings: {prompts}, results}) {
     const ours = engines.hearth?.prompts?.[size];
     return measured(engines).map(([name, {prompts: {[size]: {prompt, decode}}}]) => {
       const share = decode.median * bytes_per_token / bandwidth[threads];
+      const percent = Number.isFinite(share) ? `${whole(share * 100)}%` : '-';
       const ratios = [times(ours?.prompt.median, prompt.median), times(ours?.decode.median, decode.median)];
       return [
         model, String(threads), String(size), name, digits(prompt.median), range(prompt), digits(decode.median),
-        range(decode), `${whole(share * 100)}%`, ...name === 'hearth' ? ['', ''] : ratios,
+        range(decode), percent, ...name === 'hearth' ? ['', ''] : ratios,
       ];
     });
   }));
@@ -86,7 +87,7 @@ function room(results) {
     table(rows, 3),
     "load: a second visit's, from the engine's start to a model that answers; llama.cpp maps the file, copies little",
     "MB: the most that the process had, less what it has with an empty page or program; llama.cpp: mapped file too",
-    "KV cache: of the whole context, in f16; 'hearth is': times as fast to load, times as small while answering",
+    "KV cache: of the whole context, in f16 (wllama's is f32 here, twice that); 'hearth is': times as fast to load, times as small while answering",
   ].join('\n');
 }
 

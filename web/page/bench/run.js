@@ -20,7 +20,8 @@ export async function answer(model, prompt, count, signal) {
   signal?.throwIfAborted();
   const {prompt_tokens, prompt_ms, tokens, decode_ms} = model.timings;
   return {
-    prompt_tokens, prompt_ms: times[0] - start, tokens, decode_ms: times.at(-1) - times[0], text,
+    prompt_tokens, prompt_ms: times[0] - start, tokens, steps: times.length,
+    decode_ms: times.at(-1) - times[0], text,
     own_prompt_ms: prompt_ms, own_decode_ms: decode_ms,
   };
 }
@@ -41,7 +42,7 @@ export async function bench(hearth, model, name, {prompts = [128, 512], gen = 64
   const results = [];
   let turn = Math.floor(Math.random() * 36);
   try {
-    const {bandwidth, kernels} = await hearth.measure({threads, kernels: true, budget_ms: 5});
+    const {bandwidth, kernels, build: measured} = await hearth.measure({threads, kernels: true, budget_ms: 5});
     signal?.throwIfAborted();
     step();
     for (const count of threads) {
@@ -65,7 +66,7 @@ export async function bench(hearth, model, name, {prompts = [128, 512], gen = 64
     const facts = [
       navigator.userAgent, `${navigator.hardwareConcurrency} cores, build ${build}, kernel ${kernel}`,
     ];
-    return {facts, bandwidth, settings: {prompts: sizes, gen: made, runs}, results, kernels: {[build]: kernels}};
+    return {facts, bandwidth, settings: {prompts: sizes, gen: made, runs}, results, kernels: {[measured]: kernels}};
   } finally {
     await model.useThreads(usual);
   }

@@ -209,32 +209,11 @@ impl<T: Tile + 'static> Matrix for Tiled<T> {
 mod tests {
     use super::super::divide::Columns;
     use super::super::input::{Pairs, UP, quantize};
+    use super::super::measure::random_rows;
     use super::super::team::Team;
     use wasm_bindgen_test::wasm_bindgen_test;
 
     use super::*;
-
-    /// Blocks of pseudo-random bytes whose scales are sensible: every format's f16 fields are set to small numbers.
-    fn random_rows(format: Format, rows: usize, cols: usize) -> Vec<u8> {
-        let mut random = fastrand::Rng::with_seed(format.id().into());
-        let mut bytes: Vec<u8> = (0..rows * format.row_bytes(cols).unwrap()).map(|_| random.u8(..)).collect();
-        let halves: &[usize] = match format {
-            Format::Q4_1 | Format::Q4_K => &[0, 2],
-            Format::Q6_K => &[208],
-            _ => &[0],
-        };
-        for block in bytes.chunks_exact_mut(format.block_bytes()) {
-            for &at in halves {
-                let small = random.f32() - 0.5;
-                match format {
-                    Format::F32 => block.copy_from_slice(&small.to_le_bytes()),
-                    Format::BF16 => block.copy_from_slice(&half::bf16::from_f32(small).to_le_bytes()),
-                    _ => block[at..at + 2].copy_from_slice(&half::f16::from_f32(small).to_le_bytes()),
-                }
-            }
-        }
-        bytes
-    }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn rows_come_back_and_products_agree_with_decoding() {
@@ -258,6 +237,7 @@ mod tests {
                     }
                 }
 
+                let mut others: Option<Vec<f32>> = None;
                 for &kernel in Kernel::ALL {
                     let mut random = fastrand::Rng::with_seed(7);
                     let mut input = Input::default();
@@ -281,6 +261,8 @@ mod tests {
                     Team::alone().each(Columns::new(&mut out, rows, &bounds), |band, mut strip| {
                         matrix.product(kernel, &input, band..band + 1, &mut strip);
                     });
+                    // Sums of integers are exact, so all kernels agree bit for bit.
+                    assert!(others.get_or_insert_with(|| out.clone()) == &out, "{} {kernel:?}", format.name());
                     for (i, got) in out.iter().enumerate() {
                         let (x, w) = (input.row(i / rows), &decoded[i % rows * cols..][..cols]);
                         let (mut sum, mut size) = (0.0, 0.0);

@@ -1,4 +1,4 @@
-//! Timing of single kernels: for choosing one at start, and for the table of `cargo xtask bench --kernels`.
+//! Timing of single kernels and of memory, for `cargo xtask bench` and the page's bench.
 
 use std::hint::black_box;
 
@@ -33,24 +33,27 @@ pub struct Speed {
     pub gigabytes: f64,
 }
 
-/// Pseudo-random rows whose scales are sensible.
-fn random_rows(format: Format, rows: usize, cols: usize) -> Vec<u8> {
+/// Pseudo-random rows; scales are as small as those of real models, in K formats so small that many are subnormal f16.
+pub(super) fn random_rows(format: Format, rows: usize, cols: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(format.id().into());
     let row_bytes = format.row_bytes(cols).expect("whole blocks");
     let mut bytes: Vec<u8> = (0..rows * row_bytes).map(|_| random.u8(..)).collect();
-    let number = 0.01_f32;
-    let half = half::f16::from_f32(number).to_le_bytes();
+    // Where a block keeps its f16, and their size.
+    let (halves, size): (&[usize], f32) = match format {
+        Format::F32 | Format::BF16 => (&[], 0.05),
+        Format::F16 | Format::Q4_0 | Format::Q5_0 | Format::Q8_0 => (&[0], 0.05),
+        Format::Q4_1 => (&[0, 2], 0.05),
+        Format::Q4_K => (&[0, 2], 1e-4),
+        Format::Q6_K => (&[208], 1e-4),
+    };
     for block in bytes.chunks_exact_mut(format.block_bytes()) {
+        let mut number = || (random.f32() - 0.5) * size;
         match format {
-            Format::F32 => block.copy_from_slice(&number.to_le_bytes()),
-            Format::F16 => block.copy_from_slice(&half),
-            Format::BF16 => block.copy_from_slice(&half::bf16::from_f32(number).to_le_bytes()),
-            Format::Q4_1 | Format::Q4_K => {
-                block[..2].copy_from_slice(&half);
-                block[2..4].copy_from_slice(&half);
-            }
-            Format::Q6_K => block[208..].copy_from_slice(&half),
-            Format::Q4_0 | Format::Q5_0 | Format::Q8_0 => block[..2].copy_from_slice(&half),
+            Format::F32 => block.copy_from_slice(&number().to_le_bytes()),
+            Format::BF16 => block.copy_from_slice(&half::bf16::from_f32(number()).to_le_bytes()),
+            _ => halves.iter().for_each(|&at| {
+                block[at..at + 2].copy_from_slice(&half::f16::from_f32(number()).to_le_bytes());
+            }),
         }
     }
     bytes
