@@ -25,7 +25,6 @@ serve({
 
   push({bytes}) {
     loader.push(new Uint8Array(bytes));
-    bytes.transfer?.(0); // frees it now: the collector would let dozens of them pile up
   },
 
   finish({context}) {

@@ -37,11 +37,13 @@ const CROWD: usize = 8;
 /// Looks without an end after which a helper counts as gone: about a minute of polling, in which a frozen tab does not poll.
 const GONE: u64 = 10_000_000;
 
-/// Tasks for which the leader works alone after a stall: the first time, and at most.
-const ALONE: (u32, u32) = (64, 8192);
+/// Tasks for which the leader works alone after a stall: the first time, and at most. A token is some 150 tasks, so at the most
+/// a busy core costs one stall in thirty milliseconds.
+const ALONE: (u32, u32) = (32, 1024);
 
-/// Tasks without a stall after which earlier stalls are forgotten.
-const CALM: u32 = 20_000;
+/// Tasks without a stall after which earlier stalls are forgotten. (With 20 000, and 8192 tasks alone, cores that vanish for a
+/// moment now and then left the leader alone most of the time.)
+const CALM: u32 = 2000;
 
 type Task = dyn Fn(usize) + Sync;
 
