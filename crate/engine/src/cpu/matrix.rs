@@ -143,18 +143,26 @@ impl<T: Tile + 'static> Tiled<T> {
                 out.row(t)[i * ROWS..][..rows].copy_from_slice(&products.as_flattened()[..rows]);
             };
             let mut t = 0;
-            while t + 8 <= tokens {
-                let products = Self::many::<D, 8>(tiles, std::array::from_fn(|n| x.row_of(blocks, t + n)));
-                products.iter().enumerate().for_each(|(n, products)| store(t + n, products));
-                t += 8;
-            }
-            while t + 4 <= tokens {
-                let products = Self::many::<D, 4>(tiles, std::array::from_fn(|n| x.row_of(blocks, t + n)));
-                products.iter().enumerate().for_each(|(n, products)| store(t + n, products));
-                t += 4;
-            }
-            for t in t..tokens {
-                store(t, &Self::one::<D>(tiles, x.row_of(blocks, t)));
+            // What is left over is done at once too, with the last token in the places that are empty.
+            let row = |t: usize| x.row_of(blocks, t.min(tokens - 1));
+            while t < tokens {
+                let left = tokens - t;
+                t += match left {
+                    1 => {
+                        store(t, &Self::one::<D>(tiles, row(t)));
+                        1
+                    }
+                    2..=4 => {
+                        let products = Self::many::<D, 4>(tiles, std::array::from_fn(|n| row(t + n)));
+                        products.iter().take(left).enumerate().for_each(|(n, products)| store(t + n, products));
+                        4
+                    }
+                    _ => {
+                        let products = Self::many::<D, 8>(tiles, std::array::from_fn(|n| row(t + n)));
+                        products.iter().take(left).enumerate().for_each(|(n, products)| store(t + n, products));
+                        8
+                    }
+                };
             }
         }
     }
