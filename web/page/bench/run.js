@@ -63,10 +63,9 @@ export async function bench(hearth, model, name, {prompts = [128, 512], gen = 64
         model: name, threads: count, bytes_per_token: model.info.weight_bytes_per_token, engines: {hearth: {prompts: figures}},
       });
     }
-    const facts = [
-      navigator.userAgent, `${navigator.hardwareConcurrency} cores, build ${build}, kernel ${kernel}`,
-    ];
-    return {facts, bandwidth, settings: {prompts: sizes, gen: made, runs}, results, kernels: {[measured]: kernels}};
+    const device = {cores: navigator.hardwareConcurrency, build, kernel};
+    const facts = [navigator.userAgent, `${device.cores} cores, build ${build}, kernel ${kernel}`];
+    return {facts, device, bandwidth, settings: {prompts: sizes, gen: made, runs}, results, kernels: {[measured]: kernels}};
   } finally {
     await model.useThreads(usual);
   }

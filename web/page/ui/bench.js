@@ -26,7 +26,7 @@ async function copy(event) {
 }
 
 function found(result) {
-  const {results, bandwidth, settings, kernels} = result;
+  const {results, device, bandwidth, settings, kernels} = result;
   const [size] = settings.prompts;
   const best = Math.max(...results.map(({engines}) => engines.hearth.prompts[size].decode.median));
   // Model and engine are the same in every row.
@@ -36,7 +36,7 @@ function found(result) {
   return [
     h('div', {class: 'card'},
       h('div', {class: 'big', id: 'bench-rate'}, number(best, 1), h('small', {}, ` ${t('speed.answer')}`)),
-      h('p', {class: 'small'}, [results[0].model, ...result.facts.slice(1), ...read].join(' · ')),
+      h('p', {class: 'small'}, [results[0].model, t('bench.device', device), ...read].join(' · ')),
       table(t('bench.speeds'), SPEED, rows),
       h('p', {class: 'small'}, t('bench.how', {runs: settings.runs, made: settings.gen})),
       h('div', {class: 'actions'}, h('button', {class: 'quiet', onclick: copy}, t('bench.copy')))),
