@@ -35,6 +35,7 @@ pub struct Masks {
     /// The even bytes.
     pub even: I16x8,
     /// Eight times 1.
+    #[cfg(any(target_feature = "relaxed-simd", target_feature = "ssse3"))]
     pub ones: I16x8,
 }
 
@@ -46,6 +47,7 @@ impl Masks {
             bit_4: I16x8::kept(0x1010),
             bits_45: I16x8::kept(0x3030),
             even: I16x8::kept(0x00ff),
+            #[cfg(any(target_feature = "relaxed-simd", target_feature = "ssse3"))]
             ones: I16x8::kept(1),
         }
     }

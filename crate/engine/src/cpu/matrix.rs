@@ -196,13 +196,12 @@ impl<T: Tile + 'static> Matrix for Tiled<T> {
     }
 
     fn product(&self, kernel: Kernel, x: &Input, bands: Range<usize>, out: &mut Strip) {
-        if self.forms(kernel).pairs {
-            return self.bands::<dots::Plain>(x, &x.pairs, bands, out);
-        }
-        #[cfg(any(target_feature = "relaxed-simd", target_feature = "ssse3"))]
         match kernel {
-            Kernel::Relaxed32 => self.bands::<dots::Relaxed32>(x, &x.bytes, bands, out),
-            _ => self.bands::<dots::Relaxed16>(x, &x.bytes, bands, out),
+            #[cfg(any(target_feature = "relaxed-simd", target_feature = "ssse3"))]
+            Kernel::Relaxed16 if T::BITS < 8 => self.bands::<dots::Relaxed16>(x, &x.bytes, bands, out),
+            #[cfg(any(target_feature = "relaxed-simd", target_feature = "ssse3"))]
+            Kernel::Relaxed32 if T::BITS < 8 => self.bands::<dots::Relaxed32>(x, &x.bytes, bands, out),
+            _ => self.bands::<dots::Plain>(x, &x.pairs, bands, out),
         }
     }
 
