@@ -1,4 +1,4 @@
-//! What every executor of a [`Program`](crate::program::Program) offers: take weights row by row, run tokens, forget.
+//! What every executor of a [`Program`] offers: take weights row by row, run tokens, forget.
 
 use serde::{Deserialize, Serialize};
 
