@@ -110,7 +110,7 @@ impl Rope {
     pub fn frequencies(&self, divisors: Option<&[f32]>) -> Vec<f32> {
         (0..self.dims / 2)
             .map(|i| {
-                let frequency = f64::from(self.theta).powf(-2.0 * i as f64 / self.dims as f64);
+                let frequency = libm::pow(f64::from(self.theta), -2.0 * i as f64 / self.dims as f64);
                 (frequency * f64::from(self.scale)) as f32 / divisors.map_or(1.0, |d| d[i])
             })
             .collect()

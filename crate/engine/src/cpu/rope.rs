@@ -22,7 +22,8 @@ impl Turns {
         self.turns.clear();
         for position in first..first + tokens {
             self.turns.extend(frequencies.iter().map(|frequency| {
-                let (sin, cos) = (position as f32 * frequency).sin_cos();
+                // Not the standard library's: that is another one in the browser, and the last bit decides a near-tie.
+                let (sin, cos) = libm::sincosf(position as f32 * frequency);
                 (cos, sin)
             }));
         }
