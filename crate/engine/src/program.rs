@@ -191,8 +191,7 @@ impl Program {
             let Weight { rows, cols, format, .. } = self.weights[id];
             rows * format.row_bytes(cols).expect("the header was checked")
         };
-        let Config { n_layers, n_kv_heads, head_dim, .. } = self.config;
-        Footprint { weights: linears.map(bytes).sum(), cache: 2 * n_layers * n_kv_heads * head_dim * size_of::<u16>() }
+        Footprint { weights: linears.map(bytes).sum(), cache: crate::cpu::cache_bytes(&self.config) }
     }
 }
 

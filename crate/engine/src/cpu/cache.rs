@@ -1,50 +1,38 @@
-//! Keys and values of earlier positions, as f16.
+//! Keys and values of earlier positions, as bytes with an f32 scale for 32 of them, as in ggml's Q8_0 blocks.
 //!
 //! They lie in pages of 256 positions, so memory grows with the conversation and never moves. A page is laid out for the one
-//! loop that reads it (`attention`): rows of sixteen numbers that are scaled and added. Keys: for sixteen positions, a row for
-//! each of the head's numbers. Values: for sixteen of the head's numbers, a row for each position.
-//!
-//! bf16 would save four of the ten instructions that widen sixteen numbers, which three or four query heads share, and be eight
-//! times less precise. Halves too small to be normal are stored as zero: widened, they would be subnormal f32, which many
-//! machines compute far more slowly.
+//! loop that reads it (`attention`): rows of eight columns and two numbers to each, which one instruction multiplies and adds.
+//! Keys: the columns are positions, the two are neighbours in the head. Values: the columns are numbers of the head, the two are
+//! neighbouring positions.
 
-use half::f16;
-
-use super::lanes::{F32x4, I16x8, I32x4};
+use super::lanes::I16x8;
 use crate::error::{Error, Result};
 use crate::program::Config;
 
 /// Positions in a page.
 pub const PAGE: usize = 256;
 
-/// Numbers in a row.
-pub const WIDTH: usize = 16;
+/// Columns in a row.
+pub const WIDTH: usize = 8;
 
-/// Sixteen f16, the halves of a 32-bit lane four apart: numbers 0 and 4, 1 and 5, 2 and 6, 3 and 7, then the other eight.
+/// Numbers of a head that share a scale.
+pub const BLOCK: usize = 32;
+
+/// Eight columns of two numbers.
 #[derive(Clone, Copy)]
-pub struct Row([[u8; 16]; 2]);
+pub struct Row([[u8; WIDTH]; 2]);
 
 impl Row {
-    const ZERO: Row = Row([[0; 16]; 2]);
+    const ZERO: Row = Row([[0; WIDTH]; 2]);
 
-    fn set(&mut self, i: usize, number: f32) {
-        const SMALLEST_NORMAL: f32 = f32::from_bits((127 - 14) << 23);
-        let number = if number.abs() < SMALLEST_NORMAL { 0.0 } else { number.clamp(-65504.0, 65504.0) };
-        let at = i % 4 * 4 + i % 8 / 4 * 2;
-        self.0[i / 8][at..at + 2].copy_from_slice(&f16::from_f32(number).to_bits().to_le_bytes());
+    fn set(&mut self, column: usize, parity: usize, number: i8) {
+        self.0[column / 4][column % 4 * 2 + parity] = number as u8;
     }
 
-    /// The numbers, divided by [`HALF_SCALE`](super::lanes::HALF_SCALE).
+    /// As i16, four columns each.
     #[inline(always)]
-    pub fn widen(&self, mask: I32x4) -> [F32x4; WIDTH / 4] {
-        let [a, b] = self.0.map(|bytes| I32x4::from_bits(I16x8::from_bytes(bytes)));
-        [a.shl::<16>(), a, b.shl::<16>(), b].map(|lanes| lanes.sar::<3>().and(mask).bits_as_f32())
-    }
-
-    /// What [`Row::widen`] keeps of a lane: sign, exponent and mantissa.
-    #[inline(always)]
-    pub fn mask() -> I32x4 {
-        I32x4::splat(std::hint::black_box(0x8fff_e000_u32) as i32)
+    pub fn widen(&self) -> [I16x8; 2] {
+        self.0.map(I16x8::from_i8)
     }
 }
 
@@ -52,19 +40,73 @@ impl Row {
 pub struct Page {
     keys: Vec<Row>,
     values: Vec<Row>,
+    key_scales: Vec<f32>,
+    value_scales: Vec<f32>,
 }
 
 impl Page {
-    /// The keys of positions `WIDTH · tile` and on: a row for each of the head's numbers.
-    pub fn keys(&self, tile: usize) -> &[Row] {
-        let head_dim = self.keys.len() / (PAGE / WIDTH);
-        &self.keys[tile * head_dim..(tile + 1) * head_dim]
+    fn new(head_dim: usize) -> Result<Page> {
+        let blocks = head_dim.div_ceil(BLOCK);
+        Ok(Page {
+            keys: filled(Row::ZERO, PAGE / WIDTH * head_dim / 2)?,
+            values: filled(Row::ZERO, head_dim.div_ceil(WIDTH) * PAGE / 2)?,
+            key_scales: filled(0.0, PAGE * blocks)?,
+            value_scales: filled(0.0, PAGE * blocks)?,
+        })
     }
 
-    /// Numbers `WIDTH · tile` and on of the values: a row for each position.
-    pub fn values(&self, tile: usize) -> &[Row] {
-        &self.values[tile * PAGE..(tile + 1) * PAGE]
+    /// The keys of positions `WIDTH · tile` and on: a row for every two of the head's numbers.
+    pub fn keys(&self, tile: usize) -> &[Row] {
+        let len = self.keys.len() / (PAGE / WIDTH);
+        &self.keys[tile * len..(tile + 1) * len]
     }
+
+    /// Their scales: `WIDTH` for each block of the head's numbers.
+    pub fn key_scales(&self, tile: usize) -> &[[f32; WIDTH]] {
+        let scales = self.key_scales.as_chunks().0;
+        let len = scales.len() / (PAGE / WIDTH);
+        &scales[tile * len..(tile + 1) * len]
+    }
+
+    /// Numbers `WIDTH · tile` and on of the values: a row for every two positions.
+    pub fn values(&self, tile: usize) -> &[Row] {
+        &self.values[tile * PAGE / 2..(tile + 1) * PAGE / 2]
+    }
+
+    /// The scales of a block of the values: one for each position.
+    pub fn value_scales(&self, block: usize) -> &[f32] {
+        &self.value_scales[block * PAGE..(block + 1) * PAGE]
+    }
+
+    /// Stores the key and the value of position `at` of the page.
+    fn store(&mut self, at: usize, key: &[f32], value: &[f32]) {
+        let blocks = key.len().div_ceil(BLOCK);
+        let (tile, column) = (at / WIDTH, at % WIDTH);
+        for (block, numbers) in key.chunks(BLOCK).enumerate() {
+            let scale = quantize(numbers, |i, code| {
+                let i = block * BLOCK + i;
+                self.keys[tile * key.len() / 2 + i / 2].set(column, i % 2, code);
+            });
+            self.key_scales[(tile * blocks + block) * WIDTH + column] = scale;
+        }
+        for (block, numbers) in value.chunks(BLOCK).enumerate() {
+            let scale = quantize(numbers, |i, code| {
+                let i = block * BLOCK + i;
+                self.values[(i / WIDTH * PAGE + at) / 2].set(i % WIDTH, at % 2, code);
+            });
+            self.value_scales[block * PAGE + at] = scale;
+        }
+    }
+}
+
+/// Sets each code in ±127 of `numbers` and returns the scale that they are to be multiplied by.
+fn quantize(numbers: &[f32], mut set: impl FnMut(usize, i8)) -> f32 {
+    // Smaller than any number that counts, and large enough for 127 / max.
+    const SMALLEST: f32 = 1e-30;
+    let max = numbers.iter().fold(0.0, |max: f32, number| max.max(number.abs()));
+    let (scale, inverse) = if max > SMALLEST { (max / 127.0, 127.0 / max) } else { (0.0, 0.0) };
+    numbers.iter().enumerate().for_each(|(i, number)| set(i, (number * inverse).round_ties_even() as i8));
+    scale
 }
 
 /// The pages of one key/value head.
@@ -75,21 +117,11 @@ pub struct Head {
 }
 
 impl Head {
-    /// Stores the key and the value of a position.
-    fn store(&mut self, position: usize, key: &[f32], value: &[f32]) {
-        let (page, at) = (&mut self.pages[position / PAGE], position % PAGE);
-        for (i, key_number) in key.iter().enumerate() {
-            page.keys[at / WIDTH * key.len() + i].set(at % WIDTH, *key_number);
-        }
-        for (i, number) in value.iter().enumerate() {
-            page.values[i / WIDTH * PAGE + at].set(i % WIDTH, *number);
-        }
-    }
-
     /// Stores keys and values at positions `first` and on: those at `key` and `value` in each row of `h: [T, width]`.
     pub fn append(&mut self, first: usize, h: &[f32], width: usize, (key, value): (usize, usize), head_dim: usize) {
-        for (t, row) in h.chunks_exact(width).enumerate() {
-            self.store(first + t, &row[key..key + head_dim], &row[value..value + head_dim]);
+        for (position, row) in (first..).zip(h.chunks_exact(width)) {
+            let (key, value) = (&row[key..key + head_dim], &row[value..value + head_dim]);
+            self.pages[position / PAGE].store(position % PAGE, key, value);
         }
     }
 }
@@ -108,48 +140,65 @@ impl Cache {
         Cache { heads, head_dim: config.head_dim }
     }
 
+    /// Bytes of a position's keys and values in all layers of such a model.
+    pub fn bytes_per_position(config: &Config) -> usize {
+        let head = config.head_dim + config.head_dim.div_ceil(BLOCK) * size_of::<f32>();
+        2 * config.n_layers * config.n_kv_heads * head
+    }
+
     /// Makes room for `positions`.
     pub fn reserve(&mut self, positions: usize) -> Result<()> {
-        let (keys, values) = (PAGE / WIDTH * self.head_dim, PAGE * self.head_dim.div_ceil(WIDTH));
         for head in &mut self.heads {
             while head.pages.len() * PAGE < positions {
-                head.pages.push(Page { keys: rows(keys)?, values: rows(values)? });
+                head.pages.push(Page::new(self.head_dim)?);
             }
         }
         Ok(())
     }
 }
 
-fn rows(len: usize) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    let refused = |_| Error::OutOfMemory { what: "the conversation".into(), bytes: len * size_of::<Row>() };
-    rows.try_reserve_exact(len).map_err(refused)?;
-    rows.resize(len, Row::ZERO);
-    Ok(rows)
+fn filled<T: Copy>(with: T, len: usize) -> Result<Vec<T>> {
+    let mut vec = Vec::new();
+    let refused = |_| Error::OutOfMemory { what: "the conversation".into(), bytes: len * size_of::<T>() };
+    vec.try_reserve_exact(len).map_err(refused)?;
+    vec.resize(len, with);
+    Ok(vec)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::lanes::HALF_SCALE;
     use wasm_bindgen_test::wasm_bindgen_test;
 
     use super::*;
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn rows_widen_to_what_was_set() {
-        let numbers: [f32; WIDTH] = std::array::from_fn(|i| (i as f32 - 7.3) * 1.7);
-        let mut row = Row::ZERO;
-        numbers.iter().enumerate().for_each(|(i, number)| row.set(i, *number));
-        row.set(3, 1e-6);
-        row.set(4, 1e6);
-        let widened = row.widen(Row::mask()).map(|v| v.mul(F32x4::splat(HALF_SCALE)).to_array());
-        for (i, number) in widened.as_flattened().iter().enumerate() {
-            let expected = match i {
-                3 => 0.0,
-                4 => 65504.0,
-                _ => f16::from_f32(numbers[i]).to_f32(),
-            };
-            assert_eq!(*number, expected, "{i}");
+    fn what_is_stored_is_near_and_where_it_belongs() {
+        let e = 40;
+        let mut random = fastrand::Rng::with_seed(1);
+        let h: Vec<f32> = (0..9 * 2 * e).map(|_| random.f32() * 6.0 - 3.0).collect();
+        let mut head = Head { pages: vec![Page::new(e).unwrap()] };
+        head.append(0, &h, 2 * e, (0, e), e);
+        let page = &head.pages[0];
+        let code =
+            |row: &Row, column: usize, parity: usize| f32::from(row.0[column / 4][column % 4 * 2 + parity] as i8);
+        for (at, row) in h.chunks_exact(2 * e).enumerate() {
+            let (tile, column) = (at / WIDTH, at % WIDTH);
+            for i in 0..e {
+                let key = code(&page.keys(tile)[i / 2], column, i % 2) * page.key_scales(tile)[i / BLOCK][column];
+                let value = code(&page.values(i / WIDTH)[at / 2], i % WIDTH, at % 2) * page.value_scales(i / BLOCK)[at];
+                let near = |stored: f32, number: f32| (stored - number).abs() <= 3.0 / 254.0 + 1e-6;
+                assert!(near(key, row[i]) && near(value, row[e + i]), "{at} {i}: {key} {value} {row:?}");
+            }
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn numbers_too_small_or_not_finite_are_codes_too() {
+        for numbers in [[1e-38; 4], [0.0; 4], [f32::NAN; 4], [f32::INFINITY, 1.0, -1.0, 0.0]] {
+            let mut codes = Vec::new();
+            quantize(&numbers, |_, code| codes.push(code));
+            assert_eq!(codes.len(), 4);
+            assert!(codes.iter().all(|code| *code == 0), "{numbers:?}: {codes:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The fast executor: a program on SIMD lanes and several threads. Weights lie in tiles (`tiles`), activations are quantized
-//! once per operation (`input`), keys and values are kept as f16 (`cache`). Everything is written over the few operations of
+//! once per operation (`input`), keys and values are kept as bytes (`cache`). Everything is written over the few operations of
 //! `lanes`; a `team` of threads takes the pieces of each operation from a counter.
 
 mod attention;
@@ -21,7 +21,7 @@ mod tune;
 
 use crate::error::Result;
 use crate::executor::{Executor, Logits, Tuning};
-use crate::program::{Activation, Norm, Op, Program, Rope, WeightId};
+use crate::program::{Activation, Config, Norm, Op, Program, Rope, WeightId};
 use attention::Cut;
 pub use attention::MAX_HEAD_DIM;
 use cache::Cache;
@@ -68,6 +68,11 @@ struct Scratch {
     /// What the units of attention leave.
     units: Vec<f32>,
     logits: Vec<f32>,
+}
+
+/// Bytes that a position of such a model takes in the cache.
+pub fn cache_bytes(config: &Config) -> usize {
+    Cache::bytes_per_position(config)
 }
 
 impl Cpu {

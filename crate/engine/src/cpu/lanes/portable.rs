@@ -18,6 +18,9 @@ impl I16x8 {
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(must_cast(bytes))
     }
+    pub fn from_i8(bytes: [u8; 8]) -> Self {
+        Self(bytes.map(|byte| i16::from(byte as i8)))
+    }
     pub fn splat(value: i16) -> Self {
         Self([value; 8])
     }
@@ -81,12 +84,6 @@ impl I32x4 {
     pub fn shl<const N: i32>(self) -> Self {
         Self(self.0.map(|v| v << N))
     }
-    pub fn from_bits(bits: I16x8) -> Self {
-        Self(must_cast(bits.0))
-    }
-    pub fn sar<const N: i32>(self) -> Self {
-        Self(self.0.map(|v| v >> N))
-    }
     pub fn to_array(self) -> [i32; 4] {
         self.0
     }
@@ -132,6 +129,9 @@ impl F32x4 {
     }
     pub fn round(self) -> Self {
         Self(self.0.map(f32::round_ties_even))
+    }
+    pub fn bits_as_i32(self) -> I32x4 {
+        I32x4(must_cast(self.0))
     }
     pub fn to_i32(self) -> I32x4 {
         I32x4(self.0.map(|v| v as i32))

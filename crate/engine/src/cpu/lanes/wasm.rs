@@ -21,6 +21,10 @@ impl I16x8 {
         Self(must_cast(bytes))
     }
     #[inline(always)]
+    pub fn from_i8(bytes: [u8; 8]) -> Self {
+        Self(i16x8_extend_low_i8x16(i64x2_splat(must_cast(bytes))))
+    }
+    #[inline(always)]
     pub fn splat(value: i16) -> Self {
         Self(i16x8_splat(value))
     }
@@ -111,14 +115,6 @@ impl I32x4 {
         Self(i32x4_shl(self.0, N as u32))
     }
     #[inline(always)]
-    pub fn from_bits(bits: I16x8) -> Self {
-        Self(bits.0)
-    }
-    #[inline(always)]
-    pub fn sar<const N: i32>(self) -> Self {
-        Self(i32x4_shr(self.0, N as u32))
-    }
-    #[inline(always)]
     pub fn to_array(self) -> [i32; 4] {
         must_cast(self.0)
     }
@@ -177,6 +173,10 @@ impl F32x4 {
     #[inline(always)]
     pub fn round(self) -> Self {
         Self(f32x4_nearest(self.0))
+    }
+    #[inline(always)]
+    pub fn bits_as_i32(self) -> I32x4 {
+        I32x4(self.0)
     }
     #[inline(always)]
     pub fn to_i32(self) -> I32x4 {

@@ -27,6 +27,14 @@ impl I16x8 {
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(must_cast(bytes))
     }
+    /// Eight bytes, widened with sign.
+    #[inline(always)]
+    pub fn from_i8(bytes: [u8; 8]) -> Self {
+        simd! {
+            let v = _mm_set1_epi64x(must_cast(bytes));
+            Self(_mm_srai_epi16::<8>(_mm_unpacklo_epi8(v, v)))
+        }
+    }
     /// The same number eight times.
     #[inline(always)]
     pub fn splat(value: i16) -> Self {
@@ -179,18 +187,6 @@ impl I32x4 {
             Self(_mm_slli_epi32::<N>(self.0))
         }
     }
-    /// The same bits, read as i32.
-    #[inline(always)]
-    pub fn from_bits(bits: I16x8) -> Self {
-        Self(bits.0)
-    }
-    /// Shifts right, the sign comes in.
-    #[inline(always)]
-    pub fn sar<const N: i32>(self) -> Self {
-        simd! {
-            Self(_mm_srai_epi32::<N>(self.0))
-        }
-    }
     /// The four numbers.
     #[inline(always)]
     pub fn to_array(self) -> [i32; 4] {
@@ -284,6 +280,13 @@ impl F32x4 {
     pub fn round(self) -> Self {
         simd! {
             Self(_mm_cvtepi32_ps(_mm_cvtps_epi32(self.0)))
+        }
+    }
+    /// The same bits, read as i32.
+    #[inline(always)]
+    pub fn bits_as_i32(self) -> I32x4 {
+        simd! {
+            I32x4(_mm_castps_si128(self.0))
         }
     }
     /// Cut to a whole number; within ±2^31.
