@@ -7,7 +7,7 @@
 //! Both products are of integers: the cache's bytes with queries and weights of sixteen bits, so that only the cache itself is
 //! rounded noticeably. Products of bytes would not be faster: on most machines they need as many instructions for sixteen.
 
-use super::cache::{BLOCK, Head, PAGE, Page, Row, WIDTH};
+use super::cache::{BLOCK, Head, PAGE, Page, Row, STEP, WIDTH, key_rows};
 use super::lanes::{F32x4, I16x8, I32x4};
 use crate::program::Config;
 
@@ -104,10 +104,11 @@ impl Cut {
         let mut scales = [0.0; ROWS];
         let first_row = unit.tokens.start * self.group;
         let rows = unit.tokens.len() * self.group;
-        let most = (2 * codes.len() / e).min(ROWS);
+        let stride = key_rows(e);
+        let most = (codes.len() / stride).min(ROWS);
         for part in (0..rows).step_by(most) {
             let count = most.min(rows - part);
-            for (r, (codes, out)) in codes.chunks_exact_mut(e / 2).zip(&mut scales).take(count).enumerate() {
+            for (r, (codes, out)) in codes.chunks_exact_mut(stride).zip(&mut scales).take(count).enumerate() {
                 let (t, h) = ((first_row + part + r) / self.group, (part + r) % self.group);
                 let query = &queries[t * width + (unit.kv_head * self.group + h) * e..][..e];
                 *out = scale * quantize(query, codes);
@@ -118,7 +119,7 @@ impl Cut {
                 self.start(t)..self.first + t + 1
             };
             let attend = if count <= FEW { attend_rows::<FEW> } else { attend_rows::<ROWS> };
-            let queries = Queries { codes: &codes[..count * e / 2], scales: &scales[..count] };
+            let queries = Queries { codes: &codes[..count * stride], scales: &scales[..count] };
             attend(head, queries, e, unit.positions.clone(), &visible, out);
         }
     }
@@ -152,7 +153,7 @@ const LARGEST: f32 = 32767.0;
 /// Rows of queries.
 #[derive(Clone, Copy)]
 struct Queries<'a> {
-    /// `[R, E]`, two neighbours together.
+    /// `[R, E]`, two neighbours together, with zeros up to whole steps of rows of keys.
     codes: &'a [[i16; 2]],
     /// What a row's codes are to be multiplied by.
     scales: &'a [f32],
@@ -197,14 +198,13 @@ fn attend_rows<const MOST: usize>(
         let end = (start / PAGE * PAGE + PAGE).min(positions.end);
         let page = &head.pages[start / PAGE];
         let (from, to) = (start % PAGE, start % PAGE + end - start);
-        for tile in from / WIDTH..to.div_ceil(WIDTH) {
-            in_fours(rows, |r, count| match count {
-                4 => score::<4>(page, tile, queries, r, weights),
-                3 => score::<3>(page, tile, queries, r, weights),
-                2 => score::<2>(page, tile, queries, r, weights),
-                _ => score::<1>(page, tile, queries, r, weights),
-            });
-        }
+        let tiles = from / WIDTH..to.div_ceil(WIDTH);
+        in_fours(rows, |r, count| match count {
+            4 => score::<4>(page, tiles.clone(), queries, r, weights),
+            3 => score::<3>(page, tiles.clone(), queries, r, weights),
+            2 => score::<2>(page, tiles.clone(), queries, r, weights),
+            _ => score::<1>(page, tiles.clone(), queries, r, weights),
+        });
         // Whole lanes of codes: what is not seen weighs nothing.
         let (from, to) = (from / WIDTH * WIDTH, to.next_multiple_of(WIDTH));
         for (r, (weights, out)) in weights.iter_mut().zip(out.chunks_exact_mut(row_len)).enumerate() {
@@ -247,35 +247,48 @@ fn exp(x: f32) -> f32 {
 /// For each row of factors, the sums over `rows` of their products, a sum for each column.
 #[inline(always)]
 fn products<const R: usize>(rows: &[Row], factors: [&[[i16; 2]]; R]) -> [[I32x4; 2]; R] {
-    let factors = factors.map(|factors| &factors[..rows.len()]);
+    let rows = rows.as_chunks::<STEP>().0;
+    let factors = factors.map(|factors| &factors.as_chunks::<STEP>().0[..rows.len()]);
     let mut sums = [[I32x4::splat(0); 2]; R];
-    for (j, row) in rows.iter().enumerate() {
-        let numbers = row.widen();
-        for (sums, factors) in sums.iter_mut().zip(factors) {
-            let factor = I16x8::splat_pair(factors[j]);
-            sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum = sum.add(number.dot(factor)));
+    for (j, rows) in rows.iter().enumerate() {
+        for (i, row) in rows.iter().enumerate() {
+            let numbers = row.widen();
+            for (sums, factors) in sums.iter_mut().zip(factors) {
+                let factor = I16x8::splat_pair(factors[j][i]);
+                sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum = sum.add(number.dot(factor)));
+            }
         }
     }
     sums
 }
 
-/// Scores of rows `r` and on with the positions of a tile, in steps of each row's scale.
+/// Scores of rows `r` and on with the positions of some tiles, in steps of each row's scale.
 #[inline(never)]
-fn score<const R: usize>(page: &Page, tile: usize, queries: Queries<'_>, r: usize, scores: &mut [[f32; PAGE]]) {
-    let keys = page.keys(tile);
-    let mut totals = [[F32x4::splat(0.0); 2]; R];
-    for (block, (rows, scales)) in keys.chunks(BLOCK / 2).zip(page.key_scales(tile)).enumerate() {
-        let factors = |i: usize| &queries.codes[(r + i) * keys.len() + block * BLOCK / 2..];
-        let sums = products::<R>(rows, std::array::from_fn(factors));
-        let scales = [0, 1].map(|i| F32x4::from_array(scales.as_chunks().0[i]));
-        for (totals, sums) in totals.iter_mut().zip(sums) {
-            for ((total, sum), scale) in totals.iter_mut().zip(sums).zip(scales) {
-                *total = total.add(sum.to_f32().mul(scale));
+fn score<const R: usize>(
+    page: &Page,
+    tiles: std::ops::Range<usize>,
+    queries: Queries<'_>,
+    r: usize,
+    scores: &mut [[f32; PAGE]],
+) {
+    let stride = page.keys(0).len();
+    let queries: [_; R] = std::array::from_fn(|i| &queries.codes[(r + i) * stride..][..stride]);
+    let scores: &mut [_; R] = scores[r..].first_chunk_mut().expect("as many rows");
+    for tile in tiles {
+        let keys = page.keys(tile);
+        let mut totals = [[F32x4::splat(0.0); 2]; R];
+        for (block, (rows, scales)) in keys.chunks(BLOCK / 2).zip(page.key_scales(tile)).enumerate() {
+            let sums = products::<R>(rows, queries.map(|codes| &codes[block * BLOCK / 2..]));
+            let scales = [0, 1].map(|i| F32x4::from_array(scales.as_chunks().0[i]));
+            for (totals, sums) in totals.iter_mut().zip(sums) {
+                for ((total, sum), scale) in totals.iter_mut().zip(sums).zip(scales) {
+                    *total = total.add(sum.to_f32().mul(scale));
+                }
             }
         }
-    }
-    for (scores, totals) in scores[r..].iter_mut().zip(totals) {
-        scores[tile * WIDTH..][..WIDTH].copy_from_slice(totals.map(F32x4::to_array).as_flattened());
+        for (scores, totals) in scores.iter_mut().zip(totals) {
+            scores[tile * WIDTH..][..WIDTH].copy_from_slice(totals.map(F32x4::to_array).as_flattened());
+        }
     }
 }
 

@@ -15,6 +15,14 @@ pub const PAGE: usize = 256;
 /// Columns in a row.
 pub const WIDTH: usize = 8;
 
+/// Rows come in multiples of it, for loops that take so many at a time.
+pub const STEP: usize = 4;
+
+/// Rows of a tile of keys.
+pub fn key_rows(head_dim: usize) -> usize {
+    (head_dim / 2).next_multiple_of(STEP)
+}
+
 /// Numbers of a head that share a scale.
 pub const BLOCK: usize = 32;
 
@@ -48,7 +56,7 @@ impl Page {
     fn new(head_dim: usize) -> Result<Page> {
         let blocks = head_dim.div_ceil(BLOCK);
         Ok(Page {
-            keys: filled(Row::ZERO, PAGE / WIDTH * head_dim / 2)?,
+            keys: filled(Row::ZERO, PAGE / WIDTH * key_rows(head_dim))?,
             values: filled(Row::ZERO, head_dim.div_ceil(WIDTH) * PAGE / 2)?,
             key_scales: filled(0.0, PAGE * blocks)?,
             value_scales: filled(0.0, PAGE * blocks)?,
@@ -85,7 +93,7 @@ impl Page {
         for (block, numbers) in key.chunks(BLOCK).enumerate() {
             let scale = quantize(numbers, |i, code| {
                 let i = block * BLOCK + i;
-                self.keys[tile * key.len() / 2 + i / 2].set(column, i % 2, code);
+                self.keys[tile * key_rows(key.len()) + i / 2].set(column, i % 2, code);
             });
             self.key_scales[(tile * blocks + block) * WIDTH + column] = scale;
         }

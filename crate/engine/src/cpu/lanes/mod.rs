@@ -24,6 +24,9 @@ pub use arch::{F32x4, I16x8, I32x4};
 /// Multiply the *other* factor by it first: the plain widened number may be subnormal, and products of those are slow.
 pub const HALF_SCALE: f32 = f32::from_bits((127 + 112) << 23);
 
+/// From here on floats are whole numbers, and their last bits count them.
+const WHOLE: f32 = 1.5 * (1 << 23) as f32;
+
 /// Whether the build has dot products of bytes: relaxed SIMD, or SSSE3.
 pub const RELAXED: bool = cfg!(any(target_feature = "relaxed-simd", target_feature = "ssse3"));
 
@@ -52,8 +55,6 @@ impl F32x4 {
     /// To the nearest whole number, halves to even; within ±2^22. Two instructions: V8 spends eight on rounding and converting.
     #[inline(always)]
     pub fn nearest(self) -> I32x4 {
-        // From here on floats are whole numbers, and their last bits count them.
-        const WHOLE: f32 = 1.5 * (1 << 23) as f32;
         self.add(F32x4::splat(WHOLE)).bits_as_i32().add(I32x4::splat((WHOLE.to_bits() as i32).wrapping_neg()))
     }
 
@@ -69,14 +70,16 @@ impl F32x4 {
     #[inline(always)]
     pub fn exp(self) -> F32x4 {
         let x = self.max(F32x4::splat(-87.3)).min(F32x4::splat(88.0));
-        let n = x.mul(F32x4::splat(std::f32::consts::LOG2_E)).round();
+        let shifted = x.mul(F32x4::splat(std::f32::consts::LOG2_E)).add(F32x4::splat(WHOLE));
+        let n = shifted.sub(F32x4::splat(WHOLE));
         let r = x.sub(n.mul(F32x4::splat(0.693_359_4))).sub(n.mul(F32x4::splat(-2.121_944_4e-4)));
         let mut p = F32x4::splat(1.987_569_1e-4);
         for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
             p = p.mul(r).add(F32x4::splat(coefficient));
         }
         let p = p.mul(r).mul(r).add(r).add(F32x4::splat(1.0));
-        let power = n.to_i32().add(I32x4::splat(127)).shl::<23>().bits_as_f32();
+        // Of the shifted number's bits only those that count reach the exponent.
+        let power = shifted.bits_as_i32().add(I32x4::splat(127)).shl::<23>().bits_as_f32();
         p.mul(power)
     }
 }
