@@ -8,7 +8,7 @@
 //! rounded noticeably. Products of bytes would not be faster: on most machines they need as many instructions for sixteen.
 
 use super::cache::{BLOCK, Head, PAGE, Page, Row, STEP, WIDTH, key_rows};
-use super::lanes::{F32x4, I16x8, I32x4};
+use super::lanes::{Exp, F32x4, I16x8, I32x4};
 use crate::program::Config;
 
 /// Widest head there is room for: twice the widest model we know.
@@ -241,7 +241,7 @@ fn in_fours(rows: usize, mut each: impl FnMut(usize, usize)) {
 
 /// The lanes' own exponential: the standard library's differs between the browser and elsewhere.
 fn exp(x: f32) -> f32 {
-    F32x4::splat(x).exp().to_array()[0]
+    Exp::new().of(F32x4::splat(x)).to_array()[0]
 }
 
 /// For each row of factors, the sums over `rows` of their products, a sum for each column.
@@ -317,9 +317,9 @@ fn weigh(
     if factor != 1.0 {
         out.iter_mut().for_each(|out| *out *= factor);
     }
-    let mut sum = F32x4::splat(0.0);
+    let (exps, mut sum) = (Exp::new(), F32x4::splat(0.0));
     for scores in lanes {
-        let weights = F32x4::from_array(*scores).mul(F32x4::splat(scale)).sub(F32x4::splat(max)).exp();
+        let weights = exps.of(F32x4::from_array(*scores).mul(F32x4::splat(scale)).sub(F32x4::splat(max)));
         sum = sum.add(weights);
         *scores = weights.to_array();
     }

@@ -1,6 +1,6 @@
 //! Norms and activations on lanes. Lengths that are no multiple of four end with plain numbers.
 
-use super::lanes::F32x4;
+use super::lanes::{Exp, F32x4};
 use crate::naive;
 
 /// Root-mean-square norm in place: `x / sqrt(mean(x²) + eps) · weight`. Panics if the lengths differ.
@@ -21,7 +21,8 @@ pub fn norm(x: &mut [f32], weight: &[f32], eps: f32) {
 pub fn gated_silu(gates: &mut [f32], ups: &[f32]) {
     let one = F32x4::splat(1.0);
     let zero = F32x4::splat(0.0);
-    gated(gates, ups, |x| x.div(one.add(zero.sub(x).exp())), naive::silu);
+    let exp = Exp::new();
+    gated(gates, ups, |x| x.div(one.add(exp.of(zero.sub(x)))), naive::silu);
 }
 
 /// `gelu(gate) · up` into the gate; `0.5 (1 + tanh z)` is `1 / (1 + e^(−2z))`.
@@ -29,7 +30,8 @@ pub fn gated_gelu(gates: &mut [f32], ups: &[f32]) {
     let one = F32x4::splat(1.0);
     let linear = F32x4::splat(-2.0 * 0.797_884_6);
     let cubic = F32x4::splat(-2.0 * 0.797_884_6 * 0.044_715);
-    let gelu = |x: F32x4| x.div(one.add(x.mul(linear.add(cubic.mul(x).mul(x))).exp()));
+    let exp = Exp::new();
+    let gelu = |x: F32x4| x.div(one.add(exp.of(x.mul(linear.add(cubic.mul(x).mul(x))))));
     gated(gates, ups, gelu, naive::gelu);
 }
 

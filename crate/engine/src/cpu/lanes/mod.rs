@@ -64,20 +64,57 @@ impl F32x4 {
         let [a, b, c, d] = self.to_array();
         (a + c) + (b + d)
     }
+}
+
+/// The exponential of four numbers. Its constants lie in memory the compiler may not look into, for the reason given at
+/// [`I16x8::kept`].
+#[derive(Clone, Copy)]
+pub struct Exp(&'static [[f32; 4]; 13]);
+
+impl Exp {
+    /// Ends of the range, 1 / ln 2, the shift to whole numbers, ln 2 in two parts, then Cephes' polynomial for `expf`.
+    const CONSTANTS: [[f32; 4]; 13] = {
+        let numbers = [
+            -87.3,
+            88.0,
+            std::f32::consts::LOG2_E,
+            WHOLE,
+            0.693_359_4,
+            -2.121_944_4e-4,
+            1.987_569_1e-4,
+            1.398_2e-3,
+            8.333_452e-3,
+            4.166_579_6e-2,
+            1.666_666_5e-1,
+            0.5,
+            1.0,
+        ];
+        let mut splats = [[0.0; 4]; 13];
+        let mut i = 0;
+        while i < splats.len() {
+            splats[i] = [numbers[i]; 4];
+            i += 1;
+        }
+        splats
+    };
+
+    /// For use in a loop.
+    #[inline(always)]
+    pub fn new() -> Exp {
+        Exp(std::hint::black_box(&Exp::CONSTANTS))
+    }
 
     /// e to the power of each, relative error below 3e-7; what lies outside −87.3 to 88 is taken for these.
-    /// Range reduction to ±ln 2 / 2, then the polynomial of Cephes' `expf`.
     #[inline(always)]
-    pub fn exp(self) -> F32x4 {
-        let x = self.max(F32x4::splat(-87.3)).min(F32x4::splat(88.0));
-        let shifted = x.mul(F32x4::splat(std::f32::consts::LOG2_E)).add(F32x4::splat(WHOLE));
-        let n = shifted.sub(F32x4::splat(WHOLE));
-        let r = x.sub(n.mul(F32x4::splat(0.693_359_4))).sub(n.mul(F32x4::splat(-2.121_944_4e-4)));
-        let mut p = F32x4::splat(1.987_569_1e-4);
-        for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
-            p = p.mul(r).add(F32x4::splat(coefficient));
-        }
-        let p = p.mul(r).mul(r).add(r).add(F32x4::splat(1.0));
+    pub fn of(self, x: F32x4) -> F32x4 {
+        let [least, most, log2_e, whole, ln_2, ln_2_rest, highest, polynomial @ .., one] =
+            self.0.map(F32x4::from_array);
+        let x = x.max(least).min(most);
+        let shifted = x.mul(log2_e).add(whole);
+        let n = shifted.sub(whole);
+        let r = x.sub(n.mul(ln_2)).sub(n.mul(ln_2_rest));
+        let p = polynomial.into_iter().fold(highest, |p, coefficient| p.mul(r).add(coefficient));
+        let p = p.mul(r).mul(r).add(r).add(one);
         // Of the shifted number's bits only those that count reach the exponent.
         let power = shifted.bits_as_i32().add(I32x4::splat(127)).shl::<23>().bits_as_f32();
         p.mul(power)
@@ -108,7 +145,7 @@ mod tests {
     fn exp_is_close() {
         for i in -8700..8800 {
             let x = i as f32 / 100.0;
-            let [y, ..] = F32x4::splat(x).exp().to_array();
+            let [y, ..] = Exp::new().of(F32x4::splat(x)).to_array();
             let exact = f64::from(x).exp();
             assert!((f64::from(y) - exact).abs() <= 3e-7 * exact, "{x}: {y}");
         }
