@@ -13,7 +13,7 @@ const LONGEST: usize = 7;
 const COST: f32 = 0.6;
 
 /// Passes that guesses may have lost, on balance, before they pause, and most that a good past may weigh against it.
-const BALANCE: (f32, f32) = (0.5, 6.0);
+const BALANCE: (f32, f32) = (1.5, 6.0);
 
 /// Steps without a guess after guesses that did not pay: the first time, and at most.
 const PAUSE: (usize, usize) = (32, 512);
