@@ -131,7 +131,7 @@ struct Info {
 impl Model {
     /// What kind of model this is.
     pub fn info(&self) -> Result<JsValue, JsValue> {
-        let (config, footprint) = (self.session.config(), self.session.footprint());
+        let config = self.session.config();
         to_js(&Info {
             architecture: config.architecture.name(),
             layers: config.n_layers,
@@ -140,8 +140,8 @@ impl Model {
             trained_context: config.max_seq,
             context: self.session.context(),
             chat: self.session.tokenizer().has_template(),
-            weight_bytes_per_token: footprint.weights,
-            cache_bytes_per_token: footprint.cache,
+            weight_bytes_per_token: self.session.weight_bytes(),
+            cache_bytes_per_token: self.session.cache_bytes(),
         })
     }
 

@@ -42,6 +42,9 @@ pub trait Executor {
     /// Number of cached positions, S.
     fn cached(&self) -> usize;
 
+    /// Bytes that the keys and values of a position take.
+    fn cache_bytes(&self) -> usize;
+
     /// Forgets all cached positions from `len` on.
     fn truncate(&mut self, len: usize);
 

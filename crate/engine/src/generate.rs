@@ -11,7 +11,7 @@ use crate::cpu::team::Clock;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Logits, Tuning};
 use crate::lookup::Lookup;
-use crate::program::{Config, Footprint};
+use crate::program::Config;
 use crate::sampling::{Sampler, Sampling};
 use crate::tokenizer::Tokenizer;
 use crate::tokenizer::stream::Characters;
@@ -114,9 +114,14 @@ impl Session {
         &self.executor.program().config
     }
 
-    /// Bytes that making a token moves.
-    pub fn footprint(&self) -> Footprint {
-        self.executor.program().footprint()
+    /// Bytes of weights that making a token reads, see [`Program::weight_bytes`](crate::program::Program::weight_bytes).
+    pub fn weight_bytes(&self) -> usize {
+        self.executor.program().weight_bytes()
+    }
+
+    /// Bytes of the keys and values that a token adds to the conversation.
+    pub fn cache_bytes(&self) -> usize {
+        self.executor.cache_bytes()
     }
 
     /// The model's tokenizer.

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Logits};
-use crate::program::{Activation, Norm, Op, Program, Rope, RopePairs, WeightId};
+use crate::program::{Activation, Config, Norm, Op, Program, Rope, RopePairs, WeightId};
 
 /// Runs a program with plain loops.
 pub struct Naive {
@@ -224,6 +224,11 @@ impl Executor for Naive {
 
     fn cached(&self) -> usize {
         self.cached
+    }
+
+    fn cache_bytes(&self) -> usize {
+        let Config { n_layers, n_kv_heads, head_dim, .. } = self.program.config;
+        2 * n_layers * n_kv_heads * head_dim * size_of::<f32>()
     }
 
     fn truncate(&mut self, len: usize) {

@@ -37,15 +37,6 @@ pub struct Config {
     pub max_seq: usize,
 }
 
-/// Bytes that making a token moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Footprint {
-    /// Weights read, as the file stores them. Of a table that is not the head as well a token reads a row: not counted.
-    pub weights: usize,
-    /// Keys and values kept, as f16.
-    pub cache: usize,
-}
-
 /// A matrix `[rows, cols]` (or a vector, `rows` 1) and the tensor it comes from.
 #[derive(Clone, Debug)]
 pub struct Weight {
@@ -180,8 +171,9 @@ pub struct Program {
 }
 
 impl Program {
-    /// What making a token costs.
-    pub fn footprint(&self) -> Footprint {
+    /// Bytes of weights that making a token reads, as the file stores them. Of a table that is not the head as well it reads a
+    /// row: not counted.
+    pub fn weight_bytes(&self) -> usize {
         let linears = self.ops.iter().flat_map(|op| match op {
             Op::NormLinear { linears, .. } => linears.as_slice(),
             Op::LinearAdd { linear, .. } | Op::Head { linear, .. } => std::slice::from_ref(linear),
@@ -191,7 +183,7 @@ impl Program {
             let Weight { rows, cols, format, .. } = self.weights[id];
             rows * format.row_bytes(cols).expect("the header was checked")
         };
-        Footprint { weights: linears.map(bytes).sum(), cache: crate::cpu::cache_bytes(&self.config) }
+        linears.map(bytes).sum()
     }
 }
 

@@ -87,7 +87,7 @@ function room(results) {
     table(rows, 3),
     "load: a second visit's, from the engine's start to a model that answers; llama.cpp maps the file, copies little",
     "MB: the most that the process had, less what it has with an empty page or program; llama.cpp: mapped file too",
-    "KV cache: of the whole context, in 8 bits (wllama's is f32 here, nearly four times that); 'hearth is': times as fast to load, times as small while answering",
+    "KV cache: of the whole context, in 8 bits (wllama's is f32 here, 3.6 times that); 'hearth is': times as fast to load, times as small while answering",
   ].join('\n');
 }
 

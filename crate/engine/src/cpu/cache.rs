@@ -1,4 +1,4 @@
-//! Keys and values of earlier positions, as bytes with an f32 scale for 32 of them, as in ggml's Q8_0 blocks.
+//! Keys and values of earlier positions, as bytes with a scale for 32 of them: ggml's Q8_0, but scales of 32 bits.
 //!
 //! They lie in pages of 256 positions, so memory grows with the conversation and never moves. A page is laid out for the one
 //! loop that reads it (`attention`): rows of eight columns and two numbers to each, which one instruction multiplies and adds.
@@ -148,10 +148,10 @@ impl Cache {
         Cache { heads, head_dim: config.head_dim }
     }
 
-    /// Bytes of a position's keys and values in all layers of such a model.
-    pub fn bytes_per_position(config: &Config) -> usize {
-        let head = config.head_dim + config.head_dim.div_ceil(BLOCK) * size_of::<f32>();
-        2 * config.n_layers * config.n_kv_heads * head
+    /// Bytes of a position's keys and values.
+    pub fn bytes_per_position(&self) -> usize {
+        let scales = self.head_dim.div_ceil(BLOCK) * size_of::<f32>();
+        2 * self.heads.len() * (self.head_dim.next_multiple_of(WIDTH) + scales)
     }
 
     /// Makes room for `positions`.

@@ -75,7 +75,7 @@ impl<F: Form> Block<F> {
         let mut pairs = Pairs::default();
         let mut sums = [I32x4::splat(0); 2];
         for (i, (pairs, x)) in pairs.iter_mut().zip(lanes.as_chunks::<2>().0).enumerate() {
-            let [low, high] = x.map(|x| x.mul(inverse).round().to_i32());
+            let [low, high] = x.map(|x| x.mul(inverse).nearest());
             let codes = I16x8::narrow(low, high);
             sums[i / 2] = sums[i / 2].add(codes.dot(I16x8::splat(1)));
             *pairs = bytemuck::must_cast(codes.to_bytes());

@@ -21,7 +21,7 @@ mod tune;
 
 use crate::error::Result;
 use crate::executor::{Executor, Logits, Tuning};
-use crate::program::{Activation, Config, Norm, Op, Program, Rope, WeightId};
+use crate::program::{Activation, Norm, Op, Program, Rope, WeightId};
 use attention::Cut;
 pub use attention::MAX_HEAD_DIM;
 use cache::Cache;
@@ -68,11 +68,6 @@ struct Scratch {
     /// What the units of attention leave.
     units: Vec<f32>,
     logits: Vec<f32>,
-}
-
-/// Bytes that a position of such a model takes in the cache.
-pub fn cache_bytes(config: &Config) -> usize {
-    Cache::bytes_per_position(config)
 }
 
 impl Cpu {
@@ -298,6 +293,10 @@ impl Executor for Cpu {
 
     fn cached(&self) -> usize {
         self.cached
+    }
+
+    fn cache_bytes(&self) -> usize {
+        self.cache.iter().map(Cache::bytes_per_position).sum()
     }
 
     fn truncate(&mut self, len: usize) {

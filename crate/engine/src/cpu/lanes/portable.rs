@@ -127,13 +127,7 @@ impl F32x4 {
     pub fn abs(self) -> Self {
         Self(self.0.map(f32::abs))
     }
-    pub fn round(self) -> Self {
-        Self(self.0.map(f32::round_ties_even))
-    }
     pub fn bits_as_i32(self) -> I32x4 {
         I32x4(must_cast(self.0))
-    }
-    pub fn to_i32(self) -> I32x4 {
-        I32x4(self.0.map(|v| v as i32))
     }
 }

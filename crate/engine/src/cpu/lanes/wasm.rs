@@ -171,15 +171,7 @@ impl F32x4 {
         Self(f32x4_abs(self.0))
     }
     #[inline(always)]
-    pub fn round(self) -> Self {
-        Self(f32x4_nearest(self.0))
-    }
-    #[inline(always)]
     pub fn bits_as_i32(self) -> I32x4 {
         I32x4(self.0)
-    }
-    #[inline(always)]
-    pub fn to_i32(self) -> I32x4 {
-        I32x4(i32x4_trunc_sat_f32x4(self.0))
     }
 }

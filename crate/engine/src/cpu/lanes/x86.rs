@@ -275,25 +275,11 @@ impl F32x4 {
             Self(_mm_andnot_ps(_mm_set1_ps(-0.0), self.0))
         }
     }
-    /// To the nearest whole number, halves to even; within ±2^31.
-    #[inline(always)]
-    pub fn round(self) -> Self {
-        simd! {
-            Self(_mm_cvtepi32_ps(_mm_cvtps_epi32(self.0)))
-        }
-    }
     /// The same bits, read as i32.
     #[inline(always)]
     pub fn bits_as_i32(self) -> I32x4 {
         simd! {
             I32x4(_mm_castps_si128(self.0))
-        }
-    }
-    /// Cut to a whole number; within ±2^31.
-    #[inline(always)]
-    pub fn to_i32(self) -> I32x4 {
-        simd! {
-            I32x4(_mm_cvttps_epi32(self.0))
         }
     }
 }
