@@ -338,8 +338,8 @@ class Model {
     if (signal?.aborted) return;
     signal?.addEventListener('abort', halt);
     const call = this.#remote.call('generate', {prompt, messages, tokens, options}, {
-      step: step => {
-        steps.push(step);
+      step: made => {
+        steps.push(...made);
         wake();
       },
     });

@@ -4,6 +4,9 @@ let loader, meter, model, stopping;
 let busy = false;
 let timings = {};
 
+// Steps are told of as often as a screen draws: a message for each would take the page's thread, and so a core, from the helpers.
+const FRAME_MS = 16;
+
 // Lets messages in between two steps. (setTimeout would wait four milliseconds.)
 const channel = new MessageChannel();
 const breathe = () => new Promise(resolve => {
@@ -60,7 +63,8 @@ serve({
     return [...model.tokenize(text)];
   },
 
-  // Makes an answer. Each step posted is {token, text, prompt_left, finish}; the result is the answer's timings.
+  // Makes an answer. Steps are posted several together, each {token, text, prompt_left, prompt_tokens, finish}; the result is the
+  // answer's timings.
   async generate({prompt, messages, tokens, options}, post) {
     if (busy) throw Object.assign(new Error('this model is answering already'), {code: 'busy'});
     const start = performance.now();
@@ -68,21 +72,29 @@ serve({
     stopping = false;
     timings = {prompt_tokens: model.start(Uint32Array.from(ids), options), tokens: 0, context_used: ids.length};
     let first;
+    let steps = [];
+    let told = -Infinity;
     busy = true;
     try {
       while (!stopping) {
         const step = model.step();
         if (!step) break;
+        const now = performance.now();
+        steps.push({...step, prompt_tokens: timings.prompt_tokens});
         if (step.token !== null) {
           timings.tokens += 1;
-          first ??= performance.now();
+          first ??= now;
         }
-        post({...step, prompt_tokens: timings.prompt_tokens});
         if (step.finish) break;
+        if (timings.tokens !== 1 && now - told < FRAME_MS) continue; // the first token does not wait
+        post(steps);
+        steps = [];
+        told = now;
         await breathe();
       }
       model.stop();
     } finally {
+      post(steps);
       busy = false;
     }
     const end = performance.now();
