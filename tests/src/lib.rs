@@ -1,5 +1,7 @@
 //! What the tests share: loading models from bytes.
 
+pub mod made;
+
 use hearth_engine::Result;
 use hearth_engine::generate::Session;
 use hearth_engine::loader::{Device, Loader};

@@ -107,6 +107,9 @@ pub enum Error {
         /// How much.
         bytes: usize,
     },
+    /// The graphics adapter is missing, refused something, or failed.
+    #[error("GPU: {0}")]
+    Gpu(String),
 }
 
 /// Shorthand used throughout the engine.
@@ -131,6 +134,7 @@ impl Error {
             Error::EmptyPrompt => "empty_prompt",
             Error::InvalidInput(_) => "invalid_input",
             Error::OutOfMemory { .. } => "out_of_memory",
+            Error::Gpu(_) => "gpu",
         }
     }
 }

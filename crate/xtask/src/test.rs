@@ -10,6 +10,7 @@ pub fn run() -> Result<()> {
     tools::rust_source()?;
     tools::wasm_bindgen()?;
     tools::trunk()?;
+    tools::vulkan()?;
     for id in models::ids()? {
         models::prepare(&id)?;
     }

@@ -55,6 +55,34 @@ pub fn trunk() -> Result<()> {
     run(command("cargo").args(["install", "trunk", "--version", TRUNK, "--locked"]))
 }
 
+/// Installs packages where that is allowed: on Debian, as root. The caller looks whether they are there.
+fn apt(packages: &[&str]) -> Result<()> {
+    let root = output(command("id").arg("-u")).trim() == "0";
+    if !root || output(command("apt-get").arg("--version")).is_empty() {
+        return Ok(());
+    }
+    say(&format!("installing {} with apt", packages.join(", ")));
+    run(command("apt-get").args(["update", "-q"]))?;
+    let install = ["install", "-q", "-y", "--no-install-recommends"];
+    run(command("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(install).args(packages))
+}
+
+/// A Vulkan adapter for the native tests: that of a graphics card's driver, or Mesa's program on the CPU.
+pub fn vulkan() -> Result<()> {
+    let found = || {
+        let lists = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
+        lists.iter().any(|list| std::fs::read_dir(list).is_ok_and(|mut drivers| drivers.next().is_some()))
+    };
+    if !cfg!(target_os = "linux") || found() {
+        return Ok(());
+    }
+    apt(&["mesa-vulkan-drivers", "libvulkan1"])?;
+    match found() {
+        true => Ok(()),
+        false => Err("the tests need a Vulkan driver; on Debian: sudo apt-get install mesa-vulkan-drivers".into()),
+    }
+}
+
 /// A browser and its driver, for the tests.
 pub struct Browser {
     pub chromium: String,
@@ -66,14 +94,7 @@ pub fn browser() -> Result<Browser> {
     if let Some(browser) = find_browser() {
         return Ok(browser);
     }
-    let root = output(command("id").arg("-u")).trim() == "0";
-    if root && !output(command("apt-get").arg("--version")).is_empty() {
-        say("installing chromium, chromium-driver and a Chinese font with apt");
-        run(command("apt-get").args(["update", "-q"]))?;
-        let packages = ["chromium", "chromium-driver", "fonts-noto-cjk"];
-        let install = ["install", "-q", "-y", "--no-install-recommends"];
-        run(command("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(install).args(packages))?;
-    }
+    apt(&["chromium", "chromium-driver", "fonts-noto-cjk"])?;
     find_browser().ok_or_else(|| {
         "the tests need Chromium and chromedriver; on Debian: sudo apt-get install chromium chromium-driver".into()
     })

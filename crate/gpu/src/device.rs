@@ -1,0 +1,120 @@
+//! The adapter and its device: what it can do, and how it fails.
+
+use std::sync::{Arc, Mutex};
+
+use hearth_engine::{Error, Result};
+
+/// An open device.
+#[derive(Clone)]
+pub struct Gpu {
+    pub(crate) device: wgpu::Device,
+    pub(crate) queue: wgpu::Queue,
+    /// What the adapter calls itself.
+    pub name: String,
+    /// Whether it is a program on the CPU.
+    pub software: bool,
+    /// Whether kernels may use subgroups.
+    pub subgroups: bool,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+/// A failure of the device, or of what was asked of it.
+pub(crate) fn failed(what: impl std::fmt::Display) -> Error {
+    Error::Gpu(what.to_string())
+}
+
+impl Gpu {
+    /// Opens the adapter that the system prefers for hard work, with the limits that it offers.
+    pub async fn open() -> Result<Gpu> {
+        let backends =
+            if cfg!(target_arch = "wasm32") { wgpu::Backends::BROWSER_WEBGPU } else { wgpu::Backends::PRIMARY };
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+            backends,
+            ..wgpu::InstanceDescriptor::new_without_display_handle()
+        });
+        let options = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..wgpu::RequestAdapterOptions::default()
+        };
+        let adapter =
+            instance.request_adapter(&options).await.map_err(|error| failed(format!("no adapter: {error}")))?;
+        let (offered, defaults) = (adapter.limits(), wgpu::Limits::default());
+        let limits = wgpu::Limits {
+            max_buffer_size: offered.max_buffer_size,
+            max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
+            ..defaults
+        };
+        let subgroups = adapter.features() & wgpu::Features::SUBGROUP;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("hearth"),
+            required_features: subgroups,
+            required_limits: limits.or_worse_values_from(&offered),
+            ..wgpu::DeviceDescriptor::default()
+        };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(failed)?;
+        let failure = Arc::new(Mutex::new(None));
+        let note = |failure: &Arc<Mutex<Option<String>>>, what: String| {
+            failure.lock().expect("nobody panics with it").get_or_insert(what);
+        };
+        let lost = failure.clone();
+        device.set_device_lost_callback(move |_, what| note(&lost, format!("the device is lost: {what}")));
+        let uncaptured = failure.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&uncaptured, error.to_string())));
+        let info = adapter.get_info();
+        // Browsers say little of their adapters; that of Chromium without a GPU is named.
+        let software = info.device_type == wgpu::DeviceType::Cpu || info.name.to_lowercase().contains("swiftshader");
+        Ok(Gpu { device, queue, name: info.name, software, subgroups: !subgroups.is_empty(), failure })
+    }
+
+    /// Errors if anything has failed since the device was opened; nothing it gives is to be believed then.
+    pub fn check(&self) -> Result<()> {
+        match self.failure.lock().expect("nobody panics with it").as_ref() {
+            Some(what) => Err(failed(what)),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes that a kernel can see of one buffer.
+    pub(crate) fn most_bytes(&self) -> usize {
+        let limits = self.device.limits();
+        let most = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
+        usize::try_from(most).unwrap_or(usize::MAX)
+    }
+
+    /// A buffer of zeros that kernels read and write.
+    pub(crate) fn storage(&self, label: &str, bytes: usize) -> Result<wgpu::Buffer> {
+        use wgpu::BufferUsages as Usage;
+        self.buffer(label, bytes, Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC)
+    }
+
+    pub(crate) fn buffer(&self, label: &str, bytes: usize, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        if bytes > self.most_bytes() {
+            return Err(failed(format!(
+                "{label} needs {bytes} bytes in a piece, the adapter allows {}",
+                self.most_bytes()
+            )));
+        }
+        let size = bytes.next_multiple_of(16).max(16) as u64;
+        Ok(self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        }))
+    }
+
+    /// The bytes that `from` has when all work before is done. `landing` is a buffer for mapping of at least that size.
+    pub(crate) async fn read(&self, landing: &wgpu::Buffer, bytes: usize) -> Result<Vec<u8>> {
+        let (tell, told) = futures_channel::oneshot::channel();
+        landing.map_async(wgpu::MapMode::Read, ..bytes as u64, move |result| {
+            let _ = tell.send(result); // nobody waits any more
+        });
+        #[cfg(not(target_arch = "wasm32"))] // a browser goes on by itself
+        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(failed)?;
+        told.await.map_err(|_| failed("the device went away"))?.map_err(failed)?;
+        let bytes = landing.get_mapped_range(..bytes as u64).map_err(failed)?.to_vec();
+        landing.unmap();
+        self.check()?;
+        Ok(bytes)
+    }
+}

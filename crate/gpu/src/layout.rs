@@ -1,0 +1,142 @@
+//! How the rows of a weight lie on the device, without loss: codes, their high bits, scales and what scales have in common
+//! are *regions* of one buffer, each linear in the weight's blocks of 32 numbers, so that neighbouring lanes read neighbouring
+//! words. Columns are filled up to whole blocks with zeros.
+//!
+//! To add a format: a line in `layout`, and if its codes or scales are like no other's, a file in `shaders/formats`.
+
+use hearth_engine::quant::Format;
+
+/// Numbers in a block.
+pub const BLOCK: usize = 32;
+
+/// Regions of a weight, in the order they have in its buffer.
+pub const REGIONS: usize = 4;
+
+/// How a format lies on the device.
+pub struct Layout {
+    /// WGSL of `W_codes` and `W_scales`.
+    pub shaders: [&'static str; 2],
+    /// Bytes of each region for `per` numbers: codes, high bits, scales, common scale.
+    bytes: [usize; REGIONS],
+    /// Numbers that `bytes` and `split` are for: a block or eight.
+    per: usize,
+    /// The code that stands for zero, where scales do not say.
+    pub zero: f32,
+    /// Appends the regions' bytes of `per` numbers as the file stores them.
+    split: fn(&[u8], &mut [Vec<u8>; REGIONS]),
+}
+
+macro_rules! wgsl {
+    ($name:literal) => {
+        include_str!(concat!("shaders/formats/", $name, ".wgsl"))
+    };
+}
+
+/// The layout of a format.
+pub fn layout(format: Format) -> Layout {
+    let half = wgsl!("scales_half");
+    let pair = wgsl!("scales_pair");
+    let one = wgsl!("scales_one");
+    let row = |codes, scales, bytes, per, zero, split| Layout { shaders: [codes, scales], bytes, per, zero, split };
+    match format {
+        Format::F32 => row(wgsl!("codes_f32"), one, [128, 0, 0, 0], BLOCK, 0.0, plain),
+        Format::F16 => row(wgsl!("codes_f16"), one, [64, 0, 0, 0], BLOCK, 0.0, plain),
+        Format::BF16 => row(wgsl!("codes_bf16"), one, [64, 0, 0, 0], BLOCK, 0.0, plain),
+        Format::Q4_0 => row(wgsl!("codes4"), half, [16, 0, 2, 0], BLOCK, 8.0, q4_0),
+        Format::Q4_1 => row(wgsl!("codes4"), pair, [16, 0, 4, 0], BLOCK, 0.0, q4_1),
+        Format::Q5_0 => row(wgsl!("codes5"), half, [16, 4, 2, 0], BLOCK, 16.0, q5_0),
+        Format::Q8_0 => row(wgsl!("codes8"), half, [32, 0, 2, 0], BLOCK, 0.0, q8_0),
+        Format::Q4_K => row(wgsl!("codes4"), wgsl!("scales_k4"), [128, 0, 16, 0], 8 * BLOCK, 0.0, q4_k),
+        Format::Q6_K => row(wgsl!("codes6"), wgsl!("scales_k6"), [128, 64, 16, 4], 8 * BLOCK, 0.0, q6_k),
+    }
+}
+
+impl Layout {
+    /// Bytes of each region for a row of `blocks` blocks.
+    pub fn row_bytes(&self, blocks: usize) -> [usize; REGIONS] {
+        self.bytes.map(|bytes| bytes * blocks * BLOCK / self.per)
+    }
+
+    /// Numbers that a row is filled up to multiples of.
+    pub fn per(&self) -> usize {
+        self.per
+    }
+
+    /// Appends the regions of a row; `cols` numbers of `format` in `bytes`.
+    pub fn split(&self, format: Format, cols: usize, bytes: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+        let size = self.per / format.block_len() * format.block_bytes();
+        let whole = bytes.len() / size * size;
+        bytes[..whole].chunks_exact(size).for_each(|chunk| (self.split)(chunk, regions));
+        if !cols.is_multiple_of(self.per) {
+            let mut last = bytes[whole..].to_vec();
+            last.resize(size, 0);
+            (self.split)(&last, regions);
+        }
+    }
+}
+
+/// Numbers that need no taking apart.
+fn plain(bytes: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+    regions[0].extend_from_slice(bytes);
+}
+
+/// Four bits of each of 32 codes: a word has eight neighbours, the first four in its bytes' low nibbles.
+fn put_nibbles(codes: &[u8], out: &mut Vec<u8>) {
+    for eight in codes.as_chunks::<8>().0 {
+        out.extend((0..4).map(|b| eight[b] & 15 | (eight[b + 4] & 15) << 4));
+    }
+}
+
+/// The codes of a block of ggml's: its low nibbles are the first sixteen numbers.
+fn ggml_nibbles(bytes: &[u8]) -> [u8; BLOCK] {
+    std::array::from_fn(|i| bytes[i % 16] >> (i / 16 * 4) & 15)
+}
+
+fn q4_0(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+    put_nibbles(&ggml_nibbles(&block[2..]), &mut regions[0]);
+    regions[2].extend_from_slice(&block[..2]);
+}
+
+fn q4_1(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+    put_nibbles(&ggml_nibbles(&block[4..]), &mut regions[0]);
+    regions[2].extend_from_slice(&block[..4]);
+}
+
+fn q5_0(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+    put_nibbles(&ggml_nibbles(&block[6..]), &mut regions[0]);
+    let high = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
+    // Bit 8b + g is that of number 4g + b.
+    let moved = (0..BLOCK as u32).fold(0, |word, i| word | (high >> i & 1) << (i % 4 * 8 + i / 4));
+    regions[1].extend_from_slice(&moved.to_le_bytes());
+    regions[2].extend_from_slice(&block[..2]);
+}
+
+fn q8_0(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+    regions[0].extend_from_slice(&block[2..]);
+    regions[2].extend_from_slice(&block[..2]);
+}
+
+fn q4_k(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+    for j in 0..8 {
+        let bytes = &block[16 + j / 2 * BLOCK..][..BLOCK];
+        let codes: [u8; BLOCK] = std::array::from_fn(|i| bytes[i] >> (j % 2 * 4) & 15);
+        put_nibbles(&codes, &mut regions[0]);
+    }
+    regions[2].extend_from_slice(&block[..16]);
+}
+
+fn q6_k(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+    for j in 0..8 {
+        let (low, high) = (&block[j / 4 * 64 + j % 2 * BLOCK..][..BLOCK], &block[128 + j / 4 * BLOCK..][..BLOCK]);
+        let codes: [u8; BLOCK] =
+            std::array::from_fn(|i| low[i] >> (j % 4 / 2 * 4) & 15 | (high[i] >> (j % 4 * 2) & 3) << 4);
+        put_nibbles(&codes, &mut regions[0]);
+        for half in codes.as_chunks::<16>().0 {
+            regions[1].extend((0..4).map(|b| (0..4).fold(0, |byte, g| byte | (half[4 * g + b] >> 4) << (2 * g))));
+        }
+    }
+    regions[2].extend_from_slice(&block[192..208]);
+    // Often below the smallest normal f16, which a device may take for zero.
+    let d = half::f16::from_le_bytes([block[208], block[209]]).to_f32();
+    regions[3].extend_from_slice(&d.to_le_bytes());
+}

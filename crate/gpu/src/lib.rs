@@ -1,0 +1,26 @@
+//! A program of the engine on WebGPU: the list of operations becomes a static list of dispatches over weights that lie on the
+//! device.
+//!
+//! ```text
+//!   device.rs     the adapter, its device, how it fails
+//!   layout.rs     how each format's rows lie on the device
+//!   weight.rs     weights, cut into parts a kernel can see, filled as the file arrives
+//!   buffers.rs    activations, keys and values
+//!   text.rs       the text of shaders;  shaders/  their files
+//!   steps.rs      dispatches, made once
+//!   plan.rs       a program as dispatches, for one token and for several
+//!   executor.rs   runs them
+//! ```
+
+mod buffers;
+mod device;
+mod executor;
+mod layout;
+mod plan;
+mod steps;
+mod text;
+mod weight;
+
+pub use device::Gpu;
+pub use executor::GpuExecutor;
+pub use plan::CacheFormat;

@@ -1,0 +1,141 @@
+//! Small models of random weights, in every format and of awkward sizes, for comparing executors.
+
+use hearth_engine::executor::{Executor, Logits};
+use hearth_engine::models::Architecture;
+use hearth_engine::naive::Naive;
+use hearth_engine::program::{Activation, Config, Norm, Op, Program, Rope, RopePairs, Weight, WeightId};
+use hearth_engine::quant::Format;
+
+/// A model and what its file would hold.
+pub struct Made {
+    /// What it computes.
+    pub program: Program,
+    /// Each weight's rows, one after the other.
+    pub bytes: Vec<Vec<u8>>,
+}
+
+/// What a made model is like.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Of all matrices.
+    pub format: Format,
+    /// D, F, V.
+    pub sizes: [usize; 3],
+    /// H, K, E.
+    pub heads: [usize; 3],
+    /// Like Gemma 3: head norms, norms behind the halves, windows, GELU, halves that turn.
+    pub gemma: bool,
+    /// Layers.
+    pub layers: usize,
+}
+
+struct Maker {
+    made: Made,
+    random: fastrand::Rng,
+}
+
+impl Maker {
+    fn weight(&mut self, format: Format, rows: usize, cols: usize) -> WeightId {
+        let id = self.made.bytes.len();
+        let blocks = rows * cols / format.block_len();
+        let size = 1.0 / (cols as f32).sqrt();
+        let bytes = (0..blocks).flat_map(|_| block(format, size, rows == 1, &mut self.random)).collect();
+        self.made.bytes.push(bytes);
+        self.made.program.weights.push(Weight { name: format!("w{id}"), tensor: id, rows, cols, format });
+        id
+    }
+
+    fn norm(&mut self, len: usize) -> Norm {
+        Norm { weight: self.weight(Format::F32, 1, len), eps: 1e-5 }
+    }
+}
+
+/// A random block whose numbers are about `size`; about 1 for a norm's weight.
+fn block(format: Format, size: f32, norm: bool, random: &mut fastrand::Rng) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..format.block_bytes()).map(|_| random.u8(..)).collect();
+    let number = (random.f32() * 2.0 - 1.0) * size;
+    let mut put = |at: usize, number: f32| {
+        bytes[at..at + 2].copy_from_slice(&half::f16::from_f32(number * (0.5 + random.f32())).to_le_bytes());
+    };
+    match format {
+        Format::F32 => return (if norm { 1.0 + number } else { number }).to_le_bytes().to_vec(),
+        Format::F16 => return half::f16::from_f32(number).to_le_bytes().to_vec(),
+        Format::BF16 => return half::bf16::from_f32(number).to_le_bytes().to_vec(),
+        Format::Q4_0 => put(0, size / 8.0),
+        Format::Q4_1 => {
+            put(0, size / 8.0);
+            put(2, -size);
+        }
+        Format::Q5_0 => put(0, size / 16.0),
+        Format::Q8_0 => put(0, size / 128.0),
+        Format::Q4_K => {
+            put(0, size / 300.0);
+            put(2, size / 40.0);
+        }
+        Format::Q6_K => put(208, size / 4000.0),
+    }
+    bytes
+}
+
+/// A model of this shape; the same one each time.
+pub fn made(shape: &Shape) -> Made {
+    let Shape { format, sizes: [dim, hidden, vocab], heads: [n_heads, n_kv_heads, head_dim], gemma, layers } = *shape;
+    let config = Config {
+        architecture: Architecture::Llama,
+        n_layers: layers,
+        n_heads,
+        n_kv_heads,
+        head_dim,
+        dim,
+        hidden_dim: hidden,
+        vocab_size: vocab,
+        max_seq: 4096,
+    };
+    let made = Made { program: Program { config, weights: Vec::new(), ops: Vec::new() }, bytes: Vec::new() };
+    let mut m = Maker { made, random: fastrand::Rng::with_seed(7) };
+    let table = m.weight(format, vocab, dim);
+    let mut ops = vec![Op::Embed { table, scale: if gemma { (dim as f32).sqrt() } else { 1.0 } }];
+    let rope = Rope {
+        pairs: if gemma { RopePairs::Halves } else { RopePairs::Neighbours },
+        dims: head_dim,
+        theta: 10_000.0,
+        scale: 1.0,
+        divisors: None,
+    };
+    for layer in 0..layers {
+        ops.push(Op::NormLinear {
+            norm: m.norm(dim),
+            linears: [n_heads, n_kv_heads, n_kv_heads].map(|n| m.weight(format, n * head_dim, dim)).to_vec(),
+            activation: Activation::None,
+        });
+        ops.push(Op::Attention {
+            layer,
+            q_norm: gemma.then(|| m.norm(head_dim)),
+            k_norm: gemma.then(|| m.norm(head_dim)),
+            rope,
+            window: (gemma && layer % 2 == 0).then_some(5),
+            scale: 1.0 / (head_dim as f32).sqrt(),
+        });
+        let linear = m.weight(format, dim, n_heads * head_dim);
+        ops.push(Op::LinearAdd { linear, post_norm: gemma.then(|| m.norm(dim)) });
+        ops.push(Op::NormLinear {
+            norm: m.norm(dim),
+            linears: vec![m.weight(format, hidden, dim), m.weight(format, hidden, dim)],
+            activation: if gemma { Activation::GatedGelu } else { Activation::GatedSilu },
+        });
+        let linear = m.weight(format, dim, hidden);
+        ops.push(Op::LinearAdd { linear, post_norm: gemma.then(|| m.norm(dim)) });
+    }
+    ops.push(Op::Head { norm: m.norm(dim), linear: table });
+    m.made.program.ops = ops;
+    m.made
+}
+
+impl Made {
+    /// The logits of all `tokens`, by the oracle.
+    pub fn naive(&self, tokens: &[u32]) -> Vec<f32> {
+        let mut naive = Naive::new(self.program.clone());
+        self.bytes.iter().enumerate().for_each(|(id, bytes)| naive.load_rows(id, 0, bytes).expect("there is memory"));
+        naive.forward(tokens, Logits::All).expect("the oracle does not fail").to_vec()
+    }
+}

@@ -1,0 +1,56 @@
+//! The GPU against the oracle, on whatever adapter there is, natively and in browsers.
+
+use hearth_engine::executor::Logits;
+use hearth_engine::quant::Format;
+use hearth_gpu::{CacheFormat, Gpu, GpuExecutor};
+use tests::made::{Made, Shape, made};
+use tests::relative_error;
+use wasm_bindgen_test::*;
+
+#[cfg(target_arch = "wasm32")]
+wasm_bindgen_test_configure!(run_in_dedicated_worker);
+
+fn executor(gpu: &Gpu, made: &Made, cache: CacheFormat) -> GpuExecutor {
+    let mut executor = GpuExecutor::new(gpu.clone(), made.program.clone(), 100, cache).unwrap();
+    for (id, bytes) in made.bytes.iter().enumerate() {
+        executor.load_rows(id, bytes).unwrap();
+    }
+    executor
+}
+
+/// Runs of several tokens, then single ones, then again several: all logits against the oracle's.
+async fn agrees(gpu: &Gpu, shape: &Shape, cache: CacheFormat, most: f64) {
+    let made = made(shape);
+    let vocab = shape.sizes[2] as u32;
+    let tokens: Vec<u32> = (0..90).map(|i| (i * 7 + i * i) % vocab).collect();
+    let expected = made.naive(&tokens);
+    let mut executor = executor(gpu, &made, cache);
+    let mut at = 0;
+    for (count, logits) in [
+        (3, Logits::All),
+        (1, Logits::All),
+        (1, Logits::Last),
+        (70, Logits::Last),
+        (1, Logits::Last),
+        (14, Logits::All),
+    ] {
+        let found = executor.forward(&tokens[at..at + count], logits).await.unwrap();
+        at += count;
+        let last = at * vocab as usize;
+        let error = relative_error(found, &expected[last - found.len()..last]);
+        assert!(error <= most, "{shape:?}, {count} tokens up to {at}: relative error {error:e}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn every_format_agrees_with_the_oracle() {
+    let gpu = Gpu::open().await.unwrap();
+    for format in Format::all() {
+        let sizes = if format.block_len() == 256 { [256, 512, 37] } else { [96, 160, 37] };
+        let heads = if format.block_len() == 256 { [8, 2, 32] } else { [6, 2, 16] };
+        for gemma in [false, true] {
+            let shape = Shape { format, sizes, heads, gemma, layers: 2 };
+            agrees(&gpu, &shape, CacheFormat::F32, 1e-3).await;
+        }
+    }
+}
