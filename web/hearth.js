@@ -21,6 +21,8 @@ const BASE = new URL('./', import.meta.url);
 const BUILDS = ['base', 'threads', 'threads-relaxed'];
 const SLICE = 4 << 20;
 const CONTEXT = 8192;
+/** Positions that the GPU has memory for: all of it is taken at once. */
+const GPU_CONTEXT = 4096;
 /** What a team in the engine takes. */
 const MOST_THREADS = 64;
 /** Bytes that `measure` reads. */
@@ -142,7 +144,7 @@ export class Hearth {
   /**
    * Loads a model. `source`: an id of the catalog, the address of a GGUF file (with a slash in it, or a URL), or the file
    * itself (File, Blob, ArrayBuffer).
-   * `device`: 'cpu'. `threads`: a number (at most the device's cores are used), or 'auto'. `context`: positions at most.
+   * `device`: 'cpu', or 'gpu' where the browser has WebGPU. `threads`: a number (at most the device's cores are used), or 'auto'. `context`: positions at most.
    * `onProgress({phase: 'download' | 'load', loaded, total, bytes_per_second, seconds_left, elsewhere})`. `signal` stops it;
    * what was downloaded stays.
    */
@@ -157,9 +159,11 @@ export class Hearth {
     const engine = await this.#start(pieces.size);
     const {remote} = engine;
     try {
-      const count = threadsFor(threads, engine.build);
+      const gpu = device === 'gpu';
+      const count = gpu ? 1 : threadsFor(threads, engine.build);
+      if (gpu) context = Math.min(context, GPU_CONTEXT);
       await engine.init();
-      await remote.call('begin', {device, threads: count});
+      const adapter = await remote.call('begin', {device, threads: count, context});
       const joined = engine.join(count); // never fails
       const report = meter('load', pieces.size, onProgress);
       let loaded = 0;
@@ -176,10 +180,10 @@ export class Hearth {
       }
       const info = await remote.call('finish', {context});
       const started = await joined;
-      const tuned = await this.#tune(remote, engine.build, info, {started, all: started === count, auto: threads === 'auto'});
+      const tuned = gpu ? await remote.call('use', {tuning: {kernel: '', threads: 1}}) : await this.#tune(remote, engine.build, info, {started, all: started === count, auto: threads === 'auto'});
       check(signal);
       const load_ms = performance.now() - start;
-      return new Model(engine, started, info, {load_ms, ...tuned, device, build: engine.build});
+      return new Model(engine, started, info, {load_ms, ...tuned, device, adapter, build: engine.build});
     } catch (error) {
       engine.end();
       throw error;
@@ -282,8 +286,8 @@ class Model {
    */
   info;
   /**
-   * Of the last answer: `{load_ms, prompt_tokens, prompt_ms, first_token_ms, tokens, decode_ms, threads, device, build,
-   * kernel, peak_memory_bytes, context_used, guesses}`. `guesses`: `{guessed, right}`, tokens guessed ahead from what was said
+   * Of the last answer: `{load_ms, prompt_tokens, prompt_ms, first_token_ms, tokens, decode_ms, threads, device, adapter,
+   * build, kernel, peak_memory_bytes, context_used, guesses}`. `guesses`: `{guessed, right}`, tokens guessed ahead from what was said
    * before and those the model chose too. `prompt_tokens` are those that were read, the ones still cached not counted;
    * `decode_ms` is the time of all tokens but the first.
    */

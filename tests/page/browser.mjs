@@ -13,12 +13,15 @@ const ARGUMENTS = [
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
 ];
 
-/** Runs `task({page, host, context, profile})`; fails if the page had an uncaught error. */
-export async function inBrowser(task, options = {}) {
+/** WebGPU without a graphics card. */
+const SOFTWARE_GPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+
+/** Runs `task({page, host, context, profile})`, with an adapter if `gpu`; fails if the page had an uncaught error. */
+export async function inBrowser(task, {gpu = false, ...options} = {}) {
   const profile = await mkdtemp(join(tmpdir(), 'hearth-'));
   const host = await serve();
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGUMENTS, locale: 'en', ...options,
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [...ARGUMENTS, ...gpu ? SOFTWARE_GPU : []], locale: 'en', ...options,
   });
   const errors = [];
   context.on('weberror', event => errors.push(event.error()));

@@ -5,6 +5,7 @@ use hearth_engine::models::Architecture;
 use hearth_engine::naive::Naive;
 use hearth_engine::program::{Activation, Config, Norm, Op, Program, Rope, RopePairs, Weight, WeightId};
 use hearth_engine::quant::Format;
+use pollster::block_on;
 
 /// A model and what its file would hold.
 pub struct Made {
@@ -136,6 +137,6 @@ impl Made {
     pub fn naive(&self, tokens: &[u32]) -> Vec<f32> {
         let mut naive = Naive::new(self.program.clone());
         self.bytes.iter().enumerate().for_each(|(id, bytes)| naive.load_rows(id, 0, bytes).expect("there is memory"));
-        naive.forward(tokens, Logits::All).expect("the oracle does not fail").to_vec()
+        block_on(naive.forward(tokens, Logits::All)).expect("the oracle does not fail").to_vec()
     }
 }

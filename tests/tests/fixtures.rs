@@ -7,6 +7,7 @@ use hearth_engine::loader::Device;
 use hearth_engine::quant::Format;
 use hearth_engine::sampling::Sampling;
 use hearth_engine::tokenizer::chat::Message;
+use pollster::block_on;
 use tests::relative_error;
 use wasm_bindgen_test::*;
 
@@ -41,7 +42,7 @@ fn reference(file: &[u8]) -> (Vec<u32>, Vec<f32>) {
 fn logits_agree(file: &[u8], device: Device, most: f64) {
     let (tokens, expected) = reference(file);
     let mut session = tests::session(file, device).unwrap();
-    let logits = session.logits(&tokens).unwrap();
+    let logits = block_on(session.logits(&tokens)).unwrap();
     let error = relative_error(&logits, &expected);
     assert!(error <= most, "relative error {error:e}, at most {most:e}");
 }
@@ -86,7 +87,7 @@ fn formats_decode_as_the_reference_package_does() {
 fn answer(session: &mut Session, prompt: &[u32], options: &Options) -> (Vec<u32>, String, Option<Finish>) {
     session.start(prompt, options.clone()).unwrap();
     let (mut tokens, mut text, mut finish) = (Vec::new(), String::new(), None);
-    while let Some(step) = session.step().unwrap() {
+    while let Some(step) = block_on(session.step()).unwrap() {
         tokens.extend(step.token);
         text += &step.text;
         finish = step.finish;
@@ -107,7 +108,7 @@ fn a_reused_prefix_changes_nothing() {
         assert_eq!(answer(&mut used, &tokens[..20], &options).0, expected.0);
         assert_eq!(used.start(&tokens[..20], options.clone()).unwrap(), 1, "all but the last is cached");
         used.stop();
-        assert!(used.step().unwrap().is_none());
+        assert!(block_on(used.step()).unwrap().is_none());
     }
 }
 
@@ -145,13 +146,13 @@ fn threads_and_kernels_change_nothing() {
 
     for file in [LLAMA, LLAMA_Q8_0, GEMMA3] {
         let (tokens, _) = reference(file);
-        let expected = tests::session(file, Device::cpu()).unwrap().logits(&tokens).unwrap();
+        let expected = block_on(tests::session(file, Device::cpu()).unwrap().logits(&tokens)).unwrap();
         for threads in [1, 2, 3, 7] {
             for kernel in Kernel::ALL {
                 let mut session = tests::session(file, Device::Cpu(Team::spawn(threads))).unwrap();
                 let used = session.apply(&Tuning { kernel: kernel.name().into(), threads });
                 assert_eq!((used.kernel.as_str(), used.threads), (kernel.name(), threads));
-                assert!(session.logits(&tokens).unwrap() == expected, "{threads} threads, {kernel:?}");
+                assert!(block_on(session.logits(&tokens)).unwrap() == expected, "{threads} threads, {kernel:?}");
             }
         }
     }

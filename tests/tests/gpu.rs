@@ -1,6 +1,6 @@
 //! The GPU against the oracle, on whatever adapter there is, natively and in browsers.
 
-use hearth_engine::executor::Logits;
+use hearth_engine::executor::{Executor, Logits};
 use hearth_engine::quant::Format;
 use hearth_gpu::{CacheFormat, Gpu, GpuExecutor};
 use tests::made::{Made, Shape, made};
@@ -13,7 +13,7 @@ wasm_bindgen_test_configure!(run_in_dedicated_worker);
 fn executor(gpu: &Gpu, made: &Made, cache: CacheFormat) -> GpuExecutor {
     let mut executor = GpuExecutor::new(gpu.clone(), made.program.clone(), 100, cache).unwrap();
     for (id, bytes) in made.bytes.iter().enumerate() {
-        executor.load_rows(id, bytes).unwrap();
+        executor.load_rows(id, 0, bytes).unwrap();
     }
     executor
 }

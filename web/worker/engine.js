@@ -22,8 +22,10 @@ serve({
     await wasm_bindgen({module_or_path: module, memory});
   },
 
-  begin({device, threads}) {
-    loader = new wasm_bindgen.Loader(device, threads);
+  // Gives what the adapter calls itself, if there is one.
+  async begin({device, threads, context}) {
+    loader = device === 'gpu' ? await wasm_bindgen.Loader.onGpu(context) : new wasm_bindgen.Loader(device, threads);
+    return loader.adapter;
   },
 
   push({bytes}) {
@@ -77,7 +79,8 @@ serve({
     busy = true;
     try {
       while (!stopping) {
-        const step = model.step();
+        let step = model.step();
+        if (step instanceof Promise) step = await step; // the GPU's
         if (!step) break;
         const now = performance.now();
         steps.push({...step, prompt_tokens: timings.prompt_tokens});

@@ -1,6 +1,9 @@
 //! `Loader` takes a file piece by piece and becomes a `Model`, which answers step by step.
 
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
 
 use hearth_engine::cpu::measure;
 use hearth_engine::cpu::team::{Shared, Team};
@@ -8,6 +11,7 @@ use hearth_engine::executor::Tuning;
 use hearth_engine::generate::{Options, Session};
 use hearth_engine::loader::{Device, Loader as EngineLoader};
 use hearth_engine::tokenizer::chat::Message;
+use hearth_gpu::Gpu;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
@@ -80,11 +84,25 @@ fn team(threads: usize) -> Team {
 /// Takes the bytes of a GGUF file in order.
 #[wasm_bindgen]
 pub struct Loader {
+    adapter: String,
     inner: EngineLoader,
 }
 
 #[wasm_bindgen]
 impl Loader {
+    /// For one file on the GPU, with room for `context` positions.
+    #[wasm_bindgen(js_name = onGpu)]
+    pub async fn on_gpu(context: usize) -> Result<Loader, JsValue> {
+        let gpu = Gpu::open().await.map_err(engine_error)?;
+        Ok(Loader { adapter: gpu.name.clone(), inner: EngineLoader::new(gpu.device(context)) })
+    }
+
+    /// What the adapter calls itself; empty for the CPU.
+    #[wasm_bindgen(getter)]
+    pub fn adapter(&self) -> String {
+        self.adapter.clone()
+    }
+
     /// For one file; `device` is "cpu" or, for comparisons, "naive". Of `threads`, all but one are workers that will call
     /// [`help`].
     #[wasm_bindgen(constructor)]
@@ -92,9 +110,14 @@ impl Loader {
         let device = match device {
             "cpu" => Device::Cpu(team(threads)),
             "naive" => Device::Naive,
-            other => return Err(error("invalid_input", &format!("device \"{other}\" is not known; \"cpu\" is"))),
+            other => {
+                return Err(error(
+                    "invalid_input",
+                    &format!("device \"{other}\" is not known; \"cpu\" and \"gpu\" are"),
+                ));
+            }
         };
-        Ok(Loader { inner: EngineLoader::new(device) })
+        Ok(Loader { adapter: String::new(), inner: EngineLoader::new(device) })
     }
 
     /// Takes the next bytes.
@@ -104,14 +127,16 @@ impl Loader {
 
     /// The file has ended: gives the model, with room for `context` positions at most.
     pub fn finish(self, context: usize) -> Result<Model, JsValue> {
-        Ok(Model { session: self.inner.finish(context).map_err(engine_error)? })
+        let session = self.inner.finish(context).map_err(engine_error)?;
+        Ok(Model { session: Rc::new(RefCell::new(Some(session))) })
     }
 }
 
 /// A loaded model and its conversation.
 #[wasm_bindgen]
 pub struct Model {
-    session: Session,
+    /// Away while a step that answers later has it.
+    session: Rc<RefCell<Option<Session>>>,
 }
 
 #[derive(Serialize)]
@@ -127,74 +152,95 @@ struct Info {
     cache_bytes_per_token: usize,
 }
 
+impl Model {
+    fn session(&self) -> Result<RefMut<'_, Session>, JsValue> {
+        let busy = |_| error("busy", "this model is answering already");
+        RefMut::filter_map(self.session.borrow_mut(), Option::as_mut).map_err(busy)
+    }
+}
+
 #[wasm_bindgen]
 impl Model {
     /// What kind of model this is.
     pub fn info(&self) -> Result<JsValue, JsValue> {
-        let config = self.session.config();
+        let session = self.session()?;
+        let config = session.config();
         to_js(&Info {
             architecture: config.architecture.name(),
             layers: config.n_layers,
             dim: config.dim,
             vocab_size: config.vocab_size,
             trained_context: config.max_seq,
-            context: self.session.context(),
-            chat: self.session.tokenizer().has_template(),
-            weight_bytes_per_token: self.session.weight_bytes(),
-            cache_bytes_per_token: self.session.cache_bytes(),
+            context: session.context(),
+            chat: session.tokenizer().has_template(),
+            weight_bytes_per_token: session.weight_bytes(),
+            cache_bytes_per_token: session.cache_bytes(),
         })
     }
 
     /// What this device does the model's work best with, `{kernel, threads}`; fewer `threads` than there are if they may be
     /// `fewer` and are as fast.
-    pub fn tune(&mut self, threads: usize, fewer: bool) -> Result<JsValue, JsValue> {
-        to_js(&self.session.tune(now, threads, fewer).map_err(engine_error)?)
+    pub fn tune(&self, threads: usize, fewer: bool) -> Result<JsValue, JsValue> {
+        to_js(&self.session()?.tune(now, threads, fewer).map_err(engine_error)?)
     }
 
     /// Uses this `{kernel, threads}`; gives back what is used.
     #[wasm_bindgen(js_name = use)]
-    pub fn apply(&mut self, tuning: JsValue) -> Result<JsValue, JsValue> {
+    pub fn apply(&self, tuning: JsValue) -> Result<JsValue, JsValue> {
         let tuning: Tuning = from_js(tuning)?;
-        to_js(&self.session.apply(&tuning))
+        to_js(&self.session()?.apply(&tuning))
     }
 
     /// The tokens of a text.
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>, JsValue> {
-        self.session.tokenizer().encode(text).map_err(engine_error)
+        self.session()?.tokenizer().encode(text).map_err(engine_error)
     }
 
     /// A conversation, `[{role, content}]`, as the prompt the model was trained on.
     pub fn render(&self, messages: JsValue) -> Result<String, JsValue> {
         let messages: Vec<Message> = from_js(messages)?;
-        self.session.tokenizer().render(&messages).map_err(engine_error)
+        self.session()?.tokenizer().render(&messages).map_err(engine_error)
     }
 
     /// Begins an answer; returns how many prompt tokens must be read first, those still cached not counted.
-    pub fn start(&mut self, prompt: &[u32], options: JsValue) -> Result<usize, JsValue> {
+    pub fn start(&self, prompt: &[u32], options: JsValue) -> Result<usize, JsValue> {
         let options: Options = from_js(options)?;
-        self.session.start(prompt, options).map_err(engine_error)
+        self.session()?.start(prompt, options).map_err(engine_error)
     }
 
-    /// Goes on with the answer: `{token, text, prompt_left, finish}`, or null when it has ended.
-    pub fn step(&mut self) -> Result<JsValue, JsValue> {
-        match self.session.step().map_err(engine_error)? {
-            Some(step) => to_js(&step),
-            None => Ok(JsValue::NULL),
+    /// Goes on with the answer: `{token, text, prompt_left, finish}`, or null when it has ended; a promise of it where the GPU
+    /// makes it.
+    pub fn step(&self) -> Result<JsValue, JsValue> {
+        let home = self.session.clone();
+        let taken = home.borrow_mut().take();
+        let mut session = taken.ok_or_else(|| error("busy", "this model is answering already"))?;
+        let mut step = Box::pin(async move {
+            let step = session.step().await;
+            *home.borrow_mut() = Some(session);
+            match step.map_err(engine_error)? {
+                Some(step) => to_js(&step),
+                None => Ok(JsValue::NULL),
+            }
+        });
+        match step.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(step) => step,
+            Poll::Pending => Ok(wasm_bindgen_futures::future_to_promise(step).into()),
         }
     }
 
     /// What guessing ahead came to: `{guessed, right}` tokens.
     pub fn guesses(&self) -> Result<JsValue, JsValue> {
-        to_js(&self.session.guesses())
+        to_js(&self.session()?.guesses())
     }
 
     /// Gives up the answer in the making.
-    pub fn stop(&mut self) {
-        self.session.stop();
+    pub fn stop(&self) -> Result<(), JsValue> {
+        self.session()?.stop();
+        Ok(())
     }
 
     /// Tokens of the conversation, prompt and answer.
-    pub fn used(&self) -> usize {
-        self.session.tokens().len()
+    pub fn used(&self) -> Result<usize, JsValue> {
+        Ok(self.session()?.tokens().len())
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use hearth_engine::generate::Options;
 use hearth_engine::sampling::Sampling;
+use pollster::block_on;
 use serde_json::json;
 
 use crate::{Executor, Result};
@@ -24,6 +25,9 @@ pub struct Bench {
     /// Tokens to make.
     #[arg(long = "gen", default_value_t = 64)]
     generate: usize,
+    /// Which executor to use.
+    #[arg(long, value_enum, default_value_t)]
+    executor: Executor,
     /// Threads.
     #[arg(long, default_value_t = 1, value_parser = crate::threads)]
     threads: usize,
@@ -35,7 +39,7 @@ pub struct Bench {
 impl Bench {
     pub fn run(&self) -> Result<()> {
         let start = Instant::now();
-        let mut session = crate::load(&self.file, Executor::Cpu, self.threads)?;
+        let mut session = crate::load(&self.file, self.executor, self.threads)?;
         let load_ms = start.elapsed().as_secs_f64() * 1e3;
         let mut random = 1_u64;
         let vocab = session.config().vocab_size as u64;
@@ -60,7 +64,7 @@ impl Bench {
             let start = Instant::now();
             let mut first = None;
             let mut made = 0;
-            while let Some(step) = session.step()? {
+            while let Some(step) = block_on(session.step())? {
                 if step.token.is_some() {
                     made += 1;
                     first.get_or_insert_with(|| start.elapsed());

@@ -16,6 +16,8 @@ use hearth_engine::generate::{Options, Session};
 use hearth_engine::loader::{Device, Loader};
 use hearth_engine::sampling::Sampling;
 use hearth_engine::tokenizer::chat::Message;
+use hearth_gpu::Gpu;
+use pollster::block_on;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -117,13 +119,15 @@ struct Score {
     threads: usize,
 }
 
-#[derive(Clone, Copy, Default, ValueEnum)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum Executor {
     /// Plain loops.
     Naive,
     /// SIMD lanes.
     #[default]
     Cpu,
+    /// Shaders, on the adapter that the system prefers.
+    Gpu,
 }
 
 /// A number of threads.
@@ -175,7 +179,7 @@ fn run(run: &Run) -> Result<()> {
     let prompt = session.tokenizer().encode(&prompt)?;
     session.start(&prompt, options)?;
     let mut ids = Vec::new();
-    while let Some(step) = session.step()? {
+    while let Some(step) = block_on(session.step())? {
         ids.extend(step.token);
         if !run.ids {
             write!(stdout(), "{}", step.text)?;
@@ -189,15 +193,20 @@ fn run(run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// Loads a model with room for all the positions it was made for.
+/// Positions that a GPU reserves memory for.
+const GPU_CONTEXT: usize = 4096;
+
+/// Loads a model with room for all the positions it was made for, or on a GPU for so many.
 fn load(file: &Path, executor: Executor, threads: usize) -> Result<Session> {
     let device = match executor {
         Executor::Naive => Device::Naive,
         Executor::Cpu => Device::Cpu(Team::spawn(threads)),
+        Executor::Gpu => block_on(Gpu::open())?.device(GPU_CONTEXT),
     };
+    let context = if executor == Executor::Gpu { GPU_CONTEXT } else { usize::MAX };
     let mut loader = Loader::new(device);
     read(file, |bytes| Ok(loader.push(bytes)?))?;
-    Ok(loader.finish(usize::MAX)?)
+    Ok(loader.finish(context)?)
 }
 
 /// Gives `each` the file's bytes, 4 MiB at a time; it may end the reading with an error.

@@ -3,6 +3,7 @@
 use std::io::{Write, stdout};
 
 use hearth_engine::generate::Session;
+use pollster::block_on;
 use serde_json::json;
 
 use crate::{Result, Score};
@@ -20,11 +21,11 @@ pub fn perplexity(score: &Score) -> Result<()> {
     let mut session = crate::load(&score.file, score.executor, score.threads)?;
     let tokens = tokens(score, &session)?;
     let mut sum = 0.0;
-    session.score(&tokens, |position, log_probs| {
+    block_on(session.score(&tokens, |position, log_probs| {
         if let Some(&next) = tokens.get(position + 1) {
             sum -= f64::from(log_probs[next as usize]);
         }
-    })?;
+    }))?;
     let scored = tokens.len() - 1;
     writeln!(stdout(), "perplexity {:.4} over {scored} tokens", (sum / scored as f64).exp())?;
     Ok(())
@@ -35,7 +36,7 @@ pub fn logprobs(score: &Score, top: usize, json: bool) -> Result<()> {
     let mut session = crate::load(&score.file, score.executor, score.threads)?;
     let tokens = tokens(score, &session)?;
     let mut lines = Vec::new();
-    session.score(&tokens, |position, log_probs| {
+    block_on(session.score(&tokens, |position, log_probs| {
         let Some(&next) = tokens.get(position + 1) else { return };
         let mut order: Vec<u32> = (0..log_probs.len() as u32).collect();
         let likelier = |a: &u32, b: &u32| log_probs[*b as usize].total_cmp(&log_probs[*a as usize]).then(a.cmp(b));
@@ -46,7 +47,7 @@ pub fn logprobs(score: &Score, top: usize, json: bool) -> Result<()> {
         order.sort_unstable_by(likelier);
         let best: Vec<(u32, f32)> = order.into_iter().map(|id| (id, log_probs[id as usize])).collect();
         lines.push((next, log_probs[next as usize], best));
-    })?;
+    }))?;
     for (position, (id, log_prob, best)) in lines.into_iter().enumerate() {
         if json {
             let top: Vec<_> = best.iter().map(|(id, log_prob)| json!({"id": id, "logprob": log_prob})).collect();

@@ -1,5 +1,7 @@
 //! What every executor of a [`Program`] offers: take weights row by row, run tokens, forget.
 
+use std::pin::Pin;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cpu::team::Clock;
@@ -26,6 +28,9 @@ pub struct Tuning {
     pub threads: usize,
 }
 
+/// The logits of a run: there at once, or, where another device makes them, later.
+pub type Run<'a> = Pin<Box<dyn Future<Output = Result<&'a [f32]>> + 'a>>;
+
 /// Runs a program.
 pub trait Executor {
     /// What it runs.
@@ -37,7 +42,7 @@ pub trait Executor {
 
     /// Runs `tokens` behind the cached positions and appends them to the cache. Returns logits as asked.
     /// Panics if a token is outside the vocabulary: callers check.
-    fn forward(&mut self, tokens: &[u32], logits: Logits) -> Result<&[f32]>;
+    fn forward<'a>(&'a mut self, tokens: &'a [u32], logits: Logits) -> Run<'a>;
 
     /// Number of cached positions, S.
     fn cached(&self) -> usize;

@@ -188,12 +188,12 @@ impl Session {
     }
 
     /// Goes on: reads a piece of the prompt or makes a token. `None` when no answer is in the making.
-    pub fn step(&mut self) -> Result<Option<Step>> {
+    pub async fn step(&mut self) -> Result<Option<Step>> {
         let Some(mut answer) = self.answer.take() else { return Ok(None) };
         let pending = self.tokens.get(self.executor.cached()..).unwrap_or_default();
         if pending.len() > CHUNK {
             let left = pending.len() - CHUNK;
-            self.executor.forward(&pending[..CHUNK], Logits::None)?;
+            self.executor.forward(&pending[..CHUNK], Logits::None).await?;
             self.answer = Some(answer);
             return Ok(Some(Step { token: None, text: String::new(), prompt_left: left, finish: None }));
         }
@@ -208,7 +208,7 @@ impl Session {
         }
         let token = match answer.ready.pop_front() {
             Some(token) => token,
-            None => self.choose(&mut answer)?,
+            None => self.choose(&mut answer).await?,
         };
         answer.made += 1;
         if self.tokenizer.is_end(token) && !answer.options.ignore_eos {
@@ -225,7 +225,7 @@ impl Session {
     }
 
     /// Runs what is pending and chooses the token after it. Guessed ones behind it that the model chooses too are ready then.
-    fn choose(&mut self, answer: &mut Answer) -> Result<u32> {
+    async fn choose(&mut self, answer: &mut Answer) -> Result<u32> {
         let cached = self.executor.cached();
         let known = self.tokens.len();
         let vocab_size = self.config().vocab_size;
@@ -235,11 +235,11 @@ impl Session {
             false => Vec::new(),
         };
         if guess.is_empty() {
-            let logits = self.executor.forward(&self.tokens[cached..], Logits::Last)?;
+            let logits = self.executor.forward(&self.tokens[cached..], Logits::Last).await?;
             return Ok(answer.sampler.sample(logits, &self.tokens));
         }
         let run: Vec<u32> = self.tokens[cached..].iter().chain(&guess).copied().collect();
-        let logits = self.executor.forward(&run, Logits::All)?;
+        let logits = self.executor.forward(&run, Logits::All).await?;
         self.tokens.extend(&guess);
         let mut right = 0;
         for (i, logits) in logits.chunks_exact(vocab_size).enumerate() {
@@ -277,12 +277,12 @@ impl Session {
 
     /// The natural logarithms of the probabilities of every token at each position of `tokens`, given to `each` as
     /// `(position, log-probabilities of the token after it)`. Forgets the conversation.
-    pub fn score(&mut self, tokens: &[u32], mut each: impl FnMut(usize, &[f32])) -> Result<()> {
+    pub async fn score(&mut self, tokens: &[u32], mut each: impl FnMut(usize, &[f32])) -> Result<()> {
         self.check(tokens, self.context)?;
         self.reset();
         let mut log_probs = vec![0.0; self.config().vocab_size];
         for (chunk, part) in tokens.chunks(CHUNK).enumerate() {
-            let logits = self.executor.forward(part, Logits::All)?;
+            let logits = self.executor.forward(part, Logits::All).await?;
             for (i, logits) in logits.chunks_exact(log_probs.len()).enumerate() {
                 log_softmax(logits, &mut log_probs);
                 each(chunk * CHUNK + i, &log_probs);
@@ -293,10 +293,10 @@ impl Session {
     }
 
     /// Runs tokens and returns the logits of them all, `[T, V]`: for tests that compare executors.
-    pub fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+    pub async fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
         self.check(tokens, self.context)?;
         self.reset();
-        let logits = self.executor.forward(tokens, Logits::All)?.to_vec();
+        let logits = self.executor.forward(tokens, Logits::All).await?.to_vec();
         self.reset();
         Ok(logits)
     }

@@ -11,7 +11,7 @@ use crate::formats::gguf::{Event, Header, Reader};
 use crate::generate::Session;
 use crate::models;
 use crate::naive::Naive;
-use crate::program::WeightId;
+use crate::program::{Program, WeightId};
 use crate::tokenizer::Tokenizer;
 
 /// Which executor runs the model.
@@ -20,6 +20,8 @@ pub enum Device {
     Naive,
     /// SIMD lanes on these threads.
     Cpu(Team),
+    /// Another crate's.
+    Other(Box<dyn FnOnce(Program) -> Result<Box<dyn Executor>>>),
 }
 
 impl Device {
@@ -98,6 +100,7 @@ impl Loading {
         let executor: Box<dyn Executor> = match device {
             Device::Naive => Box::new(Naive::new(program)),
             Device::Cpu(team) => Box::new(Cpu::new(program, team)?),
+            Device::Other(make) => make(program)?,
         };
         Ok(Loading { tokenizer, executor, weights })
     }

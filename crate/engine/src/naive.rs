@@ -1,7 +1,9 @@
 //! The oracle: every operation as a plain f32 loop over decoded weights. Slow and meant to be read; `cpu/` must agree.
 
+use std::future::ready;
+
 use crate::error::{Error, Result};
-use crate::executor::{Executor, Logits};
+use crate::executor::{Executor, Logits, Run};
 use crate::program::{Activation, Config, Norm, Op, Program, Rope, RopePairs, WeightId};
 
 /// Runs a program with plain loops.
@@ -213,13 +215,13 @@ impl Executor for Naive {
         Ok(())
     }
 
-    fn forward(&mut self, tokens: &[u32], logits: Logits) -> Result<&[f32]> {
+    fn forward<'a>(&'a mut self, tokens: &'a [u32], logits: Logits) -> Run<'a> {
         let mut state = State { x: Vec::new(), h: Vec::new() };
         for op in self.program.ops.clone() {
             self.run(&op, tokens, &mut state, logits);
         }
         self.cached += tokens.len();
-        Ok(&self.logits)
+        Box::pin(ready(Ok(self.logits.as_slice())))
     }
 
     fn cached(&self) -> usize {

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use hearth_engine::executor::Logits;
-use hearth_engine::program::{Program, WeightId};
+use hearth_engine::executor::{Executor, Logits, Run, Tuning};
+use hearth_engine::loader::Device;
+use hearth_engine::program::{Config, Program, WeightId};
 use hearth_engine::{Error, Result};
 
 use crate::buffers::{Buffers, MOST_LOGITS, MOST_TOKENS};
@@ -22,10 +23,20 @@ pub struct GpuExecutor {
     buffers: Buffers,
     plan: Plan,
     context: usize,
+    cache: CacheFormat,
     cached: usize,
     turned: bool,
     landing: wgpu::Buffer,
     logits: Vec<f32>,
+}
+
+impl Gpu {
+    /// This device for a [`Loader`](hearth_engine::loader::Loader), with room for `context` positions.
+    pub fn device(self, context: usize) -> Device {
+        Device::Other(Box::new(move |program| {
+            Ok(Box::new(GpuExecutor::new(self, program, context, CacheFormat::F16)?))
+        }))
+    }
 }
 
 impl GpuExecutor {
@@ -52,6 +63,7 @@ impl GpuExecutor {
             buffers,
             plan,
             context,
+            cache,
             cached: 0,
             turned: false,
             landing,
@@ -60,8 +72,7 @@ impl GpuExecutor {
         })
     }
 
-    /// Takes rows of a weight as the file stores them.
-    pub fn load_rows(&mut self, weight: WeightId, bytes: &[u8]) -> Result<()> {
+    fn take_rows(&mut self, weight: WeightId, bytes: &[u8]) -> Result<()> {
         if let Some(matrix) = &mut self.matrices[weight] {
             matrix.load_rows(&self.gpu, bytes);
             return Ok(());
@@ -96,8 +107,8 @@ impl GpuExecutor {
         }
     }
 
-    /// As [`Executor::forward`](hearth_engine::executor::Executor::forward), in pieces that the buffers hold.
-    pub async fn forward(&mut self, tokens: &[u32], logits: Logits) -> Result<&[f32]> {
+    /// All of `tokens`, in pieces that the buffers hold.
+    async fn pass(&mut self, tokens: &[u32], logits: Logits) -> Result<&[f32]> {
         self.prepare_turns();
         if self.cached + tokens.len() > self.context {
             return Err(Error::PromptTooLong { prompt: self.cached + tokens.len(), context: self.context });
@@ -146,19 +157,35 @@ impl GpuExecutor {
         }
         self.gpu.check()
     }
+}
 
-    /// Number of cached positions, S.
-    pub fn cached(&self) -> usize {
+impl Executor for GpuExecutor {
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
+    fn load_rows(&mut self, weight: WeightId, _first_row: usize, bytes: &[u8]) -> Result<()> {
+        self.take_rows(weight, bytes)
+    }
+
+    fn forward<'a>(&'a mut self, tokens: &'a [u32], logits: Logits) -> Run<'a> {
+        Box::pin(self.pass(tokens, logits))
+    }
+
+    fn cached(&self) -> usize {
         self.cached
     }
 
-    /// Forgets all cached positions from `len` on.
-    pub fn truncate(&mut self, len: usize) {
+    fn cache_bytes(&self) -> usize {
+        let Config { n_layers, n_kv_heads, head_dim, .. } = self.program.config;
+        2 * n_layers * n_kv_heads * head_dim * self.cache.bytes()
+    }
+
+    fn truncate(&mut self, len: usize) {
         self.cached = self.cached.min(len);
     }
 
-    /// What it runs.
-    pub fn program(&self) -> &Program {
-        &self.program
+    fn apply(&mut self, _tuning: &Tuning) -> Tuning {
+        Tuning { kernel: "wgsl".into(), threads: 1 }
     }
 }

@@ -19,8 +19,10 @@ pub mod team;
 mod tiles;
 mod tune;
 
+use std::future::ready;
+
 use crate::error::Result;
-use crate::executor::{Executor, Logits, Tuning};
+use crate::executor::{Executor, Logits, Run, Tuning};
 use crate::program::{Activation, Norm, Op, Program, Rope, WeightId};
 use attention::Cut;
 pub use attention::MAX_HEAD_DIM;
@@ -85,6 +87,23 @@ impl Cpu {
             kernel: Kernel::DEFAULT,
             program,
         })
+    }
+
+    /// All operations over `tokens`.
+    fn run_all(&mut self, tokens: &[u32], logits: Logits) -> Result<&[f32]> {
+        for cache in &mut self.cache {
+            cache.reserve(self.cached + tokens.len())?;
+        }
+        self.team.expect(tokens.len());
+        for op in 0..self.program.ops.len() {
+            self.run(op, tokens, logits);
+        }
+        self.cached += tokens.len();
+        let wanted = match logits {
+            Logits::None => 0,
+            _ => self.scratch.logits.len(),
+        };
+        Ok(&self.scratch.logits[..wanted])
     }
 
     fn run(&mut self, op: usize, tokens: &[u32], logits: Logits) {
@@ -275,20 +294,8 @@ impl Executor for Cpu {
         Ok(())
     }
 
-    fn forward(&mut self, tokens: &[u32], logits: Logits) -> Result<&[f32]> {
-        for cache in &mut self.cache {
-            cache.reserve(self.cached + tokens.len())?;
-        }
-        self.team.expect(tokens.len());
-        for op in 0..self.program.ops.len() {
-            self.run(op, tokens, logits);
-        }
-        self.cached += tokens.len();
-        let wanted = match logits {
-            Logits::None => 0,
-            _ => self.scratch.logits.len(),
-        };
-        Ok(&self.scratch.logits[..wanted])
+    fn forward<'a>(&'a mut self, tokens: &'a [u32], logits: Logits) -> Run<'a> {
+        Box::pin(ready(self.run_all(tokens, logits)))
     }
 
     fn cached(&self) -> usize {

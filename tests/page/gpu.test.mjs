@@ -1,0 +1,40 @@
+// The GPU in the tab, on Chromium's software adapter: slow, but the same shaders and the same calls.
+import assert from 'node:assert/strict';
+import {execFileSync} from 'node:child_process';
+import {test} from 'node:test';
+import {generate, inBrowser, load, SMOLLM2} from './browser.mjs';
+
+/** What the plain loops say, natively: the GPU's numbers are as exact, those of the CPU's kernels are rounded to bytes. */
+function oracle(model) {
+  const file = new URL(`../../models/files/${model}.gguf`, import.meta.url).pathname;
+  const hearth = new URL('../../target/release/hearth', import.meta.url).pathname;
+  const options = ['--executor', 'naive', '--greedy', '--ignore-eos', '--ids'];
+  return JSON.parse(execFileSync(hearth, ['run', file, '--prompt', ASKED.prompt, '--tokens', ASKED.max_tokens, ...options]));
+}
+
+const ASKED = {prompt: 'The capital of France is', max_tokens: 6, temperature: 0, repetition_penalty: 1, ignore_eos: true};
+
+for (const build of ['threads-relaxed', 'base']) {
+  test(`the GPU answers as the oracle does, build ${build}`, () => inBrowser(async ({page}) => {
+    await page.evaluate(async build => { window.hearth = await (await import('/hearth.js')).Hearth.open({build}); }, build);
+    const {timings, code, message} = await load(page, SMOLLM2, {device: 'gpu'});
+    assert.equal(code, undefined, message);
+    assert.equal(timings.device, 'gpu');
+    assert.equal(timings.kernel, 'wgsl');
+    const answer = await generate(page, ASKED);
+    assert.equal(answer.tokens?.length, 6, answer.message);
+    // What is cached is not read again, and going on is the same as having asked for more.
+    const again = await generate(page, ASKED);
+    assert.deepEqual(again.tokens, answer.tokens);
+    assert.equal(again.timings.prompt_tokens, 1);
+    assert.deepEqual(answer.tokens, oracle(SMOLLM2));
+  }, {gpu: true}));
+}
+
+test('without an adapter the GPU is refused and the CPU still works', () => inBrowser(async ({page}) => {
+  const {code, message} = await load(page, SMOLLM2, {device: 'gpu'});
+  assert.equal(code, 'gpu');
+  assert.match(message, /adapter/);
+  assert.equal((await load(page, SMOLLM2)).code, undefined);
+  assert.equal((await generate(page, {...ASKED, max_tokens: 2})).tokens.length, 2);
+}));
