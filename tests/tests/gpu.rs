@@ -45,10 +45,12 @@ async fn agrees(gpu: &Gpu, shape: &Shape, cache: CacheFormat, most: f64) {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn every_format_agrees_with_the_oracle() {
     let gpu = Gpu::open().await.unwrap();
-    for format in Format::all() {
+    for (i, format) in Format::all().enumerate() {
         let sizes = if format.block_len() == 256 { [256, 512, 37] } else { [96, 160, 37] };
         let heads = if format.block_len() == 256 { [8, 2, 32] } else { [6, 2, 16] };
-        for gemma in [false, true] {
+        // A browser compiles shaders slowly on the CPU: there each format is seen in one of the two kinds of model.
+        let kinds = if cfg!(target_arch = "wasm32") { vec![i % 2 == 0] } else { vec![false, true] };
+        for gemma in kinds {
             let shape = Shape { format, sizes, heads, gemma, layers: 2 };
             agrees(&gpu, &shape, CacheFormat::F32, 1e-3).await;
         }

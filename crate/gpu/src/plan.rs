@@ -10,7 +10,7 @@ use crate::layout::BLOCK;
 use crate::steps::Access::{Read, Uniform, Write};
 use crate::steps::Extent::{Fixed, Tokens};
 use crate::steps::{Binding, Maker, Step, bind};
-use crate::text::{Repeat, repeat, weight};
+use crate::text::{Repeat, repeat, weight, weight_at};
 use crate::weight::{Matrix, Part};
 
 /// Threads of a workgroup.
@@ -114,7 +114,7 @@ impl<'a> Planner<'a> {
         // The last kind is for all positions there are.
         let kinds = SPLITS.iter().position(|split| self.context <= split.0).expect("the last has no end") + 1;
         let decode = SPLITS[..kinds].iter().map(|&(_, splits)| self.decode(splits, &mut decode_head)).collect();
-        let batch = TILES.iter().map(|&tile| self.batch(tile)).collect();
+        let batch = TILES.iter().map(|&tile| self.batch(tile)).collect::<Result<_>>()?;
         let Some(&Op::Head { norm, linear }) = self.program.ops.last() else {
             return Err(failed("a program without a head"));
         };
@@ -122,7 +122,7 @@ impl<'a> Planner<'a> {
         self.head(norm, linear, [0, 1], None, &mut batch_head);
         let mut all_heads = vec![self.norm(norm, &self.buffers.x[0], false)];
         let logits = Target { buffer: &self.buffers.logits, stride: self.program.config.vocab_size, add: false };
-        self.matmul("Head", &[linear], &self.buffers.y, logits, TILES[0], &mut all_heads);
+        self.matmul("Head", &[linear], &self.buffers.y, logits, TILES[0], &mut all_heads)?;
         Ok(Plan { decode, decode_head, batch, batch_head, all_heads })
     }
 
@@ -170,7 +170,7 @@ impl<'a> Planner<'a> {
         steps
     }
 
-    fn batch(&mut self, tile: usize) -> Vec<Step> {
+    fn batch(&mut self, tile: usize) -> Result<Vec<Step>> {
         let (program, buffers) = (self.program, self.buffers);
         let widths = buffers.widths;
         let mut steps = Vec::new();
@@ -182,12 +182,12 @@ impl<'a> Planner<'a> {
                     steps.push(self.norm(*norm, &buffers.x[0], false));
                     let qkv = Target { buffer: &buffers.qkv, stride: widths.qkv, add: false };
                     if *activation == Activation::None {
-                        self.matmul("NormLinear", linears, &buffers.y, qkv, tile, &mut steps);
+                        self.matmul("NormLinear", linears, &buffers.y, qkv, tile, &mut steps)?;
                         continue;
                     }
                     for (linear, buffer) in linears.iter().zip(&buffers.hidden) {
                         let target = Target { buffer, stride: widths.hidden, add: false };
-                        self.matmul("NormLinear", &[*linear], &buffers.y, target, tile, &mut steps);
+                        self.matmul("NormLinear", &[*linear], &buffers.y, target, tile, &mut steps)?;
                     }
                     steps.push(self.gate(*activation));
                     h = &buffers.hidden[2];
@@ -203,7 +203,7 @@ impl<'a> Planner<'a> {
                         Some(_) => (&buffers.y, false),
                     };
                     let target = Target { buffer, stride: widths.x, add };
-                    self.matmul("LinearAdd", &[*linear], h, target, tile, &mut steps);
+                    self.matmul("LinearAdd", &[*linear], h, target, tile, &mut steps)?;
                     if let Some(norm) = post_norm {
                         steps.push(self.norm(*norm, &buffers.x[0], true));
                     }
@@ -211,7 +211,7 @@ impl<'a> Planner<'a> {
                 Op::Head { .. } => {}
             }
         }
-        steps
+        Ok(steps)
     }
 
     fn embed(&mut self, table: WeightId, scale: f32, steps: &mut Vec<Step>) {
@@ -379,24 +379,22 @@ impl<'a> Planner<'a> {
         target: Target,
         tile: usize,
         steps: &mut Vec<Step>,
-    ) {
+    ) -> Result<()> {
         let mut offset = 0;
         for &id in linears {
             let matrix = self.matrix(id);
             for part in &matrix.parts {
-                let constants = format!(
-                    "const BLOCKS = {}u;\nconst ROWS = {}u;\nconst TOKENS = {tile}u;\nconst RANKS = {}u;\n\
-                     const STRIDE = {}u;\nconst OFFSET = {offset}u;\nconst KEEP = {:?};\n",
-                    matrix.blocks,
-                    part.rows,
-                    tile / 4,
-                    target.stride,
-                    if target.add { 1.0 } else { 0.0 },
-                );
+                let constants = format!("const TOKENS = {tile}u;\nconst RANKS = {}u;\n", tile / 4);
                 let kernel = repeat(include_str!("shaders/matmul.wgsl"), Repeat { i: tile / 4, e: 0 });
-                let texts = [&constants, &weight("w0", &matrix.layout, part), &kernel];
+                let regions = ["shape.high", "shape.scales", "shape.whole"];
+                let texts = [&constants, &weight_at("w0", &matrix.layout, regions), &kernel];
+                let [_, high, scales, common] = part.vectors();
+                let sizes =
+                    [matrix.blocks, part.rows, target.stride, offset, high, scales, common].map(|size| size as u32);
+                let shape = self.maker.uniform("shape", &sizes, if target.add { 1.0 } else { 0.0 })?;
                 let bindings = [
                     bind("state", Read, "State", &self.buffers.state),
+                    bind("shape", Uniform, "Shape", &shape),
                     bind("x", Read, VEC4, input),
                     bind("y", Write, F32, target.buffer),
                     bind("w0", Read, "array<vec4<u32>>", &part.buffer),
@@ -407,6 +405,7 @@ impl<'a> Planner<'a> {
                 offset += part.rows;
             }
         }
+        Ok(())
     }
 
     fn append(&mut self, op: &Op) -> Step {

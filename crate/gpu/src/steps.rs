@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use hearth_engine::Result;
+
 use crate::device::Gpu;
 
 /// What a shader sees of a buffer.
@@ -70,6 +72,15 @@ impl<'a> Maker<'a> {
     /// For this device.
     pub fn new(gpu: &'a Gpu) -> Maker<'a> {
         Maker { gpu, pipelines: HashMap::new() }
+    }
+
+    /// A small buffer that never changes.
+    pub fn uniform(&self, label: &str, sizes: &[u32], last: f32) -> Result<wgpu::Buffer> {
+        let words: Vec<u32> = sizes.iter().copied().chain([last.to_bits()]).collect();
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let buffer = self.gpu.buffer(label, size_of_val(words.as_slice()), usage)?;
+        self.gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
+        Ok(buffer)
     }
 
     /// A step that runs `main` of the joined `texts` over `bindings`.

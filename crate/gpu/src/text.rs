@@ -39,13 +39,16 @@ pub fn repeat(text: &str, Repeat { i, e }: Repeat) -> String {
 
 /// The functions `NAME_codes`, `NAME_scales`, `NAME_dot` and `NAME_decode` over a part of a weight that is bound as `name`.
 pub fn weight(name: &str, layout: &Layout, part: &Part) -> String {
-    let [_, high, scales, common] = part.offsets.map(|bytes| bytes / 16);
-    let mut text = format!(
-        "const W_HIGH = {high}u;\nconst W_SCALES = {scales}u;\nconst W_COMMON = {common}u;\nconst W_ZERO = {:?};\n",
-        layout.zero
-    );
+    let [_, high, scales, common] = part.vectors().map(|at| format!("{at}u"));
+    weight_at(name, layout, [&high, &scales, &common])
+}
+
+/// The same where the regions begin at the vectors that these expressions say.
+pub fn weight_at(name: &str, layout: &Layout, [high, scales, common]: [&str; 3]) -> String {
+    let mut text = format!("const W_ZERO = {:?};\n", layout.zero);
     text.extend(layout.shaders);
     text += include_str!("shaders/weight.wgsl");
+    text = text.replace("W_HIGH", high).replace("W_SCALES", scales).replace("W_COMMON", common);
     text.replace("W_", &format!("{name}_")).replace("W[", &format!("{name}["))
 }
 

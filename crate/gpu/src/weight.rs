@@ -22,6 +22,13 @@ pub struct Part {
     pub buffer: wgpu::Buffer,
 }
 
+impl Part {
+    /// Where each region begins, in vectors of four words.
+    pub fn vectors(&self) -> [usize; REGIONS] {
+        self.offsets.map(|bytes| bytes / 16)
+    }
+}
+
 /// A matrix on the device.
 pub struct Matrix {
     spec: Weight,

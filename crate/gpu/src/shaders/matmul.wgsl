@@ -1,7 +1,11 @@
 // y[t, r] = W[r] . x[t] for several tokens. A workgroup makes 64 rows x TOKENS tokens; for each block of 32 columns its threads
 // decode a row each and fetch their part of x into workgroup memory, then a thread multiplies 4 tokens by its RANKS rows.
 //
-// CPU twin: `matrix::Matrix::product`. Grid: (rows / 64, T / TOKENS).
+// CPU twin: `matrix::Matrix::product`. Grid: (rows / 64, T / TOKENS). Sizes are not constants, so that a model needs a pipeline
+// for each format and not for each matrix: compiling them was most of a load.
+
+// Blocks of a row, rows, numbers of a row of y, where in it these begin; the weight's regions; how much stays of what is in y.
+struct Shape { blocks: u32, rows: u32, stride: u32, offset: u32, high: u32, scales: u32, whole: u32, keep: f32 }
 
 var<workgroup> weights: array<vec4<f32>, 512>; // [8 vectors, 64 rows]
 var<workgroup> inputs: array<vec4<f32>, 8 * TOKENS>; // [8 vectors, TOKENS]
@@ -12,19 +16,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let base = group.y * TOKENS;
     let token = i % (TOKENS / 4u) * 4u;
     let rank = i / (TOKENS / 4u) * RANKS;
-    let row = min(group.x * 64u + i, ROWS - 1u) * BLOCKS;
+    let row = min(group.x * 64u + i, shape.rows - 1u) * shape.blocks;
     var sum{i} = vec4<f32>(0.0);
     if (base >= count) {
         return;
     }
-    for (var block = 0u; block < BLOCKS; block += 1u) {
+    for (var block = 0u; block < shape.blocks; block += 1u) {
         let w = w0_decode(row + block);
         workgroupBarrier();
         weights[i] = w.a; weights[64u + i] = w.b; weights[128u + i] = w.c; weights[192u + i] = w.d;
         weights[256u + i] = w.e; weights[320u + i] = w.f; weights[384u + i] = w.g; weights[448u + i] = w.h;
         for (var j = i; j < 8u * TOKENS; j += 64u) {
             let t = min(base + j / 8u, count - 1u);
-            inputs[j % 8u * TOKENS + j / 8u] = x[(t * BLOCKS + block) * 8u + j % 8u];
+            inputs[j % 8u * TOKENS + j / 8u] = x[(t * shape.blocks + block) * 8u + j % 8u];
         }
         workgroupBarrier();
         for (var k = 0u; k < 8u; k += 1u) {
@@ -42,13 +46,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 // Four tokens' products with one row.
 fn store(t: u32, row: u32, count: u32, sum: vec4<f32>) {
-    if (row >= ROWS) {
+    if (row >= shape.rows) {
         return;
     }
     for (var j = 0u; j < 4u; j += 1u) {
         if (t + j < count) {
-            let at = (t + j) * STRIDE + OFFSET + row;
-            y[at] = KEEP * y[at] + sum[j];
+            let at = (t + j) * shape.stride + shape.offset + row;
+            y[at] = shape.keep * y[at] + sum[j];
         }
     }
 }
