@@ -22,6 +22,8 @@ for (const build of ['threads-relaxed', 'base']) {
     assert.equal(timings.device, 'gpu');
     assert.equal(timings.kernel, 'wgsl');
     const answer = await generate(page, ASKED);
+    // Weights go to the device as they come, 92 MB of them.
+    assert.ok(answer.timings.peak_memory_bytes < 60e6, `${answer.timings.peak_memory_bytes} bytes in the module`);
     assert.equal(answer.tokens?.length, 6, answer.message);
     // What is cached is not read again, and going on is the same as having asked for more.
     const again = await generate(page, ASKED);

@@ -13,8 +13,6 @@ pub struct Gpu {
     pub name: String,
     /// Whether it is a program on the CPU.
     pub software: bool,
-    /// Whether kernels may use subgroups.
-    pub subgroups: bool,
     failure: Arc<Mutex<Option<String>>>,
 }
 
@@ -44,10 +42,8 @@ impl Gpu {
             max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
             ..defaults
         };
-        let subgroups = adapter.features() & wgpu::Features::SUBGROUP;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("hearth"),
-            required_features: subgroups,
             required_limits: limits.or_worse_values_from(&offered),
             ..wgpu::DeviceDescriptor::default()
         };
@@ -63,7 +59,7 @@ impl Gpu {
         let info = adapter.get_info();
         // Browsers say little of their adapters; that of Chromium without a GPU is named.
         let software = info.device_type == wgpu::DeviceType::Cpu || info.name.to_lowercase().contains("swiftshader");
-        Ok(Gpu { device, queue, name: info.name, software, subgroups: !subgroups.is_empty(), failure })
+        Ok(Gpu { device, queue, name: info.name, software, failure })
     }
 
     /// Errors if anything has failed since the device was opened; nothing it gives is to be believed then.

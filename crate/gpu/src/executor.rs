@@ -72,6 +72,11 @@ impl GpuExecutor {
         })
     }
 
+    /// Dispatches that a token takes at most, its logits included.
+    pub fn dispatches(&self) -> usize {
+        self.plan.decode.iter().map(Vec::len).max().unwrap_or(0) + self.plan.decode_head.len()
+    }
+
     fn take_rows(&mut self, weight: WeightId, bytes: &[u8]) -> Result<()> {
         if let Some(matrix) = &mut self.matrices[weight] {
             matrix.load_rows(&self.gpu, bytes);
