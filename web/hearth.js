@@ -144,7 +144,8 @@ export class Hearth {
   /**
    * Loads a model. `source`: an id of the catalog, the address of a GGUF file (with a slash in it, or a URL), or the file
    * itself (File, Blob, ArrayBuffer).
-   * `device`: 'cpu', or 'gpu' where the browser has WebGPU. `threads`: a number (at most the device's cores are used), or 'auto'. `context`: positions at most.
+   * `device`: 'cpu', or 'gpu' where the browser has WebGPU. `threads`: a number (at most the device's cores are used), or
+   * 'auto'. `context`: positions at most.
    * `onProgress({phase: 'download' | 'load', loaded, total, bytes_per_second, seconds_left, elsewhere})`. `signal` stops it;
    * what was downloaded stays.
    */
@@ -180,7 +181,9 @@ export class Hearth {
       }
       const info = await remote.call('finish', {context});
       const started = await joined;
-      const tuned = gpu ? await remote.call('use', {tuning: {kernel: '', threads: 1}}) : await this.#tune(remote, engine.build, info, {started, all: started === count, auto: threads === 'auto'});
+      const tuned = gpu
+        ? await remote.call('use', {tuning: {kernel: '', threads: 1}})
+        : await this.#tune(remote, engine.build, info, {started, all: started === count, auto: threads === 'auto'});
       check(signal);
       const load_ms = performance.now() - start;
       return new Model(engine, started, info, {load_ms, ...tuned, device, adapter, build: engine.build});

@@ -11,6 +11,12 @@ use hearth_gpu::Gpu;
 use pollster::block_on;
 use serde::Deserialize;
 
+/// A model's file.
+fn file(model: &str) -> Vec<u8> {
+    let path = format!("{}/../models/files/{model}.gguf", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}; run: cargo xtask models {model}"))
+}
+
 #[derive(Deserialize)]
 struct Case {
     prompt: String,
@@ -23,8 +29,7 @@ const LEAST: f64 = 0.97;
 
 fn agrees(model: &str) {
     let here = env!("CARGO_MANIFEST_DIR");
-    let path = format!("{here}/../models/files/{model}.gguf");
-    let file = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}; run: cargo xtask models {model}"));
+    let file = file(model);
     let cases = std::fs::read_to_string(format!("{here}/fixtures/llamacpp-{model}.json")).unwrap();
     let cases: Vec<Case> = serde_json::from_str(&cases).unwrap();
     assert_eq!(cases.len(), 10);
@@ -69,8 +74,7 @@ fn gemma3_agrees_with_llama_cpp() {
 /// that a quarter of an hour), and how far from it the fast executor may be.
 fn perplexity_is_that_of_naive(model: &str, naive: f64) {
     let here = env!("CARGO_MANIFEST_DIR");
-    let path = format!("{here}/../models/files/{model}.gguf");
-    let file = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}; run: cargo xtask models {model}"));
+    let file = file(model);
     let text = std::fs::read_to_string(format!("{here}/fixtures/long.txt")).unwrap();
     let mut session = tests::session(&file, Device::Cpu(Team::spawn(2))).unwrap();
     let tokens = session.tokenizer().encode(text.trim_end()).unwrap();
@@ -101,8 +105,7 @@ fn gemma3_has_the_perplexity_of_naive() {
 /// round activations to bytes and agree with either in 96 to 97 of 100.
 fn gpu_agrees_with_naive(model: &str) {
     let here = env!("CARGO_MANIFEST_DIR");
-    let path = format!("{here}/../models/files/{model}.gguf");
-    let file = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}; run: cargo xtask models {model}"));
+    let file = file(model);
     let text = std::fs::read_to_string(format!("{here}/fixtures/long.txt")).unwrap();
     let naive = std::fs::read_to_string(format!("{here}/fixtures/naive.json")).unwrap();
     let naive: std::collections::HashMap<String, Vec<u32>> = serde_json::from_str(&naive).unwrap();

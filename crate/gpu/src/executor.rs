@@ -77,21 +77,6 @@ impl GpuExecutor {
         self.plan.decode.iter().map(Vec::len).max().unwrap_or(0) + self.plan.decode_head.len()
     }
 
-    fn take_rows(&mut self, weight: WeightId, bytes: &[u8]) -> Result<()> {
-        if let Some(matrix) = &mut self.matrices[weight] {
-            matrix.load_rows(&self.gpu, bytes);
-            return Ok(());
-        }
-        let spec = &self.program.weights[weight];
-        let mut numbers = vec![0.0; spec.cols];
-        spec.format.decode(bytes, &mut numbers);
-        match self.buffers.vectors.get(&weight) {
-            Some(buffer) => self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&numbers)),
-            None => drop(self.vectors.insert(weight, numbers)),
-        }
-        Ok(())
-    }
-
     /// Cosine and sine of every position, once the divisors of their angles are here.
     fn prepare_turns(&mut self) {
         if std::mem::replace(&mut self.turned, true) {
@@ -170,7 +155,18 @@ impl Executor for GpuExecutor {
     }
 
     fn load_rows(&mut self, weight: WeightId, _first_row: usize, bytes: &[u8]) -> Result<()> {
-        self.take_rows(weight, bytes)
+        if let Some(matrix) = &mut self.matrices[weight] {
+            matrix.load_rows(&self.gpu, bytes);
+            return Ok(());
+        }
+        let spec = &self.program.weights[weight];
+        let mut numbers = vec![0.0; spec.cols];
+        spec.format.decode(bytes, &mut numbers);
+        match self.buffers.vectors.get(&weight) {
+            Some(buffer) => self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&numbers)),
+            None => drop(self.vectors.insert(weight, numbers)),
+        }
+        Ok(())
     }
 
     fn forward<'a>(&'a mut self, tokens: &'a [u32], logits: Logits) -> Run<'a> {

@@ -40,8 +40,8 @@ pub fn layout(format: Format) -> Layout {
     let row = |codes, scales, bytes, per, zero, split| Layout { shaders: [codes, scales], bytes, per, zero, split };
     match format {
         Format::F32 => row(wgsl!("codes_f32"), one, [128, 0, 0, 0], BLOCK, 0.0, plain),
-        Format::F16 => row(wgsl!("codes_f16"), one, [64, 0, 0, 0], BLOCK, 0.0, plain),
-        Format::BF16 => row(wgsl!("codes_bf16"), one, [64, 0, 0, 0], BLOCK, 0.0, plain),
+        Format::F16 => row(concat!(wgsl!("four_f16"), wgsl!("codes16")), one, [64, 0, 0, 0], BLOCK, 0.0, plain),
+        Format::BF16 => row(concat!(wgsl!("four_bf16"), wgsl!("codes16")), one, [64, 0, 0, 0], BLOCK, 0.0, plain),
         Format::Q4_0 => row(wgsl!("codes4"), half, [16, 0, 2, 0], BLOCK, 8.0, q4_0),
         Format::Q4_1 => row(wgsl!("codes4"), pair, [16, 0, 4, 0], BLOCK, 0.0, q4_1),
         Format::Q5_0 => row(wgsl!("codes5"), half, [16, 4, 2, 0], BLOCK, 16.0, q5_0),

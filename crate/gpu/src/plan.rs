@@ -250,6 +250,8 @@ impl<'a> Planner<'a> {
     ) {
         if activation != Activation::None {
             let [gate, up] = [linears[0], linears[1]].map(|id| self.matrix(id));
+            // Rows of both go through one kernel; no model has a gate so large that it is cut at all.
+            assert_eq!(gate.parts.len(), up.parts.len(), "gate and up are cut alike");
             for (a, b) in gate.parts.iter().zip(&up.parts) {
                 steps.push(self.matvec_step(label, &[&[(gate, a)], &[(up, b)]], activation, source, target, a.first));
             }

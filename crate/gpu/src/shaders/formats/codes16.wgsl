@@ -1,7 +1,4 @@
-// Numbers of sixteen bits: sixteen words a block.
-fn W_four(a: u32, b: u32) -> vec4<f32> {
-    return vec4<f32>(half(a & 0xffffu), half(a >> 16u), half(b & 0xffffu), half(b >> 16u));
-}
+// Numbers of sixteen bits, sixteen words a block; the format's `W_four` reads four of them.
 fn W_codes(block: u32) -> Block {
     let p = W[4u * block];
     let q = W[4u * block + 1u];
