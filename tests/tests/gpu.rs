@@ -2,6 +2,7 @@
 
 use hearth_engine::executor::{Executor, Logits};
 use hearth_engine::quant::Format;
+use hearth_engine::sampling::{Sampler, Sampling};
 use hearth_gpu::{CacheFormat, Gpu, GpuExecutor};
 use tests::made::{Made, Shape, made};
 use tests::relative_error;
@@ -78,4 +79,74 @@ async fn a_long_context_is_split_and_a_token_takes_few_dispatches() {
         }
         at = border + 3;
     }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn tokens_are_chosen_as_the_sampler_chooses_them() {
+    let gpu = Gpu::open().await.unwrap();
+    // Three chunks of logits, the last one not full.
+    let shape = Shape { format: Format::F32, sizes: [64, 96, 2500], heads: [2, 1, 32], gemma: false, layers: 1 };
+    let made = made(&shape);
+    let mut executor = executor(&gpu, &made, 200, CacheFormat::F32);
+    let all = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..Sampling::greedy() };
+    let penalised = Sampling { repetition_penalty: 1.5, repetition_window: 100, ..Sampling::greedy() };
+    for (i, sampling) in [
+        Sampling::greedy(),
+        Sampling { repetition_penalty: 3.0, repetition_window: 3, ..Sampling::greedy() },
+        penalised.clone(),
+        Sampling::default(),
+        Sampling { temperature: 2.0, top_k: 5, ..all.clone() },
+        Sampling { top_k: 1, ..all.clone() },
+        Sampling { top_p: 0.6, ..all.clone() },
+        Sampling { top_p: 0.0, ..all.clone() },
+        Sampling { top_k: 50, top_p: 0.5, min_p: 0.2, seed: 1 << 40, ..all.clone() },
+        Sampling { min_p: 0.3, temperature: 1.5, ..penalised },
+        Sampling { top_k: 2499, ..all.clone() },
+        all,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        executor.truncate(0);
+        let mut tokens: Vec<u32> = (0..80).map(|t| (t * 7 + t * t + i as u32) % 2500).collect();
+        for left in (0..40).rev() {
+            let new = tokens[executor.cached()..].to_vec();
+            tokens.push(executor.choose(&new, &sampling, left).unwrap().await.unwrap());
+        }
+        executor.truncate(0);
+        let logits = executor.forward(&tokens, Logits::All).await.unwrap();
+        let mut sampler = Sampler::new(sampling.clone());
+        let expected: Vec<u32> =
+            (80..120).map(|t| sampler.sample(&logits[(t - 1) * 2500..t * 2500], &tokens[..t])).collect();
+        assert_eq!(tokens[80..], expected, "{sampling:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn tokens_under_way_that_nobody_wants_are_forgotten() {
+    let gpu = Gpu::open().await.unwrap();
+    let shape = Shape { format: Format::Q8_0, sizes: [64, 96, 300], heads: [2, 1, 32], gemma: false, layers: 1 };
+    let made = made(&shape);
+    let mut executor = executor(&gpu, &made, 64, CacheFormat::F32);
+    let sampling = Sampling { temperature: 1.5, ..Sampling::default() };
+    let mut answer = async |prompt: &[u32], kept: usize, count: usize, left: usize| {
+        executor.truncate(kept);
+        let mut tokens = prompt.to_vec();
+        for made in 0..count {
+            let new = tokens[executor.cached()..].to_vec();
+            tokens.push(executor.choose(&new, &sampling, left - made).unwrap().await.unwrap());
+        }
+        tokens
+    };
+    let prompt: Vec<u32> = (0..9).collect();
+    let whole = answer(&prompt, 0, 30, 29).await;
+    // Stopped after four with more under way, then asked again, then something else, then up to the context's end.
+    assert_eq!(answer(&prompt, 0, 4, 20).await, whole[..13]);
+    assert_eq!(answer(&prompt, 8, 12, 20).await, whole[..21]);
+    assert_eq!(answer(&whole[..11], 10, 3, 50).await, whole[..14]);
+    // The token that was given last, now in another place.
+    let again = answer(&whole[13..14], 0, 3, 50).await;
+    assert_ne!(again[1..], whole[14..17]);
+    assert_eq!(answer(&whole[13..14], 0, 3, 50).await, again);
+    assert_eq!(answer(&whole, 0, 26, 100).await.len(), 65);
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::cpu::team::Clock;
 use crate::error::Result;
 use crate::program::{Program, WeightId};
+use crate::sampling::Sampling;
 
 /// Which positions' logits a run should give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,9 @@ pub struct Tuning {
 /// The logits of a run: there at once, or, where another device makes them, later.
 pub type Run<'a> = Pin<Box<dyn Future<Output = Result<&'a [f32]>> + 'a>>;
 
+/// A token that an executor chose: there at once, or later.
+pub type Choice<'a> = Pin<Box<dyn Future<Output = Result<u32>> + 'a>>;
+
 /// Runs a program.
 pub trait Executor {
     /// What it runs.
@@ -43,6 +47,13 @@ pub trait Executor {
     /// Runs `tokens` behind the cached positions and appends them to the cache. Returns logits as asked.
     /// Panics if a token is outside the vocabulary: callers check.
     fn forward<'a>(&'a mut self, tokens: &'a [u32], logits: Logits) -> Run<'a>;
+
+    /// Runs `tokens` as [`Executor::forward`] does and chooses the one after them, so that logits need not travel; `None` if this
+    /// executor leaves choosing to [`Sampler`](crate::sampling::Sampler). Up to `more` tokens may be asked for after this one, each
+    /// behind the one before: it may begin with them.
+    fn choose<'a>(&'a mut self, _tokens: &'a [u32], _sampling: &Sampling, _more: usize) -> Option<Choice<'a>> {
+        None
+    }
 
     /// Number of cached positions, S.
     fn cached(&self) -> usize;

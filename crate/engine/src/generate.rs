@@ -32,7 +32,8 @@ pub struct Options {
     pub stop: Vec<String>,
     /// Go on after the model's own end token.
     pub ignore_eos: bool,
-    /// Guess ahead by what was said before, see [`Lookup`]. Changes the speed, not the answer.
+    /// Guess ahead by what was said before, see [`Lookup`]. Changes the speed, not the answer. An executor that chooses tokens
+    /// itself does not.
     pub lookup: bool,
 }
 
@@ -230,6 +231,9 @@ impl Session {
         let known = self.tokens.len();
         let vocab_size = self.config().vocab_size;
         let room = (answer.options.max_tokens - answer.made).min(self.context - known) - 1;
+        if let Some(choice) = self.executor.choose(&self.tokens[cached..], &answer.options.sampling, room) {
+            return choice.await;
+        }
         let guess = match answer.options.lookup && known - cached == 1 {
             true => answer.lookup.guess(&self.tokens, room),
             false => Vec::new(),

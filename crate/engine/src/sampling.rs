@@ -1,4 +1,7 @@
 //! From logits to a token: repetition penalty, then greedy choice or top-k, top-p, min-p, temperature, in llama.cpp's order.
+//!
+//! Drawing is by the Gumbel-max trick (Maddison et al. 2014, arXiv:1411.0030): the largest sum of logit and noise wins. The noise
+//! depends on seed, position and token alone, so any executor that chooses tokens itself draws the same ones, in any order.
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +58,11 @@ impl Sampling {
         in_range("min_p", self.min_p, 0.0, 1.0)?;
         in_range("repetition_penalty", self.repetition_penalty, 0.01, 100.0)
     }
+
+    /// The seed in 32 bits, which is what the noise is made from.
+    pub fn seed(&self) -> u32 {
+        (self.seed ^ self.seed >> 32) as u32
+    }
 }
 
 /// A candidate: token and logit, later token and probability.
@@ -63,20 +71,19 @@ type Candidate = (u32, f32);
 /// Draws tokens.
 pub struct Sampler {
     sampling: Sampling,
-    random: fastrand::Rng,
     candidates: Vec<Candidate>,
 }
 
 impl Sampler {
-    /// Starts the random sequence of the seed.
+    /// For an answer.
     pub fn new(sampling: Sampling) -> Sampler {
-        Sampler { random: fastrand::Rng::with_seed(sampling.seed), sampling, candidates: Vec::new() }
+        Sampler { sampling, candidates: Vec::new() }
     }
 
-    /// Chooses a token by `logits: [V]`; `recent` are the tokens so far, the last ones of which may be penalised.
-    pub fn sample(&mut self, logits: &[f32], recent: &[u32]) -> u32 {
+    /// Chooses the token after `tokens`, the last ones of which may be penalised, by `logits: [V]`.
+    pub fn sample(&mut self, logits: &[f32], tokens: &[u32]) -> u32 {
         let s = &self.sampling;
-        let recent = &recent[recent.len().saturating_sub(s.repetition_window)..];
+        let recent = &tokens[tokens.len().saturating_sub(s.repetition_window)..];
         let penalised = s.repetition_penalty != 1.0 && !recent.is_empty();
         if s.temperature == 0.0 && !penalised {
             return argmax(logits.iter().copied());
@@ -99,10 +106,11 @@ impl Sampler {
         probabilities(&mut self.candidates, 1.0);
         keep_top_p(&mut self.candidates, s.top_p);
         keep_min_p(&mut self.candidates, s.min_p);
-        // Back to logits (up to a constant, which softmax ignores), so that temperature acts on what is kept.
-        self.candidates.iter_mut().for_each(|candidate| candidate.1 = candidate.1.ln());
-        probabilities(&mut self.candidates, s.temperature);
-        draw(&self.candidates, self.random.f32())
+        // Logarithms are logits again, up to a constant, which is the same for all.
+        let position = tokens.len() as u32;
+        let race = |&(token, p): &Candidate| (token, libm::logf(p) / s.temperature + gumbel(s.seed(), position, token));
+        let first = self.candidates.iter().map(race).min_by(likelier_first);
+        first.expect("the likeliest is always kept").0
     }
 }
 
@@ -153,15 +161,18 @@ fn keep_min_p(candidates: &mut Vec<Candidate>, p: f32) {
     candidates.truncate(unlikely.unwrap_or(candidates.len()).max(1));
 }
 
-/// The candidate in whose share of the unit interval `random` falls.
-fn draw(candidates: &[Candidate], mut random: f32) -> u32 {
-    for candidate in candidates {
-        random -= candidate.1;
-        if random < 0.0 {
-            return candidate.0;
-        }
-    }
-    candidates[0].0
+/// PCG-RXS-M-XS (O'Neill 2014; Jarzynski & Olano 2020, "Hash Functions for GPU Rendering").
+fn hash(x: u32) -> u32 {
+    let state = x.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+    let word = (state >> ((state >> 28) + 4) ^ state).wrapping_mul(277_803_737);
+    word >> 22 ^ word
+}
+
+/// −ln(−ln(1 − v)) for a v that is evenly spread over the unit interval.
+fn gumbel(seed: u32, position: u32, token: u32) -> f32 {
+    let bits = hash(token.wrapping_add(hash(position.wrapping_add(hash(seed)))));
+    let v = ((bits >> 8) as f32 + 0.5) * (1.0 / 16_777_216.0);
+    -libm::logf(-libm::log1pf(-v))
 }
 
 #[cfg(test)]
@@ -172,7 +183,7 @@ mod tests {
 
     fn drawn(sampling: Sampling) -> Vec<u32> {
         let mut sampler = Sampler::new(sampling);
-        (0..2000).map(|_| sampler.sample(&LOGITS, &[])).collect()
+        (0..2000).map(|position| sampler.sample(&LOGITS, &[0; 2000][..position])).collect()
     }
 
     fn plain() -> Sampling {

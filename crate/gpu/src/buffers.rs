@@ -17,6 +17,9 @@ pub const MOST_LOGITS: usize = 16;
 /// Parts that attention over a long context is split into at most.
 pub const MOST_SPLITS: usize = 16;
 
+/// Logits that a workgroup looks through when a token is chosen.
+pub const CHUNK: usize = 1024;
+
 /// Widths of rows, filled up to whole blocks.
 #[derive(Clone, Copy)]
 pub struct Widths {
@@ -33,6 +36,7 @@ pub struct Widths {
 /// The buffers.
 pub struct Buffers {
     pub state: wgpu::Buffer,
+    /// All tokens of the conversation by position, and room for the one after the last.
     pub tokens: wgpu::Buffer,
     /// Residual stream, `[T, D]`, and another where the next one is made while this one is read.
     pub x: [wgpu::Buffer; 2],
@@ -48,6 +52,10 @@ pub struct Buffers {
     pub hidden: [wgpu::Buffer; 3],
     /// `[T, V]`.
     pub logits: wgpu::Buffer,
+    /// How tokens are to be chosen.
+    pub choice: wgpu::Buffer,
+    /// What is known of every [`CHUNK`] logits.
+    pub chunks: wgpu::Buffer,
     /// Keys and values of each layer, `[S, K, E]`.
     pub cache: Vec<[wgpu::Buffer; 2]>,
     /// Cosine and sine of each position and pair, for each rotation in use.
@@ -94,7 +102,7 @@ impl Buffers {
         }
         Ok(Buffers {
             state: gpu.storage("state", 16)?,
-            tokens: gpu.storage("tokens", MOST_TOKENS * 4)?,
+            tokens: gpu.storage("tokens", (context + 1) * 4)?,
             x: [rows("x", widths.x)?, rows("x", widths.x)?],
             y: rows("y", widths.x)?,
             qkv: rows("qkv", widths.qkv)?,
@@ -102,6 +110,8 @@ impl Buffers {
             splits: gpu.storage("splits", MOST_SPLITS * c.n_heads * (c.head_dim + 2) * 4)?,
             hidden: [rows("gate", widths.hidden)?, rows("up", widths.hidden)?, rows("hidden", widths.hidden)?],
             logits: gpu.storage("logits", MOST_LOGITS * c.vocab_size * 4)?,
+            choice: gpu.buffer("choice", 32, uniform)?,
+            chunks: gpu.storage("chunks", c.vocab_size.div_ceil(CHUNK) * 12)?,
             cache: (0..c.n_layers).map(|_| Ok([cache("keys")?, cache("values")?])).collect::<Result<_>>()?,
             turns,
             vectors,

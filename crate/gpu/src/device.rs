@@ -99,18 +99,30 @@ impl Gpu {
         }))
     }
 
-    /// The bytes that `from` has when all work before is done. `landing` is a buffer for mapping of at least that size.
-    pub(crate) async fn read(&self, landing: &wgpu::Buffer, bytes: usize) -> Result<Vec<u8>> {
+    /// Asks for what `landing`, a buffer for mapping, holds of the first `bytes` once the work `after` is done. The asking is
+    /// done at once; the future is the answer.
+    pub(crate) fn read(
+        &self,
+        landing: &wgpu::Buffer,
+        bytes: usize,
+        after: wgpu::SubmissionIndex,
+    ) -> impl Future<Output = Result<Vec<u8>>> + use<> {
         let (tell, told) = futures_channel::oneshot::channel();
         landing.map_async(wgpu::MapMode::Read, ..bytes as u64, move |result| {
             let _ = tell.send(result); // nobody waits any more
         });
-        #[cfg(not(target_arch = "wasm32"))] // a browser goes on by itself
-        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(failed)?;
-        told.await.map_err(|_| failed("the device went away"))?.map_err(failed)?;
-        let bytes = landing.get_mapped_range(..bytes as u64).map_err(failed)?.to_vec();
-        landing.unmap();
-        self.check()?;
-        Ok(bytes)
+        let (gpu, landing) = (self.clone(), landing.clone());
+        async move {
+            // A browser goes on by itself.
+            if cfg!(not(target_arch = "wasm32")) {
+                let wait = wgpu::PollType::Wait { submission_index: Some(after), timeout: None };
+                gpu.device.poll(wait).map_err(failed)?;
+            }
+            told.await.map_err(|_| failed("the device went away"))?.map_err(failed)?;
+            let bytes = landing.get_mapped_range(..bytes as u64).map_err(failed)?.to_vec();
+            landing.unmap();
+            gpu.check()?;
+            Ok(bytes)
+        }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use hearth_engine::executor::{Executor, Logits, Run, Tuning};
+use hearth_engine::executor::{Choice, Executor, Logits, Run, Tuning};
 use hearth_engine::loader::Device;
 use hearth_engine::program::{Config, Program, WeightId};
+use hearth_engine::sampling::Sampling;
 use hearth_engine::{Error, Result};
 
+use crate::ahead::{Ahead, MOST_AHEAD};
 use crate::buffers::{Buffers, MOST_LOGITS, MOST_TOKENS};
 use crate::device::Gpu;
 use crate::plan::{CacheFormat, Plan, Planner, SPLITS, TILES};
@@ -26,6 +28,7 @@ pub struct GpuExecutor {
     cache: CacheFormat,
     cached: usize,
     turned: bool,
+    ahead: Ahead,
     landing: wgpu::Buffer,
     logits: Vec<f32>,
 }
@@ -57,6 +60,7 @@ impl GpuExecutor {
             wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
         )?;
         Ok(GpuExecutor {
+            ahead: Ahead::new(&gpu)?,
             program,
             matrices,
             vectors: HashMap::new(),
@@ -72,9 +76,10 @@ impl GpuExecutor {
         })
     }
 
-    /// Dispatches that a token takes at most, its logits included.
+    /// Dispatches that a token takes at most, from its embedding to the choice of the next.
     pub fn dispatches(&self) -> usize {
-        self.plan.decode.iter().map(Vec::len).max().unwrap_or(0) + self.plan.decode_head.len()
+        let layers = self.plan.decode.iter().map(Vec::len).max().unwrap_or(0);
+        layers + self.plan.decode_head.len() + self.plan.sample.len()
     }
 
     /// Cosine and sine of every position, once the divisors of their angles are here.
@@ -97,12 +102,19 @@ impl GpuExecutor {
         }
     }
 
-    /// All of `tokens`, in pieces that the buffers hold.
-    async fn pass(&mut self, tokens: &[u32], logits: Logits) -> Result<&[f32]> {
-        self.prepare_turns();
+    /// Errors unless there is room for `tokens`.
+    fn check(&self, tokens: &[u32]) -> Result<()> {
         if self.cached + tokens.len() > self.context {
             return Err(Error::PromptTooLong { prompt: self.cached + tokens.len(), context: self.context });
         }
+        self.gpu.check()
+    }
+
+    /// All of `tokens`, in pieces that the buffers hold.
+    async fn pass(&mut self, tokens: &[u32], logits: Logits) -> Result<&[f32]> {
+        self.check(tokens)?;
+        self.ahead.settle().await?;
+        self.prepare_turns();
         self.logits.clear();
         let most = if logits == Logits::All { MOST_LOGITS } else { MOST_TOKENS };
         for (i, piece) in tokens.chunks(most).enumerate() {
@@ -114,39 +126,110 @@ impl GpuExecutor {
     }
 
     async fn run(&mut self, tokens: &[u32], logits: Logits) -> Result<()> {
-        let count = tokens.len();
-        let state = [self.cached as u32, count as u32, count as u32 - 1, 0];
-        self.gpu.queue.write_buffer(&self.buffers.state, 0, bytemuck::cast_slice(&state));
-        self.gpu.queue.write_buffer(&self.buffers.tokens, 0, bytemuck::cast_slice(tokens));
-        let one = count == 1;
-        let body = match one {
-            true => {
-                &self.plan.decode[SPLITS.iter().position(|split| self.cached < split.0).expect("the last has no end")]
-            }
-            false => &self.plan.batch[TILES.iter().position(|&tile| count <= tile).unwrap_or(TILES.len() - 1)],
-        };
-        let (head, rows): (&[Step], usize) = match logits {
-            Logits::None => (&[], 0),
-            _ if one => (&self.plan.decode_head, 1),
-            Logits::Last => (&self.plan.batch_head, 1),
-            Logits::All => (&self.plan.all_heads, count),
-        };
-        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        body.iter().chain(head).for_each(|step| step.record(&mut pass, count));
-        drop(pass);
+        let (mut encoder, rows) = self.tell(tokens, logits);
         let bytes = rows * self.program.config.vocab_size * 4;
         if bytes > 0 {
             encoder.copy_buffer_to_buffer(&self.buffers.logits, 0, &self.landing, 0, bytes as u64);
         }
-        self.gpu.queue.submit([encoder.finish()]);
-        self.cached += count;
+        let after = self.gpu.queue.submit([encoder.finish()]);
+        self.cached += tokens.len();
         if bytes > 0 {
-            let read = self.gpu.read(&self.landing, bytes).await?;
+            let read = self.gpu.read(&self.landing, bytes, after).await?;
             self.logits.extend(read.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)));
         }
         self.gpu.check()
     }
+
+    /// Writes `tokens` and where they stand, and records their run; gives the rows of logits that it makes, too.
+    fn tell(&self, tokens: &[u32], logits: Logits) -> (wgpu::CommandEncoder, usize) {
+        let count = tokens.len();
+        let state = [self.cached as u32, count as u32, count as u32 - 1, 0];
+        self.gpu.queue.write_buffer(&self.buffers.state, 0, bytemuck::cast_slice(&state));
+        self.gpu.queue.write_buffer(&self.buffers.tokens, self.cached as u64 * 4, bytemuck::cast_slice(tokens));
+        let body = match count {
+            1 => self.decode_body(self.cached),
+            _ => &self.plan.batch[TILES.iter().position(|&tile| count <= tile).unwrap_or(TILES.len() - 1)],
+        };
+        let (head, rows): (&[Step], usize) = match logits {
+            Logits::None => (&[], 0),
+            _ if count == 1 => (&self.plan.decode_head, 1),
+            Logits::Last => (&self.plan.batch_head, 1),
+            Logits::All => (&self.plan.all_heads, count),
+        };
+        (self.record(body.iter().chain(head), count), rows)
+    }
+
+    /// What runs one token behind `cached` positions.
+    fn decode_body(&self, cached: usize) -> &[Step] {
+        &self.plan.decode[SPLITS.iter().position(|split| cached < split.0).expect("the last has no end")]
+    }
+
+    fn record<'a>(&self, steps: impl Iterator<Item = &'a Step>, tokens: usize) -> wgpu::CommandEncoder {
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        steps.for_each(|step| step.record(&mut pass, tokens));
+        drop(pass);
+        encoder
+    }
+
+    /// The token after `tokens`; up to `more` behind it are begun with.
+    async fn next(&mut self, tokens: &[u32], sampling: Sampling, more: usize) -> Result<u32> {
+        self.check(tokens)?;
+        if self.ahead.continues(tokens, &sampling) {
+            self.cached += 1;
+        } else {
+            let (first, last) = tokens.split_at((tokens.len() - 1) / MOST_TOKENS * MOST_TOKENS);
+            self.pass(first, Logits::None).await?;
+            self.begin(last, &sampling);
+            self.cached += last.len();
+        }
+        // What is under way has begun with the positions behind the cached ones.
+        while self.ahead.len() <= more.min(MOST_AHEAD - 1) && self.cached + self.ahead.len() <= self.context {
+            let position = self.cached + self.ahead.len();
+            let steps = self.decode_body(position - 1).iter().chain(&self.plan.decode_head).chain(&self.plan.sample);
+            let encoder = self.record(steps, 1);
+            self.ahead.send(&self.gpu, encoder, &self.buffers.tokens, position);
+        }
+        self.ahead.next(&sampling).await
+    }
+
+    /// Runs `tokens` and chooses the one after them; all that follows needs no word from here.
+    fn begin(&mut self, tokens: &[u32], sampling: &Sampling) {
+        let choice = Choosing {
+            temperature: sampling.temperature,
+            top_p: sampling.top_p,
+            min_p: sampling.min_p,
+            penalty: sampling.repetition_penalty,
+            top_k: u32::try_from(sampling.top_k).unwrap_or(u32::MAX),
+            // A penalty of one needs nobody looked up.
+            window: match sampling.repetition_penalty {
+                1.0 => 0,
+                _ => u32::try_from(sampling.repetition_window).unwrap_or(u32::MAX),
+            },
+            seed: sampling.seed(),
+            unused: 0,
+        };
+        self.gpu.queue.write_buffer(&self.buffers.choice, 0, bytemuck::bytes_of(&choice));
+        let (mut encoder, _) = self.tell(tokens, Logits::Last);
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        self.plan.sample.iter().for_each(|step| step.record(&mut pass, 1));
+        drop(pass);
+        self.ahead.send(&self.gpu, encoder, &self.buffers.tokens, self.cached + tokens.len());
+    }
+}
+
+/// `Choice` of `sample.wgsl`.
+#[derive(Clone, Copy, bytemuck::NoUninit)]
+#[repr(C)]
+struct Choosing {
+    temperature: f32,
+    top_p: f32,
+    min_p: f32,
+    penalty: f32,
+    top_k: u32,
+    window: u32,
+    seed: u32,
+    unused: u32,
 }
 
 impl Executor for GpuExecutor {
@@ -173,6 +256,10 @@ impl Executor for GpuExecutor {
         Box::pin(self.pass(tokens, logits))
     }
 
+    fn choose<'a>(&'a mut self, tokens: &'a [u32], sampling: &Sampling, more: usize) -> Option<Choice<'a>> {
+        Some(Box::pin(self.next(tokens, sampling.clone(), more)))
+    }
+
     fn cached(&self) -> usize {
         self.cached
     }
@@ -183,6 +270,7 @@ impl Executor for GpuExecutor {
     }
 
     fn truncate(&mut self, len: usize) {
+        self.ahead.give_up();
         self.cached = self.cached.min(len);
     }
 

@@ -10,8 +10,10 @@
 //!   steps.rs      dispatches, made once
 //!   plan.rs       a program as dispatches, for one token and for several
 //!   executor.rs   runs them
+//!   ahead.rs      tokens chosen on the device, several under way
 //! ```
 
+mod ahead;
 mod buffers;
 mod device;
 mod executor;

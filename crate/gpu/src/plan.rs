@@ -4,7 +4,7 @@
 use hearth_engine::Result;
 use hearth_engine::program::{Activation, Norm, Op, Program, Rope, RopePairs, WeightId};
 
-use crate::buffers::{Buffers, MOST_SPLITS};
+use crate::buffers::{Buffers, CHUNK, MOST_SPLITS};
 use crate::device::{Gpu, failed};
 use crate::layout::BLOCK;
 use crate::steps::Access::{Read, Uniform, Write};
@@ -59,6 +59,8 @@ pub struct Plan {
     pub batch_head: Vec<Step>,
     /// The logits of them all.
     pub all_heads: Vec<Step>,
+    /// Chooses the token after the one row of logits.
+    pub sample: [Step; 2],
 }
 
 /// What makes a plan.
@@ -123,7 +125,33 @@ impl<'a> Planner<'a> {
         let mut all_heads = vec![self.norm(norm, &self.buffers.x[0], false)];
         let logits = Target { buffer: &self.buffers.logits, stride: self.program.config.vocab_size, add: false };
         self.matmul("Head", &[linear], &self.buffers.y, logits, TILES[0], &mut all_heads)?;
-        Ok(Plan { decode, decode_head, batch, batch_head, all_heads })
+        Ok(Plan { decode, decode_head, batch, batch_head, all_heads, sample: self.sample() })
+    }
+
+    fn sample(&mut self) -> [Step; 2] {
+        let (buffers, vocab) = (self.buffers, self.program.config.vocab_size);
+        let constants =
+            format!("const VOCAB = {vocab}u;\nconst CHUNK = {CHUNK}u;\n{}", include_str!("shaders/sample.wgsl"));
+        let choice = || bind("choice", Uniform, "Choice", &buffers.choice);
+        let scan = [
+            bind("state", Read, "State", &buffers.state),
+            choice(),
+            bind("tokens", Read, "array<u32>", &buffers.tokens),
+            bind("logits", Write, F32, &buffers.logits),
+            bind("chunks", Write, "array<Chunk>", &buffers.chunks),
+        ];
+        let pick = [
+            bind("state", Write, "State", &buffers.state),
+            choice(),
+            bind("tokens", Write, "array<u32>", &buffers.tokens),
+            bind("logits", Read, F32, &buffers.logits),
+            bind("chunks", Read, "array<Chunk>", &buffers.chunks),
+        ];
+        let [all, one] = [Fixed(vocab.div_ceil(CHUNK)), Fixed(1)];
+        [
+            self.maker.step("Sample", &[&constants, include_str!("shaders/sample_scan.wgsl")], &scan, [all, one, one]),
+            self.maker.step("Sample", &[&constants, include_str!("shaders/sample_pick.wgsl")], &pick, [one, one, one]),
+        ]
     }
 
     fn matrix(&self, id: WeightId) -> &'a Matrix {

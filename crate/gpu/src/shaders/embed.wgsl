@@ -1,9 +1,9 @@
-// x[t] = table[tokens[t]] * scale. CPU twin: `Matrix::row`. Grid: (blocks of a row / 64, T). Tokens outside this part of the
-// table are another dispatch's.
+// x[t] = table[tokens[position + t]] * scale. CPU twin: `Matrix::row`. Grid: (blocks of a row / 64, T). Tokens outside this part
+// of the table are another dispatch's.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) i: u32) {
     let block = group.x * 64u + i;
-    let token = tokens[group.y] - FIRST;
+    let token = tokens[state.position + group.y] - FIRST;
     if (block >= BLOCKS || token >= ROWS || group.y >= state.count) {
         return;
     }
