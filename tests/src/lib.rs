@@ -6,6 +6,11 @@ use hearth_engine::Result;
 use hearth_engine::generate::Session;
 use hearth_engine::loader::{Device, Loader};
 
+/// A Llama of a few layers.
+pub const LLAMA: &[u8] = include_bytes!("../fixtures/tiny-llama.gguf");
+/// A Gemma 3.
+pub const GEMMA3: &[u8] = include_bytes!("../fixtures/tiny-gemma3.gguf");
+
 /// A session over a whole file.
 pub fn session(file: &[u8], device: Device) -> Result<Session> {
     let mut loader = Loader::new(device);

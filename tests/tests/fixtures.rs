@@ -8,15 +8,13 @@ use hearth_engine::quant::Format;
 use hearth_engine::sampling::Sampling;
 use hearth_engine::tokenizer::chat::Message;
 use pollster::block_on;
-use tests::relative_error;
+use tests::{GEMMA3, LLAMA, relative_error};
 use wasm_bindgen_test::*;
 
 #[cfg(target_arch = "wasm32")]
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
 
-const LLAMA: &[u8] = include_bytes!("../fixtures/tiny-llama.gguf");
 const LLAMA_Q8_0: &[u8] = include_bytes!("../fixtures/tiny-llama-q8_0.gguf");
-const GEMMA3: &[u8] = include_bytes!("../fixtures/tiny-gemma3.gguf");
 
 fn header(file: &[u8]) -> Header {
     let mut header = None;
@@ -132,6 +130,35 @@ fn guessing_ahead_changes_nothing() {
             let reused = answer(&mut session, &next, &Options { max_tokens: 1, ..plain.clone() });
             session.reset();
             assert_eq!(answer(&mut session, &next, &Options { max_tokens: 1, ..plain }), reused);
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_interrupted_answer_goes_on_elsewhere() {
+    let (tokens, _) = reference(LLAMA);
+    let sampling = Sampling { temperature: 1.5, seed: 3, ..Sampling::default() };
+    let options = Options { max_tokens: 24, sampling, ignore_eos: true, ..Options::default() };
+    let mut session = tests::session(LLAMA, Device::cpu()).unwrap();
+    let (made, text, _) = answer(&mut session, &tokens[..9], &options);
+    // A stop text that has begun when the answer is interrupted, and one that is there before its end.
+    let middle: String = text.chars().skip(text.chars().count() / 2).take(2).collect();
+    for stop in [Vec::new(), vec![middle]] {
+        let options = Options { stop, ..options.clone() };
+        session.reset();
+        let whole = answer(&mut session, &tokens[..9], &options);
+        for told in 0..whole.0.len() {
+            session.reset();
+            session.start(&tokens[..9], options.clone()).unwrap();
+            let mut before = String::new();
+            while session.tokens().len() < 9 + told {
+                before += &block_on(session.step()).unwrap().unwrap().text;
+            }
+            let prompt: Vec<u32> = tokens[..9].iter().chain(&made[..told]).copied().collect();
+            let mut other = tests::session(LLAMA, Device::cpu()).unwrap();
+            let (rest, after, finish) = answer(&mut other, &prompt, &Options { resume: told, ..options.clone() });
+            assert_eq!(rest, whole.0[told..], "after {told}");
+            assert_eq!((before + &after, finish), (whole.1.clone(), whole.2), "after {told}");
         }
     }
 }

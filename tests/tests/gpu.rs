@@ -1,6 +1,7 @@
 //! The GPU against the oracle, on whatever adapter there is, natively and in browsers.
 
 use hearth_engine::executor::{Executor, Logits};
+use hearth_engine::loader::Device;
 use hearth_engine::quant::Format;
 use hearth_engine::sampling::{Sampler, Sampling};
 use hearth_gpu::{CacheFormat, Gpu, GpuExecutor};
@@ -149,4 +150,19 @@ async fn tokens_under_way_that_nobody_wants_are_forgotten() {
     assert_ne!(again[1..], whole[14..17]);
     assert_eq!(answer(&whole[13..14], 0, 3, 50).await, again);
     assert_eq!(answer(&whole, 0, 26, 100).await.len(), 65);
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_trial_says_the_same_as_the_oracles() {
+    let gpu = Gpu::open().await.unwrap();
+    let clock = || 0.0;
+    for file in [tests::LLAMA, tests::GEMMA3] {
+        let expected = tests::session(file, Device::Naive).unwrap().trial(clock).await.unwrap();
+        let mut session = tests::session(file, gpu.clone().device(64)).unwrap();
+        let found = session.trial(clock).await.unwrap();
+        // Forty tokens read, three more, and one on the only path that so short a context has.
+        assert_eq!(found.logits.len(), 5 * session.config().vocab_size);
+        let error = relative_error(&found.logits, &expected.logits);
+        assert!(error <= 2e-3, "relative error {error:e}");
+    }
 }

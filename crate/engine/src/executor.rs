@@ -55,6 +55,14 @@ pub trait Executor {
         None
     }
 
+    /// In how many ways it runs single tokens; which one, depends on how many are cached.
+    fn paths(&self) -> usize {
+        1
+    }
+
+    /// Runs single tokens in this way from now on, or again as it sees fit.
+    fn force_path(&mut self, _path: Option<usize>) {}
+
     /// Number of cached positions, S.
     fn cached(&self) -> usize;
 

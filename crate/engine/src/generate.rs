@@ -30,6 +30,9 @@ pub struct Options {
     pub sampling: Sampling,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
+    /// So many tokens at the prompt's end are the answer's beginning, made and told of before: it goes on behind them, as if it
+    /// had not been interrupted.
+    pub resume: usize,
     /// Go on after the model's own end token.
     pub ignore_eos: bool,
     /// Guess ahead by what was said before, see [`Lookup`]. Changes the speed, not the answer. An executor that chooses tokens
@@ -39,7 +42,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { max_tokens: 512, sampling: Sampling::default(), stop: Vec::new(), ignore_eos: false, lookup: true }
+        Options { max_tokens: 512, sampling: Sampling::default(), stop: Vec::new(), resume: 0, ignore_eos: false, lookup: true }
     }
 }
 
@@ -73,7 +76,7 @@ pub struct Step {
 /// A model in use.
 pub struct Session {
     tokenizer: Tokenizer,
-    executor: Box<dyn Executor>,
+    pub(crate) executor: Box<dyn Executor>,
     context: usize,
     /// Tokens of the conversation; the executor has cached a first part of them.
     tokens: Vec<u32>,
@@ -101,6 +104,14 @@ struct Answer {
     lookup: Lookup,
     /// Tokens that are chosen and not yet told of.
     ready: VecDeque<u32>,
+}
+
+impl Answer {
+    /// The text that `token` makes certain, and whether a stop text is complete.
+    fn tell(&mut self, tokenizer: &Tokenizer, token: u32) -> (String, bool) {
+        self.held += &self.characters.push(&tokenizer.bytes(token));
+        release(&mut self.held, &self.options.stop)
+    }
 }
 
 impl Session {
@@ -160,17 +171,20 @@ impl Session {
         self.executor.truncate(same.min(prompt.len() - 1));
         self.tokens = prompt.to_vec();
         self.guesses = Guesses::default();
-        let sampler = Sampler::new(options.sampling.clone());
-        let characters = Characters::default();
-        self.answer = Some(Answer {
+        let made = options.resume.min(prompt.len());
+        let mut answer = Answer {
+            sampler: Sampler::new(options.sampling.clone()),
             options,
-            sampler,
-            characters,
+            characters: Characters::default(),
             held: String::new(),
-            made: 0,
+            made,
             lookup: Lookup::default(),
             ready: VecDeque::new(),
-        });
+        };
+        for &token in &prompt[prompt.len() - made..] {
+            answer.tell(&self.tokenizer, token);
+        }
+        self.answer = Some(answer);
         Ok(prompt.len() - self.executor.cached())
     }
 
@@ -217,8 +231,7 @@ impl Session {
             return Ok(Some(Step { token: Some(token), text, prompt_left: 0, finish: Some(Finish::End) }));
         }
         self.tokens.push(token);
-        answer.held += &answer.characters.push(&self.tokenizer.bytes(token));
-        let (text, stopped) = release(&mut answer.held, &answer.options.stop);
+        let (text, stopped) = answer.tell(&self.tokenizer, token);
         if !stopped {
             self.answer = Some(answer);
         }

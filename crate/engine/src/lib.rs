@@ -23,6 +23,7 @@ pub mod program;
 pub mod quant;
 pub mod sampling;
 pub mod tokenizer;
+pub mod trial;
 
 pub use error::{Error, Result};
 

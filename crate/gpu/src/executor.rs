@@ -27,6 +27,8 @@ pub struct GpuExecutor {
     context: usize,
     cache: CacheFormat,
     cached: usize,
+    /// Which of the plan's ways of decoding to take, whatever is cached.
+    path: Option<usize>,
     turned: bool,
     ahead: Ahead,
     landing: wgpu::Buffer,
@@ -69,6 +71,7 @@ impl GpuExecutor {
             context,
             cache,
             cached: 0,
+            path: None,
             turned: false,
             landing,
             logits: Vec::new(),
@@ -161,7 +164,8 @@ impl GpuExecutor {
 
     /// What runs one token behind `cached` positions.
     fn decode_body(&self, cached: usize) -> &[Step] {
-        &self.plan.decode[SPLITS.iter().position(|split| cached < split.0).expect("the last has no end")]
+        let by_length = || SPLITS.iter().position(|split| cached < split.0).expect("the last has no end");
+        &self.plan.decode[self.path.unwrap_or_else(by_length)]
     }
 
     fn record<'a>(&self, steps: impl Iterator<Item = &'a Step>, tokens: usize) -> wgpu::CommandEncoder {
@@ -258,6 +262,14 @@ impl Executor for GpuExecutor {
 
     fn choose<'a>(&'a mut self, tokens: &'a [u32], sampling: &Sampling, more: usize) -> Option<Choice<'a>> {
         Some(Box::pin(self.next(tokens, sampling.clone(), more)))
+    }
+
+    fn paths(&self) -> usize {
+        self.plan.decode.len()
+    }
+
+    fn force_path(&mut self, path: Option<usize>) {
+        self.path = path;
     }
 
     fn cached(&self) -> usize {
