@@ -14,11 +14,13 @@
 import {
   bestBuild, fetchBuild, fetchPrograms, get, HearthError, memoryFor, Remote, startEngine, workerOf,
 } from './worker/start.js';
+import {findAdapter, judge, verdicts} from './worker/device.js';
 
 export {HearthError};
 
 const BASE = new URL('./', import.meta.url);
 const BUILDS = ['base', 'threads', 'threads-relaxed'];
+const DEVICES = ['auto', 'cpu', 'gpu'];
 const SLICE = 4 << 20;
 const CONTEXT = 8192;
 /** Positions that the GPU has memory for: all of it is taken at once. */
@@ -144,19 +146,33 @@ export class Hearth {
   /**
    * Loads a model. `source`: an id of the catalog, the address of a GGUF file (with a slash in it, or a URL), or the file
    * itself (File, Blob, ArrayBuffer).
-   * `device`: 'cpu', or 'gpu' where the browser has WebGPU. `threads`: a number (at most the device's cores are used), or
-   * 'auto'. `context`: positions at most.
-   * `onProgress({phase: 'download' | 'load', loaded, total, bytes_per_second, seconds_left, elsewhere})`. `signal` stops it;
-   * what was downloaded stays.
+   * `device`: 'cpu', 'gpu' where the browser has WebGPU, or 'auto', which takes the GPU if a trial of both finds it right and
+   * faster; the trial, of some seconds, is made once for each adapter, browser and size of model. `threads`: a number (at most
+   * the device's cores are used), or 'auto'. `context`: positions at most.
+   * `onProgress({phase: 'download' | 'load' | 'trial', loaded, total, bytes_per_second, seconds_left, elsewhere})`. `signal`
+   * stops it; what was downloaded stays.
    */
-  async load(source, {device = 'cpu', threads = 'auto', context = CONTEXT, onProgress, signal} = {}) {
+  async load(source, {device = 'auto', threads = 'auto', context = CONTEXT, onProgress, signal} = {}) {
     const start = performance.now();
     threadsFor(threads, this.build);
+    if (!DEVICES.includes(device)) {
+      throw new HearthError('invalid_input', `device is ${device}; ${DEVICES.join(', ')} are known`);
+    }
     check(signal);
     const pieces = typeof source === 'string' || source instanceof URL
       ? await this.#fetched(String(source), onProgress, signal)
       : given(source);
     check(signal);
+    const run = (device, phase = 'load', options = {signal, onProgress}) =>
+      this.#run(pieces, {device, threads, context, phase, ...options});
+    const [running, verdict] = device === 'auto'
+      ? await this.#choose(run, pieces.size, signal)
+      : [await run(device), {device, why: 'asked'}];
+    return new Model(running, {...verdict, load_ms: performance.now() - start}, device => run(device, 'load', {}));
+  }
+
+  /** A file in an engine of its own: `{engine, started, info, fixed}`. */
+  async #run(pieces, {device, threads, context, phase, onProgress, signal}) {
     const engine = await this.#start(pieces.size);
     const {remote} = engine;
     try {
@@ -166,7 +182,7 @@ export class Hearth {
       await engine.init();
       const adapter = await remote.call('begin', {device, threads: count, context});
       const joined = engine.join(count); // never fails
-      const report = meter('load', pieces.size, onProgress);
+      const report = meter(phase, pieces.size, onProgress);
       let loaded = 0;
       // The next piece is read while the engine packs this one.
       let next = pieces.count > 0 ? pieces.get(0) : undefined;
@@ -185,12 +201,60 @@ export class Hearth {
         ? await remote.call('use', {tuning: {kernel: '', threads: 1}})
         : await this.#tune(remote, engine.build, info, {started, all: started === count, auto: threads === 'auto'});
       check(signal);
-      const load_ms = performance.now() - start;
-      return new Model(engine, started, info, {load_ms, ...tuned, device, adapter, build: engine.build});
+      return {engine, started, info, fixed: {...tuned, device, adapter, build: engine.build}};
     } catch (error) {
       engine.end();
       throw error;
     }
+  }
+
+  /** The running model on the device that suits it, and why that one: see `judge`. */
+  async #choose(run, size, signal) {
+    const adapter = await findAdapter();
+    if (!adapter) return [await run('cpu'), {device: 'cpu', why: navigator.gpu ? 'no_adapter' : 'no_webgpu'}];
+    const about = [adapter, this.build, size];
+    const known = verdicts.read(...about);
+    if (known?.device === 'cpu') return [await run('cpu'), known];
+    const failed = error => {
+      check(signal);
+      const verdict = {device: 'cpu', why: 'failed', adapter: adapter.name, message: error.message};
+      if (['gpu', 'crashed', 'out_of_memory'].includes(error.code)) verdicts.keep(verdict, ...about);
+      return verdict;
+    };
+    if (known) {
+      try {
+        return [await run('gpu'), known];
+      } catch (error) {
+        return [await run('cpu'), failed(error)];
+      }
+    }
+    // The CPU's model stays until the other has shown what it can.
+    const cpu = await run('cpu');
+    let gpu;
+    let verdict;
+    try {
+      const said = await cpu.engine.remote.call('trial');
+      gpu = await run('gpu', 'trial');
+      verdict = {...judge(said, await gpu.engine.remote.call('trial')), adapter: adapter.name};
+      check(signal);
+      // A tab in the background is slowed down.
+      if (!document.hidden) verdicts.keep(verdict, ...about);
+    } catch (error) {
+      gpu?.engine.end();
+      gpu = undefined;
+      try {
+        verdict = failed(error);
+      } catch (stopped) {
+        cpu.engine.end();
+        throw stopped;
+      }
+    }
+    if (verdict.device === 'gpu') {
+      cpu.engine.end();
+      return [gpu, verdict];
+    }
+    gpu?.engine.end();
+    return [cpu, verdict];
   }
 
   /**
@@ -282,6 +346,8 @@ class Model {
   #remote;
   #started;
   #fixed;
+  #again;
+  #unloaded = false;
 
   /**
    * `{architecture, layers, dim, vocab_size, trained_context, context, chat, weight_bytes_per_token, cache_bytes_per_token}`:
@@ -296,16 +362,42 @@ class Model {
    */
   timings;
 
-  constructor(engine, started, {peak_memory_bytes, ...info}, fixed) {
+  /**
+   * Why the model runs on the device it does: `{device, why, adapter, message, error, cpu, gpu}`. `why`: 'asked',
+   * 'no_webgpu', 'no_adapter', 'faster' or 'slower' (the GPU, in a trial), 'wrong' (its numbers, by `error`), 'failed' (it, as
+   * `message` says). `cpu` and `gpu` are their speeds in the trial, `{prompt_per_second, decode_per_second}`.
+   */
+  verdict;
+
+  constructor(running, {load_ms, ...verdict}, again) {
+    this.#again = again;
+    this.verdict = verdict;
+    this.#use(running, load_ms);
+  }
+
+  #use({engine, started, info: {peak_memory_bytes, ...info}, fixed}, load_ms) {
     this.#engine = engine;
     this.#remote = engine.remote;
     this.#started = started;
-    this.#fixed = fixed;
+    this.#fixed = {load_ms, ...fixed};
     this.info = info;
     this.timings = {
-      ...fixed, prompt_tokens: 0, prompt_ms: 0, first_token_ms: 0, tokens: 0, decode_ms: 0, context_used: 0,
+      ...this.#fixed, prompt_tokens: 0, prompt_ms: 0, first_token_ms: 0, tokens: 0, decode_ms: 0, context_used: 0,
       peak_memory_bytes,
     };
+  }
+
+  /** The CPU takes over from a GPU that failed; `verdict` tells. */
+  async #takeOver({message}) {
+    this.#engine.end();
+    const start = performance.now();
+    const running = await this.#again('cpu');
+    if (this.#unloaded) {
+      running.engine.end();
+      throw new HearthError('unloaded', 'the model has been unloaded');
+    }
+    this.verdict = {device: 'cpu', why: 'failed', adapter: this.#fixed.adapter, message};
+    this.#use(running, performance.now() - start);
   }
 
   /** Uses `threads` of the threads that were started with the model, or as many as there are; gives back how many. */
@@ -337,16 +429,32 @@ class Model {
       max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, repetition_window, seed, ignore_eos,
       lookup, stop: [stop].flat(),
     };
+    if (signal?.aborted) return;
+    const asked = {prompt, messages, tokens, options};
+    const told = [];
+    try {
+      yield* this.#answer(asked, told, signal);
+    } catch (error) {
+      if (error.code !== 'gpu') throw error;
+      await this.#takeOver(error);
+      if (signal?.aborted) return;
+      yield* this.#answer(asked, told, signal);
+    }
+  }
+
+  /** An answer's steps behind the tokens that have been `told`, which grow by those it tells. */
+  async* #answer(asked, told, signal) {
     const steps = [];
     let wake = () => {};
     let done = false;
     let failure;
     const halt = () => this.#remote.call('stop').catch(() => {});
-    if (signal?.aborted) return;
     signal?.addEventListener('abort', halt);
-    const call = this.#remote.call('generate', {prompt, messages, tokens, options}, {
+    const before = [...told];
+    const call = this.#remote.call('generate', {...asked, told: before}, {
       step: made => {
         steps.push(...made);
+        told.push(...made.map(({token}) => token).filter(token => token !== null));
         wake();
       },
     });
@@ -373,6 +481,7 @@ class Model {
 
   /** Frees the model's memory. Waiting calls fail with code 'unloaded'. */
   unload() {
+    this.#unloaded = true;
     this.#engine.end();
   }
 

@@ -160,8 +160,6 @@ async fn a_trial_says_the_same_as_the_oracles() {
         let expected = tests::session(file, Device::Naive).unwrap().trial(clock).await.unwrap();
         let mut session = tests::session(file, gpu.clone().device(64)).unwrap();
         let found = session.trial(clock).await.unwrap();
-        // Forty tokens read, three more, and one on the only path that so short a context has.
-        assert_eq!(found.logits.len(), 5 * session.config().vocab_size);
         let error = relative_error(&found.logits, &expected.logits);
         assert!(error <= 2e-3, "relative error {error:e}");
     }

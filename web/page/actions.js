@@ -38,7 +38,7 @@ export async function load(source, name) {
   set({wanted: {source, name}, phase: 'load', progress: null, error: null});
   try {
     const model = await (await hearth()).load(source, {
-      signal: mine.signal,
+      device: state.device, signal: mine.signal,
       onProgress: progress => {
         if (loading === mine) set({phase: progress.phase, progress});
       },
@@ -48,16 +48,27 @@ export async function load(source, name) {
     await running;
     state.model?.unload();
     const kept = typeof source === 'string' ? source : null;
-    set({model, name, source: kept, phase: 'ready', wanted: null, progress: null, timings: null});
+    set({model, verdict: model.verdict, name, source: kept, phase: 'ready', wanted: null, progress: null, timings: null});
     if (queued) answer();
   } catch (error) {
     if (loading !== mine) return;
     const kept = state.phase === 'download' ? state.progress : undefined;
     idle();
     if (error.code === 'aborted') return;
-    const label = kept?.loaded > 0 ? 'error.goon' : 'error.retry';
-    fail(error, error.code === 'invalid_input' ? [] : [[label, () => load(source, name)]], kept);
+    const again = [kept?.loaded > 0 ? 'error.goon' : 'error.retry', () => load(source, name)];
+    const onCpu = ['error.usecpu', () => {
+      set({device: 'cpu'});
+      load(source, name);
+    }];
+    fail(error, {invalid_input: [], gpu: [onCpu, again]}[error.code] ?? [again], kept);
   }
+}
+
+/** Uses another device; a model that is in use and can be had again moves there. */
+export function useDevice(device) {
+  set({device});
+  const {model, source, name} = state;
+  if (model && source) load(source, name);
 }
 
 /** Stops a download; what has arrived stays. */
@@ -100,7 +111,7 @@ async function reply() {
     for await (const step of model.generate({messages, ...options, signal: answering.signal})) {
       content += step.text;
       finish = step.finish ?? finish;
-      set({reading: step.prompt_left});
+      set({reading: step.prompt_left, verdict: model.verdict});
       if (content) show({content});
     }
     if (content) show({content, meta: {...model.timings, finish}}, {timings: model.timings});

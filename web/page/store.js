@@ -5,7 +5,7 @@ export const SAMPLING = {
   temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.05, repetition_penalty: 1.1, max_tokens: 512, seed: '',
 };
 
-const KEPT = ['language', 'theme', 'source', 'messages', 'sampling', 'system', 'draft'];
+const KEPT = ['language', 'theme', 'source', 'messages', 'sampling', 'system', 'draft', 'device'];
 
 export const state = {
   view: 'chat',
@@ -17,7 +17,10 @@ export const state = {
   model: null,
   /** The model being loaded, or whose loading was paused: `{source, name}`. */
   wanted: null,
-  /** 'none' | 'download' | 'load' | 'ready' */
+  /** 'auto' | 'cpu' | 'gpu': what the person wants; and why it is what it is, see `Model.verdict`. */
+  device: 'auto',
+  verdict: null,
+  /** 'none' | 'download' | 'load' | 'trial' | 'ready' */
   phase: 'none',
   progress: null,
   /** `[{role, content, meta}]` */
@@ -39,6 +42,9 @@ export const state = {
   /** `[{plan, stored_bytes}]` */
   stored: [],
 };
+
+/** Whether a model is on its way. */
+export const coming = () => ['download', 'load', 'trial'].includes(state.phase);
 
 const bus = new EventTarget();
 

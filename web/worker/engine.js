@@ -32,16 +32,24 @@ serve({
     loader.push(new Uint8Array(bytes));
   },
 
-  finish({context}) {
+  async finish({context}) {
     const whole = loader;
     loader = undefined;
-    model = whole.finish(context);
+    model = await whole.finish(context);
     return {...model.info(), peak_memory_bytes: wasm_bindgen.memory_bytes()};
   },
 
   // Times the kernels and, if they may be fewer, how many threads are best: {kernel, threads}.
   tune({threads, fewer}) {
     return model.tune(threads, fewer);
+  },
+
+  // What the model says to a few tokens, and how fast: {logits, prompt_per_second, decode_per_second}.
+  async trial() {
+    const trial = await model.trial();
+    const {logits, prompt_per_second, decode_per_second} = trial;
+    trial.free();
+    return {logits, prompt_per_second, decode_per_second};
   },
 
   use({tuning}) {
@@ -67,15 +75,18 @@ serve({
 
   // Makes an answer. Steps are posted several together, each {token, text, prompt_left, prompt_tokens, finish}; the result is the
   // answer's timings.
-  async generate({prompt, messages, tokens, options}, post) {
+  // `told`: tokens of the answer that were told of before, by another engine.
+  async generate({prompt, messages, tokens, told = [], options}, post) {
     if (busy) throw Object.assign(new Error('this model is answering already'), {code: 'busy'});
     const start = performance.now();
-    const ids = tokens ?? model.tokenize(messages ? model.render(messages) : prompt);
+    const asked = tokens ?? model.tokenize(messages ? model.render(messages) : prompt);
+    const ids = [...asked, ...told];
     stopping = false;
-    timings = {prompt_tokens: model.start(Uint32Array.from(ids), options), tokens: 0, context_used: ids.length};
+    const prompt_tokens = model.start(Uint32Array.from(ids), {...options, resume: told.length});
+    timings = {prompt_tokens, tokens: 0, context_used: ids.length};
     let first;
     let steps = [];
-    let told = -Infinity;
+    let posted = -Infinity;
     busy = true;
     try {
       while (!stopping) {
@@ -89,10 +100,10 @@ serve({
           first ??= now;
         }
         if (step.finish) break;
-        if (timings.tokens !== 1 && now - told < FRAME_MS) continue; // the first token does not wait
+        if (timings.tokens !== 1 && now - posted < FRAME_MS) continue; // the first token does not wait
         post(steps);
         steps = [];
-        told = now;
+        posted = now;
         await breathe();
       }
       model.stop();

@@ -11,6 +11,7 @@ use hearth_engine::executor::Tuning;
 use hearth_engine::generate::{Options, Session};
 use hearth_engine::loader::{Device, Loader as EngineLoader};
 use hearth_engine::tokenizer::chat::Message;
+use hearth_engine::trial;
 use hearth_gpu::Gpu;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
@@ -84,7 +85,7 @@ fn team(threads: usize) -> Team {
 /// Takes the bytes of a GGUF file in order.
 #[wasm_bindgen]
 pub struct Loader {
-    adapter: String,
+    gpu: Option<Gpu>,
     inner: EngineLoader,
 }
 
@@ -94,13 +95,13 @@ impl Loader {
     #[wasm_bindgen(js_name = onGpu)]
     pub async fn on_gpu(context: usize) -> Result<Loader, JsValue> {
         let gpu = Gpu::open().await.map_err(engine_error)?;
-        Ok(Loader { adapter: gpu.name.clone(), inner: EngineLoader::new(gpu.device(context)) })
+        Ok(Loader { inner: EngineLoader::new(gpu.clone().device(context)), gpu: Some(gpu) })
     }
 
     /// What the adapter calls itself; empty for the CPU.
     #[wasm_bindgen(getter)]
     pub fn adapter(&self) -> String {
-        self.adapter.clone()
+        self.gpu.as_ref().map(|gpu| gpu.name.clone()).unwrap_or_default()
     }
 
     /// For one file; `device` is "cpu" or, for comparisons, "naive". Of `threads`, all but one are workers that will call
@@ -117,16 +118,21 @@ impl Loader {
                 ));
             }
         };
-        Ok(Loader { adapter: String::new(), inner: EngineLoader::new(device) })
+        Ok(Loader { gpu: None, inner: EngineLoader::new(device) })
     }
 
     /// Takes the next bytes.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), JsValue> {
+        // What a device that has failed is still given is lost.
+        self.gpu.as_ref().map_or(Ok(()), Gpu::check).map_err(engine_error)?;
         self.inner.push(bytes).map_err(engine_error)
     }
 
-    /// The file has ended: gives the model, with room for `context` positions at most.
-    pub fn finish(self, context: usize) -> Result<Model, JsValue> {
+    /// The file has ended: gives the model, with room for `context` positions at most, once its weights are where they are used.
+    pub async fn finish(self, context: usize) -> Result<Model, JsValue> {
+        if let Some(gpu) = &self.gpu {
+            gpu.idle().await.map_err(engine_error)?;
+        }
         let session = self.inner.finish(context).map_err(engine_error)?;
         Ok(Model { session: Rc::new(RefCell::new(Some(session))) })
     }
@@ -157,6 +163,36 @@ impl Model {
         let busy = |_| error("busy", "this model is answering already");
         RefMut::filter_map(self.session.borrow_mut(), Option::as_mut).map_err(busy)
     }
+
+    /// The session, for work that waits; it must be put back.
+    fn take(&self) -> Result<Session, JsValue> {
+        self.session.borrow_mut().take().ok_or_else(|| error("busy", "this model is answering already"))
+    }
+}
+
+/// What came of a rehearsal.
+#[wasm_bindgen]
+pub struct Trial(trial::Trial);
+
+#[wasm_bindgen]
+impl Trial {
+    /// Some rows of logits.
+    #[wasm_bindgen(getter)]
+    pub fn logits(&self) -> Vec<f32> {
+        self.0.logits.clone()
+    }
+
+    /// Prompt tokens read a second.
+    #[wasm_bindgen(getter)]
+    pub fn prompt_per_second(&self) -> f64 {
+        self.0.prompt_per_second
+    }
+
+    /// Tokens made a second.
+    #[wasm_bindgen(getter)]
+    pub fn decode_per_second(&self) -> f64 {
+        self.0.decode_per_second
+    }
 }
 
 #[wasm_bindgen]
@@ -182,6 +218,14 @@ impl Model {
     /// `fewer` and are as fast.
     pub fn tune(&self, threads: usize, fewer: bool) -> Result<JsValue, JsValue> {
         to_js(&self.session()?.tune(now, threads, fewer).map_err(engine_error)?)
+    }
+
+    /// Rehearses, see [`Trial`].
+    pub async fn trial(&self) -> Result<Trial, JsValue> {
+        let mut session = self.take()?;
+        let trial = session.trial(now).await;
+        *self.session.borrow_mut() = Some(session);
+        trial.map(Trial).map_err(engine_error)
     }
 
     /// Uses this `{kernel, threads}`; gives back what is used.
@@ -212,8 +256,7 @@ impl Model {
     /// makes it.
     pub fn step(&self) -> Result<JsValue, JsValue> {
         let home = self.session.clone();
-        let taken = home.borrow_mut().take();
-        let mut session = taken.ok_or_else(|| error("busy", "this model is answering already"))?;
+        let mut session = self.take()?;
         let mut step = Box::pin(async move {
             let step = session.step().await;
             *home.borrow_mut() = Some(session);

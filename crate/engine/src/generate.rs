@@ -42,7 +42,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { max_tokens: 512, sampling: Sampling::default(), stop: Vec::new(), resume: 0, ignore_eos: false, lookup: true }
+        Options {
+            max_tokens: 512,
+            sampling: Sampling::default(),
+            stop: Vec::new(),
+            resume: 0,
+            ignore_eos: false,
+            lookup: true,
+        }
     }
 }
 

@@ -14,10 +14,13 @@ const RUNS: (usize, usize, usize) = (40, 3, 8);
 /// logarithms.
 const DRAWS: (u64, usize) = (3, 1);
 
+/// How far logits may be apart that differ only in the order of sums.
+const SAME: f32 = 1e-2;
+
 /// What came of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
-    /// Logits of the prompt's last token, of each token of the smaller run, and of a token on each path there is, `[.., V]`.
+    /// Logits of the prompt's last token, of each token of the smaller run, and of a single token behind them, `[5, V]`.
     pub logits: Vec<f32>,
     /// Prompt tokens read a second.
     pub prompt_per_second: f64,
@@ -26,7 +29,8 @@ pub struct Trial {
 }
 
 impl Session {
-    /// Rehearses. Forgets the conversation. Errors also if the executor chooses other tokens than its own logits say.
+    /// Rehearses. Forgets the conversation. Errors also if the executor contradicts itself: if its paths give different logits, or
+    /// it chooses other tokens than its logits say.
     pub async fn trial(&mut self, clock: Clock) -> Result<Trial> {
         self.reset();
         let vocab_size = self.config().vocab_size;
@@ -36,13 +40,18 @@ impl Session {
         let mut logits = Vec::new();
         logits.extend_from_slice(executor.forward(&tokens[..prompt], Logits::Last).await?);
         logits.extend_from_slice(executor.forward(&tokens[prompt..prompt + few], Logits::All).await?);
+        logits.extend_from_slice(executor.forward(&tokens[prompt + few..], Logits::Last).await?);
+        let last = &logits[logits.len() - vocab_size..];
         for path in 0..executor.paths() {
             executor.truncate(prompt + few);
             executor.force_path(Some(path));
-            logits.extend_from_slice(executor.forward(&tokens[prompt + few..], Logits::Last).await?);
+            let apart = relative_error(executor.forward(&tokens[prompt + few..], Logits::Last).await?, last);
+            executor.force_path(None);
+            if apart.is_nan() || apart > SAME {
+                return Err(Error::Gpu(format!("its logits depend on how attention is split, by {apart:.1e}")));
+            }
         }
-        executor.force_path(None);
-        check_choices(executor, &tokens, &logits[logits.len() - vocab_size..]).await?;
+        check_choices(executor, &tokens, last).await?;
 
         executor.truncate(0);
         let start = clock();
@@ -65,6 +74,11 @@ impl Session {
         self.reset();
         Ok(Trial { logits, prompt_per_second, decode_per_second })
     }
+}
+
+fn relative_error(a: &[f32], b: &[f32]) -> f32 {
+    let square = |(a, b): (&f32, &f32)| (a - b) * (a - b);
+    (a.iter().zip(b).map(square).sum::<f32>() / b.iter().map(|b| b * b).sum::<f32>()).sqrt()
 }
 
 /// Errors unless the executor chooses the tokens behind `tokens` that its `logits: [V]` say, if it chooses at all.

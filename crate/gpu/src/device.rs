@@ -70,6 +70,25 @@ impl Gpu {
         }
     }
 
+    /// Waits until everything asked of the device so far is done; errors if any of it failed.
+    pub async fn idle(&self) -> Result<()> {
+        let (tell, told) = futures_channel::oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            let _ = tell.send(()); // nobody waits any more
+        });
+        self.wait(None)?;
+        told.await.map_err(|_| failed("the device went away"))?;
+        self.check()
+    }
+
+    /// Waits for the work `after`, or for all; a browser goes on by itself.
+    fn wait(&self, after: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        if cfg!(not(target_arch = "wasm32")) {
+            self.device.poll(wgpu::PollType::Wait { submission_index: after, timeout: None }).map_err(failed)?;
+        }
+        Ok(())
+    }
+
     /// Bytes that a kernel can see of one buffer.
     pub(crate) fn most_bytes(&self) -> usize {
         let limits = self.device.limits();
@@ -113,12 +132,12 @@ impl Gpu {
         });
         let (gpu, landing) = (self.clone(), landing.clone());
         async move {
-            // A browser goes on by itself.
-            if cfg!(not(target_arch = "wasm32")) {
-                let wait = wgpu::PollType::Wait { submission_index: Some(after), timeout: None };
-                gpu.device.poll(wait).map_err(failed)?;
+            gpu.wait(Some(after))?;
+            if let Err(error) = told.await.map_err(|_| failed("the device went away"))? {
+                // Why, the device says by itself, a little later.
+                gpu.idle().await?;
+                return Err(failed(error));
             }
-            told.await.map_err(|_| failed("the device went away"))?.map_err(failed)?;
             let bytes = landing.get_mapped_range(..bytes as u64).map_err(failed)?.to_vec();
             landing.unmap();
             gpu.check()?;

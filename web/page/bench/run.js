@@ -31,7 +31,7 @@ export async function answer(model, prompt, count, signal) {
  * `report.js` prints. The model's threads are afterwards what they were.
  */
 export async function bench(hearth, model, name, {prompts = [128, 512], gen = 64, runs = 5, onProgress, signal} = {}) {
-  const {threads: usual, build, kernel} = model.timings;
+  const {threads: usual, build, kernel, device: kind, adapter} = model.timings;
   const threads = [...new Set([1, usual])];
   const {context} = model.info;
   const made = Math.min(gen, context >> 2);
@@ -65,6 +65,7 @@ export async function bench(hearth, model, name, {prompts = [128, 512], gen = 64
     }
     const device = {cores: navigator.hardwareConcurrency, build, kernel};
     const facts = [navigator.userAgent, `${device.cores} cores, build ${build}, kernel ${kernel}`];
+    if (kind === 'gpu') facts.push(`on the GPU: ${adapter || 'WebGPU'}`);
     return {facts, device, bandwidth, settings: {prompts: sizes, gen: made, runs}, results, kernels: {[measured]: kernels}};
   } finally {
     await model.useThreads(usual);

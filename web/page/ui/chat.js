@@ -2,7 +2,7 @@
 import {answer, ask, load, stop} from '../actions.js';
 import {$, h, icon} from '../dom.js';
 import {megabytes, number, t} from '../i18n.js';
-import {on, set, state} from '../store.js';
+import {coming, on, set, state} from '../store.js';
 import {markdown} from './markdown.js';
 import {progressCard} from './progress.js';
 
@@ -78,11 +78,10 @@ function turn(message, last) {
 function after(last) {
   if (last.role !== 'user') return [];
   if (state.answering) return [words('', true)];
-  if (!state.model) return waiting() ? [] : [welcome()];
+  if (!state.model) return coming() ? [] : [welcome()];
   return [h('div', {class: 'meta'}, h('button', {onclick: answer}, t('error.retry')))];
 }
 
-const waiting = () => state.phase === 'download' || state.phase === 'load';
 
 /** Turns are drawn when they change; while one grows the rest is left alone, so a selection in it survives. */
 let drawn = [];
@@ -103,7 +102,7 @@ function drawMessages({anew}) {
   });
   drawn.length = marks.length;
   const asked = messages.at(-1)?.role === 'user';
-  const rest = messages.length > 0 ? after(messages.at(-1)) : waiting() ? [] : [model ? examples() : welcome()];
+  const rest = messages.length > 0 ? after(messages.at(-1)) : coming() ? [] : [model ? examples() : welcome()];
   const elements = [...drawn.map(({element}) => element), ...rest];
   // Whatever is in place already is not moved: that would lose focus and selection.
   [...list.children].filter(child => !elements.includes(child)).forEach(child => child.remove());

@@ -3,7 +3,7 @@ import {direct} from '../../hearth.js';
 import {fail, hearth, load} from '../actions.js';
 import {$, h} from '../dom.js';
 import {megabytes, t} from '../i18n.js';
-import {on, set, state} from '../store.js';
+import {coming, on, set, state} from '../store.js';
 import {progressCard} from './progress.js';
 
 async function refresh() {
@@ -12,9 +12,9 @@ async function refresh() {
 
 function row({source, name, facts, licence, size, have, key}) {
   const using = state.model && state.source === source;
-  const coming = state.wanted?.source === source && (state.phase === 'download' || state.phase === 'load');
+  const mine = state.wanted?.source === source && coming();
   const status = using ? t('models.inuse')
-    : coming ? t(`chip.${state.phase}`)
+    : mine ? t(`chip.${state.phase}`)
       : have === size ? t('models.here')
         : have > 0 ? t('models.part', {have: megabytes(have), size: megabytes(size)}) : t('models.size', {size: megabytes(size)});
   const label = have === size ? 'models.use' : have > 0 ? 'models.goon' : 'models.get';
@@ -33,8 +33,8 @@ function row({source, name, facts, licence, size, have, key}) {
   return h('li', {class: 'card model'},
     h('div', {}, h('h3', {}, name), h('p', {class: 'small'}, [...facts, status].join(' · '), licence && ' · ', licence)),
     h('div', {class: 'actions'},
-      have > 0 && !using && !coming && h('button', {class: 'quiet', onclick: remove}, t('models.remove')),
-      !using && !coming && h('button', {class: 'main', onclick: use}, t(label))));
+      have > 0 && !using && !mine && h('button', {class: 'quiet', onclick: remove}, t('models.remove')),
+      !using && !mine && h('button', {class: 'main', onclick: use}, t(label))));
 }
 
 /** The catalog, then what else is stored. */

@@ -3,7 +3,7 @@
 import {pause} from '../actions.js';
 import {h} from '../dom.js';
 import {duration, megabytes, number, t} from '../i18n.js';
-import {on, state} from '../store.js';
+import {coming, on, state} from '../store.js';
 
 const SHARD = 4 << 20;
 const MOST = 64;
@@ -28,7 +28,7 @@ export function progressCard() {
   const card = h('div', {class: 'card progress'}, title, bar, h('div', {class: 'facts'}, line, stop));
   on(['phase', 'progress', 'wanted', 'language'], () => {
     const {phase, progress, wanted} = state;
-    card.hidden = phase !== 'download' && phase !== 'load';
+    card.hidden = !coming();
     if (card.hidden) return;
     const {loaded = 0, total = 0} = progress ?? {};
     const cells = total ? Math.min(MOST, Math.ceil(total / SHARD)) : 24;

@@ -1,4 +1,5 @@
-// Speed, context, sampling, system prompt.
+// Speed, device, sampling, system prompt.
+import {useDevice} from '../actions.js';
 import {$, h} from '../dom.js';
 import {megabytes, number, t} from '../i18n.js';
 import {on, SAMPLING, set, state} from '../store.js';
@@ -23,7 +24,9 @@ function speed() {
   }
   if (model) {
     rows.push(['speed.load', t('seconds', {n: number(model.timings.load_ms / 1000, 2)})]);
-    rows.push(['speed.threads', `${model.timings.threads} / ${navigator.hardwareConcurrency}`]);
+    const {device, threads, adapter} = model.timings;
+    rows.push(device === 'gpu' ? ['device.gpu', adapter || 'WebGPU']
+      : ['speed.threads', `${threads} / ${navigator.hardwareConcurrency}`]);
     rows.push(['speed.memory', `${megabytes(model.timings.peak_memory_bytes)} MB`]);
   }
   return h('section', {},
@@ -47,6 +50,40 @@ function slider([name, min, max, step, digits]) {
   return h('div', {class: 'slider'}, h('label', {for: `s-${name}`}, t(name)), shown, input);
 }
 
+/** Why the model runs where it does, in a sentence. */
+function why({why, cpu, gpu}) {
+  const rate = speeds => number(speeds?.decode_per_second ?? 0, 1);
+  return t(`device.why.${why}`, {cpu: rate(cpu), gpu: rate(gpu)});
+}
+
+/** The verdict for others to read: one fact a line. */
+function verdictText({device, why, adapter, message, error, cpu, gpu}) {
+  const speed = (name, {prompt_per_second, decode_per_second}) =>
+    `${name}: prompt ${prompt_per_second.toFixed(1)}, decode ${decode_per_second.toFixed(1)} tok/s`;
+  return [
+    navigator.userAgent, adapter && `adapter: ${adapter}`, `device: ${device} (${why})`, message,
+    error !== undefined && `logits apart by ${error.toExponential(1)}`, cpu && speed('CPU', cpu), gpu && speed('GPU', gpu),
+  ].filter(Boolean).join('\n');
+}
+
+async function copyVerdict(event) {
+  const button = event.currentTarget;
+  await navigator.clipboard.writeText(verdictText(state.verdict));
+  button.textContent = t('act.copied');
+  setTimeout(() => { button.textContent = t('bench.copy'); }, 2000);
+}
+
+function device() {
+  const {device, verdict} = state;
+  return h('section', {},
+    h('h2', {}, h('label', {for: 's-device'}, t('device'))),
+    h('select', {id: 's-device', onchange: event => useDevice(event.currentTarget.value)},
+      ['auto', 'cpu', 'gpu'].map(value => h('option', {value, selected: value === device}, t(`device.${value}`)))),
+    verdict && h('p', {class: 'small', id: 'verdict'}, why(verdict)),
+    verdict?.message && h('p', {class: 'small', lang: 'en'}, verdict.message),
+    verdict && h('button', {class: 'quiet', onclick: copyVerdict}, t('bench.copy')));
+}
+
 function controls() {
   $('controls').replaceChildren(
     h('section', {}, h('h2', {}, t('sampling')),
@@ -67,7 +104,8 @@ function controls() {
 }
 
 export function settings() {
-  $('settings').append(h('div', {id: 'speed'}), h('div', {id: 'controls'}));
-  on(['timings', 'model', 'language'], () => $('speed').replaceChildren(speed()));
+  $('settings').append(h('div', {id: 'speed'}), h('div', {id: 'device'}), h('div', {id: 'controls'}));
+  on(['timings', 'model', 'verdict', 'language'], () => $('speed').replaceChildren(speed()));
+  on(['verdict', 'device', 'language'], () => $('device').replaceChildren(device()));
   on(['language'], controls);
 }

@@ -1,0 +1,181 @@
+// Choosing between CPU and GPU, and what happens when the GPU fails. Faults are those of a browser: a few lines in front of the
+// engine's worker get in the way of WebGPU's own calls.
+import assert from 'node:assert/strict';
+import {readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {test} from 'node:test';
+import {generate, inBrowser, load, SMOLLM2} from './browser.mjs';
+import {ROOT} from './server.mjs';
+
+const ASKED = {prompt: 'The capital of France is', max_tokens: 10, temperature: 0, repetition_penalty: 1, ignore_eos: true};
+const LONG = {...ASKED, prompt: `${'One two three four five six seven. '.repeat(12)}The capital of France is`, max_tokens: 4};
+
+/** A browser with an adapter, whose engine's worker begins with `fault`. */
+const withFault = (fault, task) => inBrowser(async given => {
+  given.host.intercept = async (request, response) => {
+    if (!request.url.endsWith('/worker/engine.js')) return false;
+    response.writeHead(200, {'Content-Type': 'text/javascript'});
+    response.end(`{${fault}}\n` + await readFile(join(ROOT, 'dist/worker/engine.js'), 'utf8'));
+    return true;
+  };
+  await task(given);
+}, {gpu: true, serviceWorkers: 'block'});
+
+/** The device is lost at the `count`-th call of a queue's `method` after the page said that it counts. */
+const lostAt = (method, count) => `
+  let left = ${count};
+  const request = GPUAdapter.prototype.requestDevice;
+  let device;
+  GPUAdapter.prototype.requestDevice = async function (...all) { return device = await request.apply(this, all); };
+  const {${method}} = GPUQueue.prototype;
+  GPUQueue.prototype.${method} = function (...all) {
+    if (--left === 0) device.destroy();
+    return ${method}.apply(this, all);
+  };`;
+
+const TINY = 'tests/fixtures/tiny-llama.gguf';
+
+/** Loads the tiny fixture. */
+async function loadTiny(page, options) {
+  const bytes = [...await readFile(join(ROOT, TINY))];
+  await page.evaluate(bytes => { window.tiny = new Uint8Array(bytes); }, bytes);
+  return page.evaluate(async options => {
+    const {Hearth} = await import('/hearth.js');
+    window.hearth ??= await Hearth.open();
+    try {
+      window.model = await window.hearth.load(window.tiny, options);
+      return {timings: window.model.timings, verdict: window.model.verdict};
+    } catch (error) {
+      return {code: error.code, message: error.message};
+    }
+  }, options);
+}
+
+const verdict = page => page.evaluate(() => window.model.verdict);
+
+test('a trial finds the software adapter right and slow, and is remembered', () => inBrowser(async ({page}) => {
+  assert.equal((await load(page, SMOLLM2)).timings.device, 'cpu');
+  const first = await verdict(page);
+  assert.equal(first.why, 'slower');
+  assert.ok(first.error < 0.05, `apart by ${first.error}`);
+  assert.ok(first.gpu.decode_per_second > 0 && first.cpu.decode_per_second > first.gpu.decode_per_second);
+  assert.ok((await page.evaluate(() => window.progress.map(({phase}) => phase))).includes('trial'));
+  // Again: no trial.
+  await load(page, SMOLLM2);
+  assert.ok(!(await page.evaluate(() => window.progress.map(({phase}) => phase))).includes('trial'));
+  assert.deepEqual(await verdict(page), first);
+  // And the page says so.
+  await page.evaluate(name => {
+    localStorage.setItem('hearth.source', JSON.stringify(name));
+    localStorage.setItem('hearth.language', JSON.stringify('en'));
+  }, SMOLLM2);
+  await page.reload();
+  const text = page.locator('#verdict');
+  await text.waitFor({state: 'attached', timeout: 60_000});
+  assert.match(await text.textContent(), /slower here/);
+  await page.locator('#s-device').selectOption('cpu');
+  await page.waitForFunction(() => /As you chose/.test(document.querySelector('#verdict').textContent));
+}, {gpu: true}));
+
+test('an adapter with wrong numbers is found out', () => withFault(`
+  const make = GPUDevice.prototype.createShaderModule;
+  GPUDevice.prototype.createShaderModule = function (given) {
+    return make.call(this, {...given, code: given.code.replace('vec4<f32>(d, d, -m, -m)', 'vec4<f32>(d, d, -m, -d)')});
+  };`, async ({page}) => {
+  assert.equal((await load(page, SMOLLM2)).timings.device, 'cpu');
+  const {why, error} = await verdict(page);
+  assert.equal(why, 'wrong');
+  assert.ok(error > 0.3, `apart by ${error}`);
+  assert.equal((await generate(page, {...ASKED, max_tokens: 2})).tokens.length, 2);
+}));
+
+test('an adapter that chooses other tokens than its logits say is found out', () => withFault(`
+  const make = GPUDevice.prototype.createShaderModule;
+  GPUDevice.prototype.createShaderModule = function (given) {
+    return make.call(this, {...given, code: given.code.replace('u32(likeliest.y)', '(u32(likeliest.y) + 1u)')});
+  };`, async ({page}) => {
+  assert.equal((await loadTiny(page, {device: 'auto'})).timings.device, 'cpu');
+  const {why, message} = await verdict(page);
+  assert.equal(why, 'failed');
+  assert.match(message, /other tokens/);
+}));
+
+for (const [when, fault, asked] of [
+  ['in mid-prompt', lostAt('submit', 2), LONG],
+  ['in mid-answer', lostAt('submit', 7), ASKED],
+]) {
+  test(`a device lost ${when}: the CPU goes on`, () => withFault(fault, async ({page}) => {
+    await load(page, SMOLLM2, {device: 'cpu'});
+    const expected = await generate(page, asked);
+    const {timings, message} = await load(page, SMOLLM2, {device: 'gpu'});
+    assert.equal(timings?.device, 'gpu', message);
+    const answer = await generate(page, asked);
+    assert.equal(answer.text, expected.text, answer.message);
+    assert.deepEqual(answer.tokens, expected.tokens);
+    assert.equal(answer.timings.device, 'cpu');
+    const {device, why, message: said} = await verdict(page);
+    assert.deepEqual([device, why], ['cpu', 'failed']);
+    assert.match(said, /lost/);
+    assert.deepEqual((await generate(page, asked)).tokens, expected.tokens, 'and the next answer is the CPU\'s');
+  }));
+}
+
+test('a device lost during upload is refused when asked for, and passed over otherwise', () => withFault(
+  lostAt('writeBuffer', 20), async ({page}) => {
+    const {code, message} = await load(page, SMOLLM2, {device: 'gpu'});
+    assert.equal(code, 'gpu', message);
+    assert.match(message, /lost/);
+    assert.equal((await load(page, SMOLLM2)).timings.device, 'cpu');
+    assert.equal((await verdict(page)).why, 'failed');
+    assert.equal((await generate(page, {...ASKED, max_tokens: 2})).tokens.length, 2);
+  }));
+
+for (const [what, type, told] of [
+  ['memory that runs out', 'GPUOutOfMemoryError', 'Out of Memory'], ['a refused command', 'GPUValidationError', 'not valid'],
+]) {
+  test(`${what} in mid-answer: the CPU goes on`, () => withFault(`
+    let left = 4;
+    const request = GPUAdapter.prototype.requestDevice;
+    let device;
+    GPUAdapter.prototype.requestDevice = async function (...all) { return device = await request.apply(this, all); };
+    const {submit} = GPUQueue.prototype;
+    GPUQueue.prototype.submit = function (...all) {
+      submit.apply(this, all);
+      if (--left === 0) {
+        device.dispatchEvent(new GPUUncapturedErrorEvent('uncapturederror', {error: new ${type}('${told}')}));
+      }
+    };`, async ({page}) => {
+    const asked = {tokens: [1, 2, 3, 4], max_tokens: 12, temperature: 0, repetition_penalty: 1, ignore_eos: true};
+    await loadTiny(page, {device: 'gpu'});
+    const answer = await generate(page, asked);
+    assert.equal(answer.tokens?.length, 12, answer.message);
+    const {why, message} = await verdict(page);
+    assert.equal(why, 'failed');
+    assert.match(message, new RegExp(told));
+  }));
+}
+
+test('limits too small for what the model needs are said', () => withFault(`
+  for (const name of ['maxStorageBufferBindingSize', 'maxBufferSize']) {
+    Object.defineProperty(GPUSupportedLimits.prototype, name, {get: () => 3000});
+  }
+`, async ({page}) => {
+  const {code, message} = await loadTiny(page, {device: 'gpu'});
+  assert.equal(code, 'gpu');
+  assert.match(message, /adapter/);
+  assert.equal((await loadTiny(page, {device: 'auto'})).timings.device, 'cpu');
+}));
+
+test('two tabs share an adapter', () => inBrowser(async ({page, context, host}) => {
+  const other = await context.newPage();
+  await other.goto(host.url);
+  const pages = [page, other];
+  for (const {timings, message} of await Promise.all(pages.map(page => loadTiny(page, {device: 'gpu'})))) {
+    assert.equal(timings?.device, 'gpu', message);
+  }
+  const asked = {tokens: [1, 2, 3, 4], max_tokens: 20, temperature: 0, repetition_penalty: 1, ignore_eos: true};
+  const answers = await Promise.all(pages.map(page => generate(page, asked)));
+  assert.equal(answers[0].tokens?.length, 20, answers[0].message);
+  assert.deepEqual(answers[0].tokens, answers[1].tokens);
+  assert.deepEqual(answers.map(({timings}) => timings.device), ['gpu', 'gpu']);
+}, {gpu: true}));
