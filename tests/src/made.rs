@@ -68,9 +68,17 @@ fn block(format: Format, size: f32, norm: bool, random: &mut fastrand::Rng) -> V
             put(2, -size);
         }
         Format::Q5_0 => put(0, size / 16.0),
-        Format::Q8_0 => put(0, size / 128.0),
+        Format::Q5_1 => {
+            put(0, size / 16.0);
+            put(2, -size);
+        }
+        Format::Q8_0 | Format::IQ4_NL => put(0, size / 128.0),
         Format::Q4_K => {
             put(0, size / 300.0);
+            put(2, size / 40.0);
+        }
+        Format::Q5_K => {
+            put(0, size / 600.0);
             put(2, size / 40.0);
         }
         Format::Q6_K => put(208, size / 4000.0),

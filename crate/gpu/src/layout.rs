@@ -45,9 +45,13 @@ pub fn layout(format: Format) -> Layout {
         Format::Q4_0 => row(wgsl!("codes4"), half, [16, 0, 2, 0], BLOCK, 8.0, q4_0),
         Format::Q4_1 => row(wgsl!("codes4"), pair, [16, 0, 4, 0], BLOCK, 0.0, q4_1),
         Format::Q5_0 => row(wgsl!("codes5"), half, [16, 4, 2, 0], BLOCK, 16.0, q5_0),
+        Format::Q5_1 => row(wgsl!("codes5"), pair, [16, 4, 4, 0], BLOCK, 0.0, q5_1),
         Format::Q8_0 => row(wgsl!("codes8"), half, [32, 0, 2, 0], BLOCK, 0.0, q8_0),
         Format::Q4_K => row(wgsl!("codes4"), wgsl!("scales_k4"), [128, 0, 16, 0], 8 * BLOCK, 0.0, q4_k),
+        Format::Q5_K => row(wgsl!("codes5"), wgsl!("scales_k4"), [128, 32, 16, 0], 8 * BLOCK, 0.0, q5_k),
         Format::Q6_K => row(wgsl!("codes6"), wgsl!("scales_k6"), [128, 64, 16, 4], 8 * BLOCK, 0.0, q6_k),
+        // Its nibbles are the places of a table.
+        Format::IQ4_NL => row(wgsl!("codes4_nl"), half, [16, 0, 2, 0], BLOCK, 0.0, q4_0),
     }
 }
 
@@ -87,6 +91,11 @@ fn put_nibbles(codes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// The fifth bits of 32 codes, the lowest of `fifth(i)`: a word, whose byte b has those of numbers 4g + b in bit g.
+fn put_fifths(fifth: impl Fn(usize) -> u8, out: &mut Vec<u8>) {
+    out.extend((0..4).map(|b| (0..8).fold(0, |byte, g| byte | (fifth(4 * g + b) & 1) << g)));
+}
+
 /// The codes of a block of ggml's: its low nibbles are the first sixteen numbers.
 fn ggml_nibbles(bytes: &[u8]) -> [u8; BLOCK] {
     std::array::from_fn(|i| bytes[i % 16] >> (i / 16 * 4) & 15)
@@ -104,11 +113,14 @@ fn q4_1(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
 
 fn q5_0(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
     put_nibbles(&ggml_nibbles(&block[6..]), &mut regions[0]);
-    let high = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
-    // Bit 8b + g is that of number 4g + b.
-    let moved = (0..BLOCK as u32).fold(0, |word, i| word | (high >> i & 1) << (i % 4 * 8 + i / 4));
-    regions[1].extend_from_slice(&moved.to_le_bytes());
+    put_fifths(|i| block[2 + i / 8] >> (i % 8), &mut regions[1]);
     regions[2].extend_from_slice(&block[..2]);
+}
+
+fn q5_1(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+    put_nibbles(&ggml_nibbles(&block[8..]), &mut regions[0]);
+    put_fifths(|i| block[4 + i / 8] >> (i % 8), &mut regions[1]);
+    regions[2].extend_from_slice(&block[..4]);
 }
 
 fn q8_0(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
@@ -116,12 +128,22 @@ fn q8_0(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
     regions[2].extend_from_slice(&block[..2]);
 }
 
-fn q4_k(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
-    for j in 0..8 {
-        let bytes = &block[16 + j / 2 * BLOCK..][..BLOCK];
-        let codes: [u8; BLOCK] = std::array::from_fn(|i| bytes[i] >> (j % 2 * 4) & 15);
-        put_nibbles(&codes, &mut regions[0]);
+/// The nibbles of eight blocks, an even one low and the odd one after it high in 32 bytes.
+fn put_k_nibbles(bytes: &[u8], out: &mut Vec<u8>) {
+    for pair in bytes.as_chunks::<BLOCK>().0 {
+        put_nibbles(pair, out);
+        put_nibbles(&pair.map(|byte| byte >> 4), out);
     }
+}
+
+fn q4_k(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+    put_k_nibbles(&block[16..], &mut regions[0]);
+    regions[2].extend_from_slice(&block[..16]);
+}
+
+fn q5_k(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+    put_k_nibbles(&block[48..], &mut regions[0]);
+    (0..8).for_each(|j| put_fifths(|i| block[16 + i] >> j, &mut regions[1]));
     regions[2].extend_from_slice(&block[..16]);
 }
 

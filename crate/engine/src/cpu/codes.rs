@@ -16,6 +16,7 @@
 use bytemuck::Zeroable;
 
 use super::lanes::I16x8;
+use crate::quant::IQ4_NL_VALUES;
 
 /// Rows in a tile.
 pub const ROWS: usize = 16;
@@ -26,12 +27,14 @@ pub const QUADS: usize = ROWS / 4;
 /// Columns in a group.
 pub const GROUP: usize = 8;
 
-/// Masks that stay in registers.
+/// Masks, and a table, that stay in registers.
 #[derive(Clone, Copy)]
 pub struct Masks {
     nibble: I16x8,
     bit_4: I16x8,
     bits_45: I16x8,
+    /// What the codes of IQ4_NL stand for.
+    values: I16x8,
     /// The even bytes.
     pub even: I16x8,
     /// Eight times 1.
@@ -46,6 +49,7 @@ impl Masks {
             nibble: I16x8::kept(0x0f0f),
             bit_4: I16x8::kept(0x1010),
             bits_45: I16x8::kept(0x3030),
+            values: I16x8::from_bytes(std::hint::black_box(IQ4_NL_VALUES.map(|value| value as u8))),
             even: I16x8::kept(0x00ff),
             #[cfg(any(target_feature = "relaxed-simd", target_feature = "ssse3"))]
             ones: I16x8::kept(1),
@@ -55,16 +59,16 @@ impl Masks {
 
 /// A packing of codes.
 pub trait Codes: Copy + Zeroable {
-    /// Bits in a code. Those of eight are signed, the others are not.
+    /// Bits in a code, or in what a table says that it stands for. Those of eight are signed, the others are not.
     const BITS: u32;
 
-    /// Stores eight neighbouring columns of a row; only the low [`Codes::BITS`] of each may be set.
+    /// Stores eight neighbouring columns of a row; no bits above those of the file's codes may be set.
     fn set(&mut self, row: usize, group: usize, codes: [u8; GROUP]);
 
     /// The two planes of a quad and group. `quad` is a constant once the caller is inlined, so shifts are by literals.
     fn planes(&self, quad: usize, group: usize, masks: &Masks) -> [I16x8; 2];
 
-    /// The code of a row and column; signed if there are eight bits.
+    /// The code of a row and column, or what it stands for; signed if there are eight bits.
     fn get(&self, row: usize, k: usize) -> i32 {
         let (plane, byte) = (k % 4 / 2, k % 2 * 2 + k % GROUP / 4);
         let byte = self.planes(row / 4, k / GROUP, &Masks::new())[plane].to_bytes()[row % 4 * 4 + byte];
@@ -175,6 +179,26 @@ impl Codes for Codes6 {
     }
 }
 
+/// Four bits, the places of signed bytes in the table of IQ4_NL. Their products are of i16 like those of signed bytes: products
+/// of bytes would need one table for the positive and one for the negative, and as many instructions.
+#[derive(Clone, Copy, Zeroable)]
+#[repr(transparent)]
+pub struct CodesNl(Codes4);
+
+impl Codes for CodesNl {
+    const BITS: u32 = 8;
+
+    #[inline(always)]
+    fn set(&mut self, row: usize, group: usize, codes: [u8; GROUP]) {
+        self.0.set(row, group, codes);
+    }
+
+    #[inline(always)]
+    fn planes(&self, quad: usize, group: usize, masks: &Masks) -> [I16x8; 2] {
+        self.0.planes(quad, group, masks).map(|places| masks.values.pick(places))
+    }
+}
+
 /// Signed bytes: group, plane, quad.
 #[derive(Clone, Copy, Zeroable)]
 #[repr(transparent)]
@@ -203,10 +227,10 @@ mod tests {
 
     use super::*;
 
-    fn comes_back<C: Codes>() {
-        let mut random = fastrand::Rng::with_seed(C::BITS.into());
-        let codes: [[u8; 32]; ROWS] =
-            std::array::from_fn(|_| std::array::from_fn(|_| random.u8(..) >> (8 - C::BITS.min(8))));
+    /// Codes of `bits` bits, and what each stands for.
+    fn comes_back<C: Codes>(bits: u32, number: impl Fn(u8) -> i32) {
+        let mut random = fastrand::Rng::with_seed(bits.into());
+        let codes: [[u8; 32]; ROWS] = std::array::from_fn(|_| std::array::from_fn(|_| random.u8(..) >> (8 - bits)));
         let mut packed = C::zeroed();
         for (row, codes) in codes.iter().enumerate() {
             for (group, codes) in codes.as_chunks::<GROUP>().0.iter().enumerate() {
@@ -215,17 +239,17 @@ mod tests {
         }
         for (row, codes) in codes.iter().enumerate() {
             for (k, &code) in codes.iter().enumerate() {
-                let code = if C::BITS == 8 { i32::from(code as i8) } else { i32::from(code) };
-                assert_eq!(packed.get(row, k), code, "{} bits, row {row}, column {k}", C::BITS);
+                assert_eq!(packed.get(row, k), number(code), "{bits} bits, row {row}, column {k}");
             }
         }
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn every_code_comes_back() {
-        comes_back::<Codes4>();
-        comes_back::<Codes5>();
-        comes_back::<Codes6>();
-        comes_back::<Codes8>();
+        comes_back::<Codes4>(4, i32::from);
+        comes_back::<CodesNl>(4, |code| IQ4_NL_VALUES[usize::from(code)].into());
+        comes_back::<Codes5>(5, i32::from);
+        comes_back::<Codes6>(6, i32::from);
+        comes_back::<Codes8>(8, |code| i32::from(code as i8));
     }
 }

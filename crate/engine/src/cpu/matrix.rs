@@ -8,7 +8,7 @@ use super::divide::Strip;
 use super::dots::{self, Dots, unroll};
 use super::input::{BLOCK, Block, Forms, Input};
 use super::lanes::{F32x4, RELAXED};
-use super::tiles::{self, Scaled, Tile};
+use super::tiles::{self, Ranged, RangedK, Scaled, Tile};
 use crate::error::{Error, Result};
 use crate::program::Weight;
 use crate::quant::Format;
@@ -75,11 +75,14 @@ pub fn matrix(weight: &Weight) -> Result<Box<dyn Matrix>> {
         Format::F16 => Dense::<F16>::boxed(weight),
         Format::BF16 => Dense::<Bf16>::boxed(weight),
         Format::Q4_0 => Tiled::<Scaled<tiles::Q4_0>>::boxed(weight),
-        Format::Q4_1 => Tiled::<tiles::Q4_1>::boxed(weight),
+        Format::Q4_1 => Tiled::<Ranged<tiles::Q4_1>>::boxed(weight),
         Format::Q5_0 => Tiled::<Scaled<tiles::Q5_0>>::boxed(weight),
+        Format::Q5_1 => Tiled::<Ranged<tiles::Q5_1>>::boxed(weight),
         Format::Q8_0 => Tiled::<Scaled<tiles::Q8_0>>::boxed(weight),
-        Format::Q4_K => Tiled::<tiles::Q4K>::boxed(weight),
+        Format::Q4_K => Tiled::<RangedK<tiles::Q4_K>>::boxed(weight),
+        Format::Q5_K => Tiled::<RangedK<tiles::Q5_K>>::boxed(weight),
         Format::Q6_K => Tiled::<tiles::Q6K>::boxed(weight),
+        Format::IQ4_NL => Tiled::<Scaled<tiles::IQ4_NL>>::boxed(weight),
     }
 }
 

@@ -41,9 +41,9 @@ pub(super) fn random_rows(format: Format, rows: usize, cols: usize) -> Vec<u8> {
     // Where a block keeps its f16, and their size.
     let (halves, size): (&[usize], f32) = match format {
         Format::F32 | Format::BF16 => (&[], 0.05),
-        Format::F16 | Format::Q4_0 | Format::Q5_0 | Format::Q8_0 => (&[0], 0.05),
-        Format::Q4_1 => (&[0, 2], 0.05),
-        Format::Q4_K => (&[0, 2], 1e-4),
+        Format::F16 | Format::Q4_0 | Format::Q5_0 | Format::Q8_0 | Format::IQ4_NL => (&[0], 0.05),
+        Format::Q4_1 | Format::Q5_1 => (&[0, 2], 0.05),
+        Format::Q4_K | Format::Q5_K => (&[0, 2], 1e-4),
         Format::Q6_K => (&[208], 1e-4),
     };
     for block in bytes.chunks_exact_mut(format.block_bytes()) {

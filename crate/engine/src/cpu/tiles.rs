@@ -4,7 +4,7 @@
 
 use bytemuck::Zeroable;
 
-use super::codes::{Codes, Codes4, Codes5, Codes6, Codes8, GROUP, Masks, QUADS, ROWS};
+use super::codes::{Codes, Codes4, Codes5, Codes6, Codes8, CodesNl, GROUP, Masks, QUADS, ROWS};
 use super::dots::{Dots, unroll};
 use super::input::{Block, UP};
 use super::lanes::{F32x4, HALF_SCALE, I32x4};
@@ -66,79 +66,78 @@ fn half(values: &Halves, row: usize) -> f32 {
     half::f16::from_bits(values[row / 4][row % 4]).to_f32()
 }
 
-/// The eight columns of `group` in 16 bytes that hold column `k` low and `k + 16` high, as Q4_0, Q4_1 and Q5_0 do.
-fn nibbles(bytes: &[u8], group: usize) -> [u8; GROUP] {
-    std::array::from_fn(|i| bytes[group % 2 * GROUP + i] >> (group / 2 * 4) & 15)
-}
-
-/// What a format with one f16 scale adds: how to read a block's codes, and what they are counted from.
-pub trait OneScale: Copy + Send + Sync {
+/// How the blocks of a format are read.
+pub trait Blocks: Copy + Send + Sync {
     const FORMAT: Format;
     type Codes: Codes + Send + Sync;
-    /// `w = d · (q − ZERO)`.
+    /// What is taken from a code before it is scaled.
     const ZERO: i32;
     /// The codes of eight columns of a block.
     fn codes(block: &[u8], group: usize) -> [u8; GROUP];
 }
 
-/// `d · (q − 8)`.
-#[derive(Clone, Copy)]
-pub enum Q4_0 {}
+/// A type of each name that reads [`Blocks`] of the format of this name.
+macro_rules! blocks {
+    ($($name:ident, $codes:ty, $zero:literal: |$block:ident, $group:ident| $read:expr;)*) => {$(
+        #[allow(non_camel_case_types)] // the field's own names
+        #[derive(Clone, Copy)]
+        pub enum $name {}
 
-impl OneScale for Q4_0 {
-    const FORMAT: Format = Format::Q4_0;
-    type Codes = Codes4;
-    const ZERO: i32 = 8;
+        impl Blocks for $name {
+            const FORMAT: Format = Format::$name;
+            type Codes = $codes;
+            const ZERO: i32 = $zero;
 
-    #[inline(always)]
-    fn codes(block: &[u8], group: usize) -> [u8; GROUP] {
-        nibbles(&block[2..18], group)
-    }
+            #[inline(always)]
+            fn codes($block: &[u8], $group: usize) -> [u8; GROUP] {
+                $read
+            }
+        }
+    )*};
 }
 
-/// `d · (q − 16)`.
-#[derive(Clone, Copy)]
-pub enum Q5_0 {}
-
-impl OneScale for Q5_0 {
-    const FORMAT: Format = Format::Q5_0;
-    type Codes = Codes5;
-    const ZERO: i32 = 16;
-
-    #[inline(always)]
-    fn codes(block: &[u8], group: usize) -> [u8; GROUP] {
-        let (fifth, low) = (block[2 + group], nibbles(&block[6..22], group));
-        std::array::from_fn(|i| low[i] | (fifth >> i & 1) << 4)
-    }
+blocks! {
+    Q4_0, Codes4, 8: |block, group| nibbles(&block[2..18], group);
+    Q4_1, Codes4, 0: |block, group| nibbles(&block[4..20], group);
+    Q5_0, Codes5, 16: |block, group| with_fifth(nibbles(&block[6..22], group), |i| block[2 + group] >> i);
+    Q5_1, Codes5, 0: |block, group| with_fifth(nibbles(&block[8..24], group), |i| block[4 + group] >> i);
+    Q8_0, Codes8, 0: |block, group| block[2..34].as_chunks().0[group];
+    Q4_K, Codes4, 0: |block, group| k_nibbles(&block[16..144], group);
+    Q5_K, Codes5, 0: |block, group| {
+        with_fifth(k_nibbles(&block[48..176], group), |i| block[16 + group % 4 * GROUP + i] >> (group / 4))
+    };
+    IQ4_NL, CodesNl, 0: |block, group| nibbles(&block[2..18], group);
 }
 
-/// `d · q`.
-#[derive(Clone, Copy)]
-pub enum Q8_0 {}
-
-impl OneScale for Q8_0 {
-    const FORMAT: Format = Format::Q8_0;
-    type Codes = Codes8;
-    const ZERO: i32 = 0;
-
-    #[inline(always)]
-    fn codes(block: &[u8], group: usize) -> [u8; GROUP] {
-        block[2..34].as_chunks().0[group]
-    }
+/// The eight columns of `group` in 16 bytes that hold column `k` low and `k + 16` high, as all but the K formats do.
+#[inline(always)]
+fn nibbles(bytes: &[u8], group: usize) -> [u8; GROUP] {
+    std::array::from_fn(|i| bytes[group % 2 * GROUP + i] >> (group / 2 * 4) & 15)
 }
 
-/// A tile of a format with one f16 scale.
-#[derive(Clone, Copy)]
+/// The same in 128 bytes that hold, 32 at a time, an even part of 32 columns low and the odd one after it high.
+#[inline(always)]
+fn k_nibbles(bytes: &[u8], group: usize) -> [u8; GROUP] {
+    let (part, group) = (group / 4, group % 4);
+    std::array::from_fn(|i| bytes[part / 2 * 32 + group * GROUP + i] >> (part % 2 * 4) & 15)
+}
+
+/// Nibbles with the lowest bits of `fifth`.
+#[inline(always)]
+fn with_fifth(low: [u8; GROUP], fifth: impl Fn(usize) -> u8) -> [u8; GROUP] {
+    std::array::from_fn(|i| low[i] | (fifth(i) & 1) << 4)
+}
+
+/// `d · (q − ZERO)`.
+#[derive(Clone, Copy, Zeroable)]
+#[zeroable(bound = "")]
 #[repr(C)]
-pub struct Scaled<F: OneScale> {
+pub struct Scaled<F: Blocks> {
     d: Halves,
     codes: F::Codes,
 }
 
-// SAFETY: halves and codes may be all zeros.
-unsafe impl<F: OneScale> Zeroable for Scaled<F> {}
-
-impl<F: OneScale> Tile for Scaled<F> {
+impl<F: Blocks> Tile for Scaled<F> {
     const FORMAT: Format = F::FORMAT;
     const BITS: u32 = F::Codes::BITS;
     const DOWN: f32 = DOWN_OF_HALVES;
@@ -183,16 +182,17 @@ impl<F: OneScale> Tile for Scaled<F> {
 
 /// `d · q + m`.
 #[derive(Clone, Copy, Zeroable)]
+#[zeroable(bound = "")]
 #[repr(C)]
-pub struct Q4_1 {
+pub struct Ranged<F: Blocks> {
     d: Halves,
     m: Halves,
-    codes: Codes4,
+    codes: F::Codes,
 }
 
-impl Tile for Q4_1 {
-    const FORMAT: Format = Format::Q4_1;
-    const BITS: u32 = Codes4::BITS;
+impl<F: Blocks> Tile for Ranged<F> {
+    const FORMAT: Format = F::FORMAT;
+    const BITS: u32 = F::Codes::BITS;
     const DOWN: f32 = DOWN_OF_HALVES;
 
     #[inline(always)]
@@ -201,7 +201,7 @@ impl Tile for Q4_1 {
         for (row, block) in blocks.into_iter().enumerate() {
             tile.d[row / 4][row % 4] = half_at(block, 0);
             tile.m[row / 4][row % 4] = half_at(block, 2);
-            (0..4).for_each(|group| tile.codes.set(row, group, nibbles(&block[4..20], group)));
+            (0..4).for_each(|group| tile.codes.set(row, group, F::codes(block, group)));
         }
         tile
     }
@@ -233,24 +233,25 @@ impl Tile for Q4_1 {
 
 /// `d · s · q − dmin · m`, with `s` and `m` for each of eight parts of 32 columns, widened from six bits to bytes.
 #[derive(Clone, Copy, Zeroable)]
+#[zeroable(bound = "")]
 #[repr(C)]
-pub struct Q4K {
+pub struct RangedK<F: Blocks> {
     d: Floats,
     dmin: Floats,
-    parts: [Q4KPart; 8],
+    parts: [RangedKPart<F::Codes>; 8],
 }
 
 #[derive(Clone, Copy, Zeroable)]
 #[repr(C)]
-struct Q4KPart {
+struct RangedKPart<C> {
     scale: [[u8; 4]; QUADS],
     min: [[u8; 4]; QUADS],
-    codes: Codes4,
+    codes: C,
 }
 
-impl Tile for Q4K {
-    const FORMAT: Format = Format::Q4_K;
-    const BITS: u32 = Codes4::BITS;
+impl<F: Blocks> Tile for RangedK<F> {
+    const FORMAT: Format = F::FORMAT;
+    const BITS: u32 = F::Codes::BITS;
     const DOWN: f32 = 1.0 / UP;
 
     #[inline(always)]
@@ -264,10 +265,7 @@ impl Tile for Q4K {
                 let (scale, min) = q4_k_scale_and_min(packed, j);
                 part.scale[row / 4][row % 4] = scale;
                 part.min[row / 4][row % 4] = min;
-                let codes: &[[u8; GROUP]] = block[16 + j / 2 * 32..][..32].as_chunks().0;
-                for (group, codes) in codes.iter().enumerate() {
-                    part.codes.set(row, group, codes.map(|code| code >> (j % 2 * 4) & 15));
-                }
+                (0..4).for_each(|group| part.codes.set(row, group, F::codes(block, 4 * j + group)));
             }
         }
         tile

@@ -7,13 +7,17 @@
 //! little-endian f16 unless said otherwise.
 
 mod floats;
+mod iq4_nl;
 mod q4_0;
 mod q4_1;
 mod q4_k;
 mod q5_0;
+mod q5_1;
+mod q5_k;
 mod q6_k;
 mod q8_0;
 
+pub use iq4_nl::VALUES as IQ4_NL_VALUES;
 pub use q4_k::scale_and_min as q4_k_scale_and_min;
 
 /// How the numbers of a tensor are stored.
@@ -26,9 +30,12 @@ pub enum Format {
     Q4_0,
     Q4_1,
     Q5_0,
+    Q5_1,
     Q8_0,
     Q4_K,
+    Q5_K,
     Q6_K,
+    IQ4_NL,
 }
 
 /// One line of the format table.
@@ -52,9 +59,12 @@ const TABLE: &[Row] = &[
     Row { format: Format::Q4_0, name: "Q4_0", id: 2, block_len: 32, block_bytes: 18, decode: q4_0::decode },
     Row { format: Format::Q4_1, name: "Q4_1", id: 3, block_len: 32, block_bytes: 20, decode: q4_1::decode },
     Row { format: Format::Q5_0, name: "Q5_0", id: 6, block_len: 32, block_bytes: 22, decode: q5_0::decode },
+    Row { format: Format::Q5_1, name: "Q5_1", id: 7, block_len: 32, block_bytes: 24, decode: q5_1::decode },
     Row { format: Format::Q8_0, name: "Q8_0", id: 8, block_len: 32, block_bytes: 34, decode: q8_0::decode },
     Row { format: Format::Q4_K, name: "Q4_K", id: 12, block_len: 256, block_bytes: 144, decode: q4_k::decode },
+    Row { format: Format::Q5_K, name: "Q5_K", id: 13, block_len: 256, block_bytes: 176, decode: q5_k::decode },
     Row { format: Format::Q6_K, name: "Q6_K", id: 14, block_len: 256, block_bytes: 210, decode: q6_k::decode },
+    Row { format: Format::IQ4_NL, name: "IQ4_NL", id: 20, block_len: 32, block_bytes: 18, decode: iq4_nl::decode },
 ];
 
 impl Format {

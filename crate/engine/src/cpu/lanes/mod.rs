@@ -171,6 +171,7 @@ mod tests {
                 a.shr::<5>().dot(b),
                 a.sar::<7>().dot(b),
                 a.add(b).dot(b),
+                a.pick(b.and(I16x8::splat(0x0f0f))).dot(b),
                 I16x8::narrow(a.dot(b), b.dot(b)).dot(b),
                 I32x4::from_i16(halves).add(I32x4::splat(random.i32(-9..9))),
                 I32x4::from_u8(bytes).shl::<20>().and(signed),

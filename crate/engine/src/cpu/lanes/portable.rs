@@ -46,6 +46,10 @@ impl I16x8 {
     pub fn or(self, other: Self) -> Self {
         Self(from_fn(|i| self.0[i] | other.0[i]))
     }
+    pub fn pick(self, places: Self) -> Self {
+        let table = self.to_bytes();
+        Self::from_bytes(places.to_bytes().map(|place| table[usize::from(place)]))
+    }
     pub fn shl<const N: i32>(self) -> Self {
         Self(self.0.map(|v| v << N))
     }

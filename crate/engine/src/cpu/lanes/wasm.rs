@@ -56,6 +56,16 @@ impl I16x8 {
     pub fn or(self, other: Self) -> Self {
         Self(v128_or(self.0, other.0))
     }
+    #[cfg(target_feature = "relaxed-simd")]
+    #[inline(always)]
+    pub fn pick(self, places: Self) -> Self {
+        Self(i8x16_relaxed_swizzle(self.0, places.0))
+    }
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    #[inline(always)]
+    pub fn pick(self, places: Self) -> Self {
+        Self(i8x16_swizzle(self.0, places.0))
+    }
     #[inline(always)]
     pub fn shl<const N: i32>(self) -> Self {
         Self(i16x8_shl(self.0, N as u32))

@@ -89,6 +89,21 @@ impl I16x8 {
             Self(_mm_or_si128(self.0, other.0))
         }
     }
+    /// The bytes of this table at sixteen places below 16.
+    #[cfg(target_feature = "ssse3")]
+    #[inline(always)]
+    pub fn pick(self, places: Self) -> Self {
+        simd! {
+            Self(_mm_shuffle_epi8(self.0, places.0))
+        }
+    }
+    /// The bytes of this table at sixteen places below 16.
+    #[cfg(not(target_feature = "ssse3"))]
+    #[inline(always)]
+    pub fn pick(self, places: Self) -> Self {
+        let table = self.to_bytes();
+        Self::from_bytes(places.to_bytes().map(|place| table[usize::from(place)]))
+    }
     /// Shifts left.
     #[inline(always)]
     pub fn shl<const N: i32>(self) -> Self {

@@ -241,17 +241,14 @@ impl HeaderParser {
 /// The name of a ggml type we know of but cannot decode, for a message people can act on.
 fn type_name(id: u32) -> String {
     const OTHERS: &[(u32, &str)] = &[
-        (7, "Q5_1"),
         (9, "Q8_1"),
         (10, "Q2_K"),
         (11, "Q3_K"),
-        (13, "Q5_K"),
         (15, "Q8_K"),
         (16, "IQ2_XXS"),
         (17, "IQ2_XS"),
         (18, "IQ3_XXS"),
         (19, "IQ1_S"),
-        (20, "IQ4_NL"),
         (21, "IQ3_S"),
         (22, "IQ2_S"),
         (23, "IQ4_XS"),
