@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use hearth_engine::executor::OpTime;
 use hearth_engine::generate::Options;
 use hearth_engine::sampling::Sampling;
 use pollster::block_on;
@@ -31,6 +32,9 @@ pub struct Bench {
     /// Threads.
     #[arg(long, default_value_t = 1, value_parser = crate::threads)]
     threads: usize,
+    /// Print what each kind of operation takes, for a prompt's tokens and for one, where the executor has a clock.
+    #[arg(long)]
+    ops: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -41,6 +45,15 @@ impl Bench {
         let start = Instant::now();
         let mut session = crate::load(&self.file, self.executor, self.threads)?;
         let load_ms = start.elapsed().as_secs_f64() * 1e3;
+        if self.ops {
+            for tokens in [self.prompt, 1] {
+                for OpTime { op, dispatches, microseconds } in block_on(session.profile(tokens))? {
+                    let milliseconds = microseconds / 1e3;
+                    writeln!(stdout(), "{tokens:4} tokens  {op:12} {dispatches:4} dispatches {milliseconds:9.3} ms")?;
+                }
+            }
+            return Ok(());
+        }
         let mut random = 1_u64;
         let vocab = session.config().vocab_size as u64;
         let mut prompt_rates = Vec::new();

@@ -32,6 +32,20 @@ pub struct Tuning {
 /// The logits of a run: there at once, or, where another device makes them, later.
 pub type Run<'a> = Pin<Box<dyn Future<Output = Result<&'a [f32]>> + 'a>>;
 
+/// What an operation of a run takes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct OpTime {
+    /// Which kind of operation.
+    pub op: &'static str,
+    /// How many there are of it.
+    pub dispatches: usize,
+    /// Of all of them together.
+    pub microseconds: f64,
+}
+
+/// Operations' times: there at once, or later.
+pub type Times<'a> = Pin<Box<dyn Future<Output = Result<Vec<OpTime>>> + 'a>>;
+
 /// A token that an executor chose: there at once, or later.
 pub type Choice<'a> = Pin<Box<dyn Future<Output = Result<u32>> + 'a>>;
 
@@ -62,6 +76,12 @@ pub trait Executor {
 
     /// Runs single tokens in this way from now on, or again as it sees fit.
     fn force_path(&mut self, _path: Option<usize>) {}
+
+    /// What each kind of operation takes when `tokens` are run behind an empty cache, by the device's own clock; nothing where it
+    /// has none. Leaves the cache empty.
+    fn profile(&mut self, _tokens: usize) -> Times<'_> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// Number of cached positions, S.
     fn cached(&self) -> usize;

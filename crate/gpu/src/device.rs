@@ -44,6 +44,8 @@ impl Gpu {
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("hearth"),
+            // Its clock, if it has one.
+            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
             required_limits: limits.or_worse_values_from(&offered),
             ..wgpu::DeviceDescriptor::default()
         };

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use hearth_engine::executor::{Choice, Executor, Logits, Run, Tuning};
+use hearth_engine::executor::{Choice, Executor, Logits, Run, Times, Tuning};
 use hearth_engine::loader::Device;
 use hearth_engine::program::{Config, Program, WeightId};
 use hearth_engine::sampling::Sampling;
@@ -12,8 +12,12 @@ use crate::ahead::{Ahead, MOST_AHEAD};
 use crate::buffers::{Buffers, MOST_LOGITS, MOST_TOKENS};
 use crate::device::Gpu;
 use crate::plan::{CacheFormat, Plan, Planner, SPLITS, TILES};
+use crate::profile::profile;
 use crate::steps::Step;
 use crate::weight::Matrix;
+
+/// How often an operation is timed.
+const PROFILED: usize = 5;
 
 /// Runs a program on a [`Gpu`].
 pub struct GpuExecutor {
@@ -149,6 +153,12 @@ impl GpuExecutor {
         let state = [self.cached as u32, count as u32, count as u32 - 1, 0];
         self.gpu.queue.write_buffer(&self.buffers.state, 0, bytemuck::cast_slice(&state));
         self.gpu.queue.write_buffer(&self.buffers.tokens, self.cached as u64 * 4, bytemuck::cast_slice(tokens));
+        let (body, head, rows) = self.steps(count, logits);
+        (self.record(body.iter().chain(head), count), rows)
+    }
+
+    /// What runs `count` tokens behind the cached ones, what makes their logits, and how many rows these are.
+    fn steps(&self, count: usize, logits: Logits) -> (&[Step], &[Step], usize) {
         let body = match count {
             1 => self.decode_body(self.cached),
             _ => &self.plan.batch[TILES.iter().position(|&tile| count <= tile).unwrap_or(TILES.len() - 1)],
@@ -159,7 +169,7 @@ impl GpuExecutor {
             Logits::Last => (&self.plan.batch_head, 1),
             Logits::All => (&self.plan.all_heads, count),
         };
-        (self.record(body.iter().chain(head), count), rows)
+        (body, head, rows)
     }
 
     /// What runs one token behind `cached` positions.
@@ -262,6 +272,19 @@ impl Executor for GpuExecutor {
 
     fn choose<'a>(&'a mut self, tokens: &'a [u32], sampling: &Sampling, more: usize) -> Option<Choice<'a>> {
         Some(Box::pin(self.next(tokens, sampling.clone(), more)))
+    }
+
+    fn profile(&mut self, tokens: usize) -> Times<'_> {
+        Box::pin(async move {
+            self.truncate(0);
+            let tokens = tokens.clamp(1, MOST_TOKENS);
+            self.pass(&vec![0; tokens], Logits::Last).await?;
+            let (body, head, _) = self.steps(tokens, Logits::Last);
+            let steps: Vec<&Step> = body.iter().chain(head).chain(&self.plan.sample).collect();
+            let times = profile(&self.gpu, &steps, tokens, PROFILED).await;
+            self.truncate(0);
+            times
+        })
     }
 
     fn paths(&self) -> usize {

@@ -10,6 +10,7 @@
 //!   steps.rs      dispatches, made once
 //!   plan.rs       a program as dispatches, for one token and for several
 //!   executor.rs   runs them
+//!   profile.rs    how long each takes
 //!   ahead.rs      tokens chosen on the device, several under way
 //! ```
 
@@ -19,6 +20,7 @@ mod device;
 mod executor;
 mod layout;
 mod plan;
+mod profile;
 mod steps;
 mod text;
 mod weight;

@@ -44,6 +44,8 @@ use Extent::{Fixed, Tokens};
 
 /// One dispatch.
 pub struct Step {
+    /// The operation it is a part of.
+    pub label: &'static str,
     pipeline: wgpu::ComputePipeline,
     group: wgpu::BindGroup,
     grid: [Extent; 3],
@@ -123,6 +125,6 @@ impl<'a> Maker<'a> {
             layout: &pipeline.get_bind_group_layout(0),
             entries: &entries,
         });
-        Step { pipeline: pipeline.clone(), group, grid }
+        Step { label, pipeline: pipeline.clone(), group, grid }
     }
 }
