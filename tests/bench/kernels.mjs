@@ -22,7 +22,7 @@ const kernels = {native};
 const server = await host([]);
 const profile = await mkdtemp(join(tmpdir(), 'hearth-kernels-'));
 try {
-  const facts = await machine([1], false, server, profile);
+  const facts = await machine([1], {}, server, profile);
   const {page, close} = await tab(profile, server.blank);
   for (const build of BUILDS) kernels[build] = await page.evaluate(measure, build);
   await close();

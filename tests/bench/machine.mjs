@@ -1,9 +1,8 @@
 // What the figures depend on besides the engines.
 import {cpus, loadavg} from 'node:os';
-import {versions} from './peers.mjs';
 import {tab} from './tab.mjs';
 
-/** Facts about the machine, and the bandwidth of its memory for each of `threads`, as it is in a tab. */
+/** Facts about the machine and `peers`, versions by name, and the bandwidth of its memory for each of `threads`, as it is in a tab. */
 export async function machine(threads, peers, host, profile) {
   const load = loadavg().map(number => number.toFixed(2)); // first, before we add to it
   const {page, version, close} = await tab(profile, host.blank);
@@ -12,7 +11,7 @@ export async function machine(threads, peers, host, profile) {
     return (await (await Hearth.open()).measure({threads, budget_ms: 100})).bandwidth;
   }, threads);
   await close();
-  const names = Object.entries({Chromium: version, ...peers ? versions : {}}).map(([name, version]) => `${name} ${version}`);
+  const names = Object.entries({Chromium: version, ...peers}).map(([name, version]) => `${name} ${version}`);
   return {
     facts: [`${cpus()[0].model.trim()}, ${cpus().length} cores; load before the start ${load.join(' ')}`, names.join(', ')],
     bandwidth,

@@ -6,8 +6,8 @@ import {existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {PEERS} from './host.mjs';
 
-const WLLAMA = ['@wllama/wllama', '3.8.1'];
-const PYTHON = {xllamacpp: '2026.10.11549', gguf: '0.19.0', numpy: '2.4.6'};
+const NODE = {'@wllama/wllama': '3.8.1', 'onnxruntime-web': '1.30.0'};
+const PYTHON = {xllamacpp: '2026.10.11549', gguf: '0.19.0', numpy: '2.4.6', onnx: '1.23.2'};
 
 export const python = join(PEERS, process.platform === 'win32' ? 'python/Scripts/python.exe' : 'python/bin/python');
 
@@ -16,17 +16,20 @@ const run = (program, ...args) => execFileSync(program, args, {cwd: PEERS, stdio
 
 export function install() {
   mkdirSync(PEERS, {recursive: true});
-  installWllama();
+  installNode();
   installPython();
 }
 
-function installWllama() {
-  const [name, version] = WLLAMA;
-  const description = join(PEERS, 'node_modules', name, 'package.json');
-  if (existsSync(description) && JSON.parse(readFileSync(description)).version === version) return;
+function installNode() {
+  const installed = name => {
+    const description = join(PEERS, 'node_modules', name, 'package.json');
+    return existsSync(description) ? JSON.parse(readFileSync(description)).version : undefined;
+  };
+  if (Object.entries(NODE).every(([name, version]) => installed(name) === version)) return;
   // A package of its own: npm would otherwise install into the nearest folder above that has one.
   writeFileSync(join(PEERS, 'package.json'), '{"private": true}\n');
-  run('npm', 'install', `${name}@${version}`, '--no-audit', '--no-fund', '--ignore-scripts');
+  const wanted = Object.entries(NODE).map(([name, version]) => `${name}@${version}`);
+  run('npm', 'install', ...wanted, '--no-audit', '--no-fund', '--ignore-scripts');
 }
 
 function installPython() {
@@ -43,7 +46,10 @@ print(json.dumps({name: installed.get(name) for name in ${JSON.stringify(package
   run(python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...wanted);
 }
 
-/** Names and versions, for the report. */
-export const versions = {wllama: WLLAMA[1], 'llama.cpp': `xllamacpp ${PYTHON.xllamacpp}`};
+/** Names and versions of the peers on each device, for the report. */
+export const versions = {
+  cpu: {wllama: NODE['@wllama/wllama'], 'llama.cpp': `xllamacpp ${PYTHON.xllamacpp}`},
+  gpu: {'onnxruntime-web': NODE['onnxruntime-web']},
+};
 
 if (process.argv[1] === import.meta.filename) install();

@@ -12,17 +12,19 @@ const ARGUMENTS = [
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
 ];
 
-/** Opens `address`; gives `{page, version, begin, memory, close}`. */
-export async function tab(profile, address) {
+/** Opens `address`, in a browser with more `flags`; gives `{page, version, begin, memory, close}`. */
+export async function tab(profile, address, flags = []) {
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGUMENTS, locale: 'en',
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [...ARGUMENTS, ...flags], locale: 'en',
   });
   const failures = [];
   context.on('weberror', event => failures.push(event.error()));
   const page = await context.newPage();
   await page.goto(address);
-  // A page's workers live in its process. The others are for the first tab and in reserve, and do not grow.
-  const watched = watch(processes(`--user-data-dir=${profile}`, '--type=renderer'));
+  // A page's workers live in its process. The others are for the first tab and in reserve, and do not grow. With flags for a
+  // GPU, the process that drives it counts as well: an adapter in software has its buffers there.
+  const types = ['--type=renderer', ...flags.length > 0 ? ['--type=gpu-process'] : []];
+  const watched = watch(types.flatMap(type => processes(`--user-data-dir=${profile}`, type)));
   const close = async () => {
     watched.stop();
     await context.close();

@@ -3,14 +3,14 @@
 // A result is `{facts: [line], bandwidth: {[threads]: bytes a second}, settings: {prompts, gen, runs}, results, kernels}`;
 // `results` are `{model, threads, bytes_per_token, engines: {[name]: {prompts: {[size]: speeds}}}}`, with `file_bytes`,
 // `kv_bytes`, `load_ms` and `memory` where they were measured; `kernels` are by build.
-const digits = number => number === undefined ? '-' : number.toFixed(number < 10 ? 2 : number < 100 ? 1 : 0);
-const whole = number => number.toFixed(0);
-const megabytes = bytes => bytes === undefined ? '-' : whole(bytes / 1e6);
-const range = ({low, high}, scale = digits) => `${scale(low)}-${scale(high)}`;
-const times = (one, other) => one && other ? `${(one / other).toFixed(2)}x` : '-';
+export const digits = number => number === undefined ? '-' : number.toFixed(number < 10 ? 2 : number < 100 ? 1 : 0);
+export const whole = number => number.toFixed(0);
+export const megabytes = bytes => bytes === undefined ? '-' : whole(bytes / 1e6);
+export const range = ({low, high}, scale = digits) => `${scale(low)}-${scale(high)}`;
+export const times = (one, other) => one && other ? `${(one / other).toFixed(2)}x` : '-';
 
 /** Columns as wide as their widest cell: `names` of them to the left, numbers to the right. */
-function table(rows, names) {
+export function table(rows, names) {
   const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)));
   const cell = (text, column) => column < names ? text.padEnd(widths[column]) : text.padStart(widths[column]);
   return rows.map(row => row.map(cell).join('  ').trimEnd()).join('\n');
@@ -39,7 +39,7 @@ function facts({facts, bandwidth, settings}) {
   ].join('\n');
 }
 
-const measured = engines => Object.entries(engines).filter(([, {failed}]) => !failed);
+export const measured = engines => Object.entries(engines).filter(([, {failed}]) => !failed);
 
 /** A row for each model, number of threads, size of prompt and engine; Hearth's are first, the others' end with ratios. */
 export function speedRows({bandwidth, settings: {prompts}, results}) {
@@ -103,8 +103,8 @@ function kernelTable(speeds) {
   return table([['format', 'kernel', 'tokens', 'GMAC/s', 'GB/s', 'of naive'], ...kernelRows(speeds)], 2);
 }
 
-function failures(results) {
-  return results.flatMap(({model, threads, engines}) => Object.entries(engines)
+export function failures(results, where = ({threads}) => `with ${threads} threads`) {
+  return results.flatMap(({engines, ...result}) => Object.entries(engines)
     .filter(([, {failed}]) => failed)
-    .map(([name, {failed}]) => `${name} did not run ${model} with ${threads} threads: ${failed}`));
+    .map(([name, {failed}]) => `${name} did not run ${result.model} ${where(result)}: ${failed}`));
 }
