@@ -10,7 +10,7 @@ struct State { position: u32, count: u32, row: u32, unused: u32 }
 
 // The four bytes of a word.
 fn bytes(word: u32) -> vec4<f32> {
-    return vec4<f32>((vec4<u32>(word) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
+    return 255.0 * unpack4x8unorm(word);
 }
 
 // Thirty-two codes of four bits: low nibbles of a word's bytes, then its high ones.
