@@ -10,19 +10,19 @@ const SOFTWARE = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
  * With `choice` 'any' it is a real one where there is one, with 'software' never.
  */
 export async function findAdapter(choice, host, profile) {
-  const found = choice === 'any' ? await ask(REAL, host, `${profile}-real`) : undefined;
-  if (found && !found.software) return found;
-  const software = await ask(SOFTWARE, host, `${profile}-software`);
-  if (!software) throw new Error('this browser has no WebGPU adapter, not even one in software');
-  return software;
+  const found = choice === 'any' && await ask(REAL, host, `${profile}-real`, ({software}) => !software)
+    || await ask(SOFTWARE, host, `${profile}-software`);
+  if (!found) throw new Error('this browser has no WebGPU adapter, not even one in software');
+  return found;
 }
 
-async function ask(flags, host, profile) {
+/** What a browser with `flags` has, if it is one that is `wanted`. */
+async function ask(flags, host, profile, wanted = () => true) {
   const {page, close} = await tab(profile, host.blank, flags);
   try {
-    const described = await page.evaluate(describe);
-    if (!described) return undefined;
-    const {name, software} = described;
+    const adapter = await page.evaluate(describe);
+    if (!adapter || !wanted(adapter)) return undefined;
+    const {name, software} = adapter;
     return {name: software ? `${name} (software adapter)` : name, software, flags, ...await page.evaluate(bandwidth)};
   } finally {
     await close();

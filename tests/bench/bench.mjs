@@ -51,7 +51,8 @@ class Bench {
       for (const size of this.settings.prompts) asked = await this.#runs(ready, size, `${name}, ${where}`);
       for (const engine of ready()) engine.answering = await engine.loaded.memory();
       if (this.adapter) {
-        for (const engine of ready()) await this.#try(engine, () => this.#count(engine, asked));
+        // What was measured so far is not lost by this.
+        for (const engine of ready()) await this.#count(engine, asked).catch(error => say(error.message));
       }
     } finally {
       for (const engine of engines) await engine.loaded?.close().catch(error => say(error.message));
@@ -69,8 +70,8 @@ class Bench {
   async #prepare(contender, model, threads) {
     const profile = join(this.folder, contender.name);
     const engine = {contender, loads: [], prompts: {}};
-    const {settings: {device, limit_ms}, adapter, context} = this;
-    const given = {host: this.server, profile, model, device, threads, context, flags: adapter?.flags, limit_ms};
+    const {settings: {device}, adapter, context} = this;
+    const given = {host: this.server, profile, model, device, threads, context, flags: adapter?.flags};
     engine.open = () => contender.load(given);
     await this.#try(engine, async () => (await engine.open()).close());
     return engine;
@@ -119,7 +120,7 @@ class Bench {
 
   async #run({contender, loaded}, {text, tokens}) {
     const size = tokens.length;
-    const result = await loaded.generate(text, this.settings.gen, tokens);
+    const result = await loaded.generate(text, this.settings.gen, tokens, this.settings.limit_ms);
     // All begin with the same token where the model wants one; that an engine may have kept.
     if (result.prompt_tokens < size - 1 || result.prompt_tokens > size) {
       throw new Error(`${contender.name} read ${result.prompt_tokens} tokens of a prompt of ${size}`);
@@ -145,11 +146,11 @@ class Bench {
     }
   }
 
-  #result({loads, prompts, loading, answering, counts, failed}) {
+  #result({loads, loaded, prompts, loading, answering, counts, failed}) {
     if (failed) return {failed};
     const figures = Object.entries(prompts).map(([size, runs]) => [size, {...speeds(runs), runs}]);
     const memory = {loading: loading.process, answering: answering.process, wasm: answering.wasm};
-    return {load_ms: spread(loads), loads, memory, counts, prompts: Object.fromEntries(figures)};
+    return {load_ms: spread(loads), loads, memory, counts, file_bytes: loaded?.file_bytes, prompts: Object.fromEntries(figures)};
   }
 }
 

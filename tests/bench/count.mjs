@@ -40,13 +40,15 @@ async function counted(page) {
 }
 
 /**
- * Counts for one token of what `answer(tokens)` makes. A long answer less a short one to the same prompt leaves the tokens between: no prompt is in them, no
- * beginning and no end. The first answer is not counted: pipelines and bind groups may be made once.
+ * Counts for one token of what `answer(tokens)` makes. A long answer less a short one to the same prompt leaves the tokens
+ * between: no prompt is in them, no beginning and no end. The first answer is not counted: pipelines and bind groups may be
+ * made once.
  */
 export async function perToken(page, answer, [short, long]) {
   const counts = async tokens => {
     const before = await counted(page);
-    await answer(tokens);
+    const made = (await answer(tokens)).tokens;
+    if (made !== tokens) throw new Error(`${made} tokens were made to be counted instead of ${tokens}`);
     const after = await counted(page);
     return name => (after[name] ?? 0) - (before[name] ?? 0);
   };

@@ -10,7 +10,7 @@ export function gpuReport(result) {
 }
 
 const rate = bytes => `${(bytes / 1e9).toFixed(2)} GB/s`;
-const percent = share => `${whole(share * 100)}%`;
+const percent = share => `${digits(share * 100)}%`;
 
 function facts({facts, adapter: {name, copied, read}, settings: {runs, gen}}) {
   return [
@@ -34,16 +34,20 @@ function speed({results, adapter, settings: {prompts}}) {
         const made = runs.map(({tokens}) => tokens);
         // Others have weights of their own, of another size.
         const share = bandwidth => name === 'hearth' ? percent(decode.median * bytes_per_token / bandwidth) : '';
+        const ratios = [times(ours?.prompt.median, prompt.median), times(ours?.decode.median, decode.median)];
         rows.push([
           model, adapter.name, String(size), name, digits(prompt.median), range(prompt), whole(first.median),
           digits(decode.median), range(decode), String(Math.min(...made)), share(adapter.copied), share(adapter.read),
-          ...name === 'hearth' ? ['', ''] : [times(ours?.prompt.median, prompt.median), times(ours?.decode.median, decode.median)],
+          ...name === 'hearth' ? ['', ''] : ratios,
         ]);
       }
     }
   }
-  return table(rows, 4);
+  return table(alone(results) ? rows.map(row => row.slice(0, -2)) : rows, 4);
 }
+
+/** Without peers there is nothing to compare with. */
+const alone = results => results.every(({engines}) => Object.keys(engines).length === 1);
 
 const number = value => Number.isInteger(value) ? String(value) : value.toFixed(1);
 
@@ -53,7 +57,7 @@ function counts({results, adapter}) {
     'buffers', 'bind groups', 'pipelines', 'tokens',
   ]];
   for (const {model, layers, engines} of results) {
-    for (const [name, {counts}] of measured(engines)) {
+    for (const [name, {counts}] of measured(engines).filter(([, {counts}]) => counts)) {
       rows.push([
         model, adapter.name, name, number(counts.dispatches), (counts.dispatches / layers).toFixed(2),
         ...[
@@ -72,19 +76,22 @@ function counts({results, adapter}) {
 }
 
 function room({results, adapter}) {
-  const rows = [['model', 'adapter', 'engine', 'load ms', '(range)', 'MB loading', 'MB answering', 'of it wasm', 'file MB', 'hearth is: load']];
+  const rows = [[
+    'model', 'adapter', 'engine', 'load ms', '(range)', 'MB loading', 'MB answering', 'of it wasm', 'file MB',
+    'hearth is: load',
+  ]];
   for (const {model, file_bytes, engines} of results) {
-    for (const [name, {load_ms, memory}] of measured(engines)) {
+    for (const [name, {load_ms, memory, file_bytes: own_bytes}] of measured(engines)) {
       rows.push([
         model, adapter.name, name, whole(load_ms.median), range(load_ms, whole), megabytes(memory.loading),
-        megabytes(memory.answering), megabytes(memory.wasm), megabytes(file_bytes),
+        megabytes(memory.answering), megabytes(memory.wasm), megabytes(own_bytes ?? file_bytes),
         name === 'hearth' ? '' : times(load_ms.median, engines.hearth.load_ms?.median),
       ]);
     }
   }
   return [
-    table(rows, 3),
+    table(alone(results) ? rows.map(row => row.slice(0, -1)) : rows, 3),
     "load: a second visit's, from the engine's start to a model that answers",
-    "MB: the most that the page's process or the one of the browser's GPU had, the larger of both, less what it has with an empty page",
+    "MB: the most that the page's process had or the browser's for the GPU, the larger of both, less what it has with an empty page",
   ].join('\n');
 }

@@ -11,7 +11,9 @@ const ENGINE = join(ROOT, 'dist/worker/engine.js');
 
 // Isolated, as every page of ours: without these headers there are no threads.
 const HEADERS = {'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp'};
-const TYPES = {'.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.html': 'text/html; charset=utf-8'};
+const TYPES = {
+  '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.html': 'text/html; charset=utf-8',
+};
 // No application's script, style or picture: memory and time are the engine's alone.
 const blank = script => `<!doctype html><html lang="en"><title>bench</title><body>${script}</body></html>`;
 

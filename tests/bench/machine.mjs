@@ -2,7 +2,7 @@
 import {cpus, loadavg} from 'node:os';
 import {tab} from './tab.mjs';
 
-/** Facts about the machine and `peers`, versions by name, and the bandwidth of its memory for each of `threads`, as it is in a tab. */
+/** Facts about the machine and the `peers` (versions by name), and its memory's bandwidth for each of `threads`, in a tab. */
 export async function machine(threads, peers, host, profile) {
   const load = loadavg().map(number => number.toFixed(2)); // first, before we add to it
   const {page, version, close} = await tab(profile, host.blank);

@@ -1,5 +1,6 @@
 // onnxruntime-web in a page, on WebGPU, as transformers.js drives it: each token is a call, keys and values stay on the device
 // and go back in, logits come down and the likeliest is taken.
+import {statSync} from 'node:fs';
 import {onnx} from './models.mjs';
 import {tab} from './tab.mjs';
 
@@ -8,16 +9,17 @@ export const name = 'onnxruntime-web';
 export const counted = [3, 5];
 const FOLDER = '/peers/node_modules/onnxruntime-web/dist/';
 
-/** Loads a model in a new tab; gives `{load_ms, page, generate, memory, close}`. */
-export async function load({host, profile, model, flags, limit_ms}) {
-  const file = host.peer(onnx(model));
+/** Loads a model in a new tab; gives `{load_ms, file_bytes, page, generate, memory, close}`. */
+export async function load({host, profile, model, flags}) {
+  const file = onnx(model);
   const opened = await tab(profile, host.blank, flags);
   const {page} = opened;
-  const load_ms = await opened.begin(begin, [FOLDER, file]);
+  const load_ms = await opened.begin(begin, [FOLDER, host.peer(file)]);
   return {
     load_ms,
+    file_bytes: statSync(file).size,
     page,
-    generate: (prompt, count, tokens) => page.evaluate(generate, [tokens, count, limit_ms]),
+    generate: (prompt, count, tokens, limit_ms = Infinity) => page.evaluate(generate, [tokens, count, limit_ms]),
     memory: () => ({process: opened.memory()}),
     close: opened.close,
   };
