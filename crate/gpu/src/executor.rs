@@ -161,7 +161,7 @@ impl GpuExecutor {
     fn steps(&self, count: usize, logits: Logits) -> (&[Step], &[Step], usize) {
         let body = match count {
             1 => self.decode_body(self.cached),
-            _ => &self.plan.batch[TILES.iter().position(|&tile| count <= tile).unwrap_or(TILES.len() - 1)],
+            _ => &self.plan.batch[TILES.iter().position(|tile| count <= tile.0).unwrap_or(TILES.len() - 1)],
         };
         let (head, rows): (&[Step], usize) = match logits {
             Logits::None => (&[], 0),

@@ -25,8 +25,8 @@ const F32: &str = "array<f32>";
 /// How attention over so many positions at most is split.
 pub const SPLITS: [(usize, usize); 3] = [(512, 1), (2048, 4), (usize::MAX, MOST_SPLITS)];
 
-/// Tokens that a workgroup of a batch's matmul takes.
-pub const TILES: [usize; 2] = [8, 32];
+/// Tokens that a workgroup of a batch's matmul takes, and how many of them one thread.
+pub const TILES: [(usize, usize); 3] = [(8, 4), (32, 4), (64, 8)];
 
 /// How numbers of the cache are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,7 +198,7 @@ impl<'a> Planner<'a> {
         steps
     }
 
-    fn batch(&mut self, tile: usize) -> Result<Vec<Step>> {
+    fn batch(&mut self, tile: (usize, usize)) -> Result<Vec<Step>> {
         let (program, buffers) = (self.program, self.buffers);
         let widths = buffers.widths;
         let mut steps = Vec::new();
@@ -407,15 +407,16 @@ impl<'a> Planner<'a> {
         linears: &[WeightId],
         input: &wgpu::Buffer,
         target: Target,
-        tile: usize,
+        (tokens, own): (usize, usize),
         steps: &mut Vec<Step>,
     ) -> Result<()> {
         let mut offset = 0;
         for &id in linears {
             let matrix = self.matrix(id);
             for part in &matrix.parts {
-                let constants = format!("const TOKENS = {tile}u;\nconst RANKS = {}u;\n", tile / 4);
-                let kernel = repeat(include_str!("shaders/matmul.wgsl"), Repeat { i: tile / 4, e: 0 });
+                let ranks = tokens / own;
+                let constants = format!("const TOKENS = {tokens}u;\nconst OWN = {own}u;\nconst RANKS = {ranks}u;\n");
+                let kernel = repeat(include_str!("shaders/matmul.wgsl"), Repeat { i: ranks, e: own / 4 });
                 let regions = ["shape.high", "shape.scales", "shape.whole"];
                 let texts = [&constants, &weight_at("w0", &matrix.layout, regions), &kernel];
                 let [_, high, scales, common] = part.vectors();
@@ -429,7 +430,7 @@ impl<'a> Planner<'a> {
                     bind("y", Write, F32, target.buffer),
                     bind("w0", Read, "array<vec4<u32>>", &part.buffer),
                 ];
-                let grid = [Fixed(part.rows.div_ceil(THREADS)), Tokens(tile), Fixed(1)];
+                let grid = [Fixed(part.rows.div_ceil(THREADS)), Tokens(tokens), Fixed(1)];
                 let texts = texts.map(String::as_str);
                 steps.push(self.maker.step(label, &texts, &bindings, grid));
                 offset += part.rows;

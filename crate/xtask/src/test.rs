@@ -11,6 +11,7 @@ pub fn run() -> Result<()> {
     tools::wasm_bindgen()?;
     tools::trunk()?;
     tools::vulkan()?;
+    let geckodriver = tools::geckodriver()?;
     for id in models::ids()? {
         models::prepare(&id)?;
     }
@@ -38,8 +39,19 @@ pub fn run() -> Result<()> {
         let mut chrome = build.cargo("test");
         chrome.env("CHROMEDRIVER", &browser.chromedriver).env("WASM_BINDGEN_TEST_TIMEOUT", "300");
         chrome.env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", process::root().join("tests/webdriver.json"));
-        process::run(chrome.args(["--package", "tests", "--package", "hearth-engine", "--lib", "--tests"]))?;
+        // Shaders are the same in every build and slow to compile on the CPU: here in one build, in Firefox in another.
+        let gpu: &[&str] = if build.name == "threads-relaxed" { &["--test", "gpu"] } else { &[] };
+        let packages = ["--package", "tests", "--package", "hearth-engine", "--lib"];
+        process::run(chrome.args(packages).args(["--test", "fixtures", "--test", "bad_input"]).args(gpu))?;
     }
+
+    // Another browser, another compiler of shaders, the native tests' adapter.
+    say("the GPU, in headless Firefox");
+    let base = BUILDS.iter().find(|build| build.name == "base").expect("a build of that name");
+    let mut firefox = base.cargo("test");
+    firefox.env("GECKODRIVER", geckodriver).env("WASM_BINDGEN_TEST_TIMEOUT", "300").env_remove("CHROMEDRIVER");
+    firefox.env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", process::root().join("tests/firefox.json"));
+    process::run(firefox.args(["--package", "tests", "--test", "gpu"]))?;
 
     say("the page, with the real model, in Chromium");
     // The browser's answers are compared with the command line's.

@@ -100,13 +100,31 @@ pub fn browser() -> Result<Browser> {
     })
 }
 
+/// Firefox's driver, which finds Firefox; both installed where that is allowed.
+pub fn geckodriver() -> Result<String> {
+    const GECKODRIVER: &str = "0.37.1";
+    if find(&["firefox", "firefox-esr"]).is_none() {
+        apt(&["firefox-esr"])?;
+    }
+    if find(&["firefox", "firefox-esr"]).is_none() {
+        return Err("the tests need Firefox; on Debian: sudo apt-get install firefox-esr".into());
+    }
+    if find(&["geckodriver"]).is_none() {
+        say(&format!("installing geckodriver {GECKODRIVER} (three minutes, once)"));
+        run(command("cargo").args(["install", "geckodriver", "--version", GECKODRIVER]))?;
+    }
+    find(&["geckodriver"]).ok_or_else(|| "geckodriver was installed where the search path does not lead".into())
+}
+
+/// The first of these programs that there is, by its path.
+fn find(names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| {
+        let path = output(command("sh").args(["-c", &format!("command -v {name}")])).trim().to_owned();
+        (!path.is_empty()).then_some(path)
+    })
+}
+
 fn find_browser() -> Option<Browser> {
-    let find = |names: &[&str]| {
-        names.iter().find_map(|name| {
-            let path = output(command("sh").args(["-c", &format!("command -v {name}")])).trim().to_owned();
-            (!path.is_empty()).then_some(path)
-        })
-    };
     let chromium = find(&["chromium", "google-chrome", "google-chrome-stable", "chromium-browser"])?;
     Some(Browser { chromium, chromedriver: find(&["chromedriver"])? })
 }
