@@ -155,16 +155,33 @@ for (const [what, type, told] of [
   }));
 }
 
-test('limits too small for what the model needs are said', () => withFault(`
+/** The adapter lets a kernel see no more than so many bytes at once. */
+const mostBytes = bytes => `
   for (const name of ['maxStorageBufferBindingSize', 'maxBufferSize']) {
-    Object.defineProperty(GPUSupportedLimits.prototype, name, {get: () => 3000});
-  }
-`, async ({page}) => {
+    Object.defineProperty(GPUSupportedLimits.prototype, name, {get: () => ${bytes}});
+  }`;
+
+test('limits too small for what the model needs are said', () => withFault(mostBytes(3000), async ({page}) => {
   const {code, message} = await loadTiny(page, {device: 'gpu'});
   assert.equal(code, 'gpu');
-  assert.match(message, /adapter/);
+  assert.match(message, /too long for this adapter/);
   assert.equal((await loadTiny(page, {device: 'auto'})).timings.device, 'cpu');
 }));
+
+test('weights larger than what a kernel may see are cut', async () => {
+  const answer = async ({page}) => {
+    const {timings, message} = await loadTiny(page, {device: 'gpu'});
+    assert.equal(timings?.device, 'gpu', message);
+    const options = {tokens: [1, 2, 3, 4], max_tokens: 30, temperature: 0, repetition_penalty: 1, ignore_eos: true};
+    return (await generate(page, options)).tokens;
+  };
+  let whole;
+  let cut;
+  await inBrowser(async given => { whole = await answer(given); }, {gpu: true});
+  await withFault(mostBytes(20_000), async given => { cut = await answer(given); });
+  assert.equal(whole.length, 30);
+  assert.deepEqual(cut, whole);
+});
 
 test('two tabs share an adapter', () => inBrowser(async ({page, context, host}) => {
   const other = await context.newPage();
