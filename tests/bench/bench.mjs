@@ -57,7 +57,7 @@ class Bench {
     } finally {
       for (const engine of engines) await engine.loaded?.close().catch(error => say(error.message));
     }
-    const info = engines.find(({contender}) => contender === hearth).loaded?.info;
+    const {info} = engines.find(({contender}) => contender === hearth);
     return {
       model: name, threads, file_bytes: statSync(model).size, bytes_per_token: info?.weight_bytes_per_token,
       layers: info?.layers,
@@ -92,6 +92,8 @@ class Bench {
     engine.loaded = undefined;
     engine.loaded = await engine.open();
     engine.loads.push(engine.loaded.load_ms);
+    engine.info = engine.loaded.info;
+    engine.file_bytes = engine.loaded.file_bytes;
     engine.loading = await engine.loaded.memory();
   }
 
@@ -146,11 +148,11 @@ class Bench {
     }
   }
 
-  #result({loads, loaded, prompts, loading, answering, counts, failed}) {
+  #result({loads, file_bytes, prompts, loading, answering, counts, failed}) {
     if (failed) return {failed};
     const figures = Object.entries(prompts).map(([size, runs]) => [size, {...speeds(runs), runs}]);
     const memory = {loading: loading.process, answering: answering.process, wasm: answering.wasm};
-    return {load_ms: spread(loads), loads, memory, counts, file_bytes: loaded?.file_bytes, prompts: Object.fromEntries(figures)};
+    return {load_ms: spread(loads), loads, memory, counts, file_bytes, prompts: Object.fromEntries(figures)};
   }
 }
 

@@ -92,6 +92,6 @@ function room({results, adapter}) {
   return [
     table(alone(results) ? rows.map(row => row.slice(0, -1)) : rows, 3),
     "load: a second visit's, from the engine's start to a model that answers",
-    "MB: the most that the page's process had or the browser's for the GPU, the larger of both, less what it has with an empty page",
+    "MB: the most that the page's process or the browser's for the GPU had, the larger of both, less that with an empty page",
   ].join('\n');
 }
