@@ -148,11 +148,11 @@ export class Hearth {
    * itself (File, Blob, ArrayBuffer).
    * `device`: 'cpu', 'gpu' where the browser has WebGPU, or 'auto', which takes the GPU if a trial of both finds it right and
    * faster; the trial, of some seconds, is made once for each adapter, browser and size of model. `threads`: a number (at most
-   * the device's cores are used), or 'auto'. `context`: positions at most.
+   * the device's cores are used), or 'auto'. `context`: positions at most, by itself 8192 on the CPU and 4096 on the GPU.
    * `onProgress({phase: 'download' | 'load' | 'trial', loaded, total, bytes_per_second, seconds_left, elsewhere})`. `signal`
    * stops it; what was downloaded stays.
    */
-  async load(source, {device = 'auto', threads = 'auto', context = CONTEXT, onProgress, signal} = {}) {
+  async load(source, {device = 'auto', threads = 'auto', context, onProgress, signal} = {}) {
     const start = performance.now();
     threadsFor(threads, this.build);
     if (!DEVICES.includes(device)) {
@@ -165,10 +165,12 @@ export class Hearth {
     check(signal);
     const run = (device, phase = 'load', options = {signal, onProgress}) =>
       this.#run(pieces, {device, threads, context, phase, ...options});
-    const [running, verdict] = device === 'auto'
-      ? await this.#choose(run, pieces.size, signal)
+    const [running, verdict, failed] = device === 'auto'
+      ? await this.#choose(run, {size: pieces.size, threads, signal})
       : [await run(device), {device, why: 'asked'}];
-    return new Model(running, {...verdict, load_ms: performance.now() - start}, device => run(device, 'load', {}));
+    // Only a GPU needs somebody to take over, and the file for it.
+    const spare = running.fixed.device === 'gpu' ? {run: () => run('cpu', 'load', {}), failed} : undefined;
+    return new Model(running, {...verdict, load_ms: performance.now() - start}, spare);
   }
 
   /** A file in an engine of its own: `{engine, started, info, fixed}`. */
@@ -178,7 +180,7 @@ export class Hearth {
     try {
       const gpu = device === 'gpu';
       const count = gpu ? 1 : threadsFor(threads, engine.build);
-      if (gpu) context = Math.min(context, GPU_CONTEXT);
+      context ??= gpu ? GPU_CONTEXT : CONTEXT;
       await engine.init();
       const adapter = await remote.call('begin', {device, threads: count, context});
       const joined = engine.join(count); // never fails
@@ -208,53 +210,64 @@ export class Hearth {
     }
   }
 
-  /** The running model on the device that suits it, and why that one: see `judge`. */
-  async #choose(run, size, signal) {
+  /**
+   * The running model on the device that suits it, why that one (see `judge`), and what to call with an error if the GPU fails
+   * later.
+   */
+  async #choose(run, {size, threads, signal}) {
     const adapter = await findAdapter();
     if (!adapter) return [await run('cpu'), {device: 'cpu', why: navigator.gpu ? 'no_adapter' : 'no_webgpu'}];
-    const about = [adapter, this.build, size];
-    const known = verdicts.read(...about);
-    if (known?.device === 'cpu') return [await run('cpu'), known];
+    const about = [adapter, this.build, threads, size];
     const failed = error => {
-      check(signal);
       const verdict = {device: 'cpu', why: 'failed', adapter: adapter.name, message: error.message};
       if (['gpu', 'crashed', 'out_of_memory'].includes(error.code)) verdicts.keep(verdict, ...about);
       return verdict;
     };
+    const known = verdicts.read(...about);
+    if (known?.device === 'cpu') return [await run('cpu'), known];
     if (known) {
       try {
-        return [await run('gpu'), known];
+        return [await run('gpu'), known, failed];
       } catch (error) {
+        check(signal);
         return [await run('cpu'), failed(error)];
       }
     }
     // The CPU's model stays until the other has shown what it can.
     const cpu = await run('cpu');
     let gpu;
-    let verdict;
+    const end = () => {
+      cpu.engine.end();
+      gpu?.engine.end();
+    };
+    signal?.addEventListener('abort', end);
     try {
       const said = await cpu.engine.remote.call('trial');
-      gpu = await run('gpu', 'trial');
-      verdict = {...judge(said, await gpu.engine.remote.call('trial')), adapter: adapter.name};
-      check(signal);
-      // A tab in the background is slowed down.
-      if (!document.hidden) verdicts.keep(verdict, ...about);
-    } catch (error) {
-      gpu?.engine.end();
-      gpu = undefined;
+      let verdict;
+      // Should the adapter take the whole tab down, the next load knows.
+      failed(new HearthError('gpu', 'the trial did not come to its end'));
       try {
+        gpu = await run('gpu', 'trial');
+        verdict = {...judge(said, await gpu.engine.remote.call('trial')), adapter: adapter.name};
+        // A tab in the background is slowed down.
+        if (document.hidden) verdicts.forget(...about);
+        else verdicts.keep(verdict, ...about);
+      } catch (error) {
+        verdicts.forget(...about);
+        check(signal);
         verdict = failed(error);
-      } catch (stopped) {
-        cpu.engine.end();
-        throw stopped;
       }
+      const [chosen, other] = verdict.device === 'gpu' ? [gpu, cpu] : [cpu, gpu];
+      check(signal);
+      other?.engine.end();
+      return [chosen, verdict, failed];
+    } catch (error) {
+      end();
+      check(signal);
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', end);
     }
-    if (verdict.device === 'gpu') {
-      cpu.engine.end();
-      return [gpu, verdict];
-    }
-    gpu?.engine.end();
-    return [cpu, verdict];
   }
 
   /**
@@ -346,7 +359,8 @@ class Model {
   #remote;
   #started;
   #fixed;
-  #again;
+  #spare;
+  #handover;
   #unloaded = false;
 
   /**
@@ -358,7 +372,7 @@ class Model {
    * Of the last answer: `{load_ms, prompt_tokens, prompt_ms, first_token_ms, tokens, decode_ms, threads, device, adapter,
    * build, kernel, peak_memory_bytes, context_used, guesses}`. `guesses`: `{guessed, right}`, tokens guessed ahead from what was said
    * before and those the model chose too. `prompt_tokens` are those that were read, the ones still cached not counted;
-   * `decode_ms` is the time of all tokens but the first.
+   * `decode_ms` is the time of all tokens but the first. Where the CPU took over, times are its own.
    */
   timings;
 
@@ -369,8 +383,8 @@ class Model {
    */
   verdict;
 
-  constructor(running, {load_ms, ...verdict}, again) {
-    this.#again = again;
+  constructor(running, {load_ms, ...verdict}, spare) {
+    this.#spare = spare;
     this.verdict = verdict;
     this.#use(running, load_ms);
   }
@@ -388,20 +402,26 @@ class Model {
   }
 
   /** The CPU takes over from a GPU that failed; `verdict` tells. */
-  async #takeOver({message}) {
+  async #takeOver(error) {
     this.#engine.end();
     const start = performance.now();
-    const running = await this.#again('cpu');
+    const running = await this.#spare.run().catch(second => {
+      const what = `the GPU failed (${error.message}) and the CPU could not take over (${second.message})`;
+      throw new HearthError('crashed', what);
+    });
     if (this.#unloaded) {
       running.engine.end();
       throw new HearthError('unloaded', 'the model has been unloaded');
     }
-    this.verdict = {device: 'cpu', why: 'failed', adapter: this.#fixed.adapter, message};
+    this.#spare.failed?.(error);
+    this.verdict = {device: 'cpu', why: 'failed', adapter: this.#fixed.adapter, message: error.message};
+    this.#spare = undefined;
     this.#use(running, performance.now() - start);
   }
 
   /** Uses `threads` of the threads that were started with the model, or as many as there are; gives back how many. */
   async useThreads(threads) {
+    await this.#handover;
     const used = await this.#remote.call('use', {
       tuning: {kernel: this.#fixed.kernel, threads: Math.min(threads, this.#started)},
     });
@@ -411,7 +431,8 @@ class Model {
   }
 
   /** The tokens of a text. */
-  tokenize(text) {
+  async tokenize(text) {
+    await this.#handover;
     return this.#remote.call('tokenize', {text});
   }
 
@@ -432,11 +453,13 @@ class Model {
     if (signal?.aborted) return;
     const asked = {prompt, messages, tokens, options};
     const told = [];
+    await this.#handover;
     try {
       yield* this.#answer(asked, told, signal);
     } catch (error) {
-      if (error.code !== 'gpu') throw error;
-      await this.#takeOver(error);
+      if (error.code !== 'gpu' || !this.#spare) throw error;
+      this.#handover = this.#takeOver(error);
+      await this.#handover;
       if (signal?.aborted) return;
       yield* this.#answer(asked, told, signal);
     }

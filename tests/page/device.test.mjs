@@ -21,7 +21,7 @@ const withFault = (fault, task) => inBrowser(async given => {
   await task(given);
 }, {gpu: true, serviceWorkers: 'block'});
 
-/** The device is lost at the `count`-th call of a queue's `method` after the page said that it counts. */
+/** The device is lost at the `count`-th call of a queue's `method`. */
 const lostAt = (method, count) => `
   let left = ${count};
   const request = GPUAdapter.prototype.requestDevice;
@@ -134,7 +134,7 @@ for (const [what, type, told] of [
   ['memory that runs out', 'GPUOutOfMemoryError', 'Out of Memory'], ['a refused command', 'GPUValidationError', 'not valid'],
 ]) {
   test(`${what} in mid-answer: the CPU goes on`, () => withFault(`
-    let left = 4;
+    let left = 7;
     const request = GPUAdapter.prototype.requestDevice;
     let device;
     GPUAdapter.prototype.requestDevice = async function (...all) { return device = await request.apply(this, all); };
@@ -145,10 +145,12 @@ for (const [what, type, told] of [
         device.dispatchEvent(new GPUUncapturedErrorEvent('uncapturederror', {error: new ${type}('${told}')}));
       }
     };`, async ({page}) => {
-    const asked = {tokens: [1, 2, 3, 4], max_tokens: 12, temperature: 0, repetition_penalty: 1, ignore_eos: true};
-    await loadTiny(page, {device: 'gpu'});
-    const answer = await generate(page, asked);
-    assert.equal(answer.tokens?.length, 12, answer.message);
+    await load(page, SMOLLM2, {device: 'cpu'});
+    const expected = await generate(page, ASKED);
+    await load(page, SMOLLM2, {device: 'gpu'});
+    const answer = await generate(page, ASKED);
+    assert.deepEqual(answer.tokens, expected.tokens, answer.message);
+    assert.equal(answer.timings.tokens, ASKED.max_tokens);
     const {why, message} = await verdict(page);
     assert.equal(why, 'failed');
     assert.match(message, new RegExp(told));
@@ -166,6 +168,7 @@ test('limits too small for what the model needs are said', () => withFault(mostB
   assert.equal(code, 'gpu');
   assert.match(message, /too long for this adapter/);
   assert.equal((await loadTiny(page, {device: 'auto'})).timings.device, 'cpu');
+  assert.equal((await verdict(page)).why, 'failed');
 }));
 
 test('weights larger than what a kernel may see are cut', async () => {
@@ -173,7 +176,9 @@ test('weights larger than what a kernel may see are cut', async () => {
     const {timings, message} = await loadTiny(page, {device: 'gpu'});
     assert.equal(timings?.device, 'gpu', message);
     const options = {tokens: [1, 2, 3, 4], max_tokens: 30, temperature: 0, repetition_penalty: 1, ignore_eos: true};
-    return (await generate(page, options)).tokens;
+    const {tokens, timings: after} = await generate(page, options);
+    assert.equal(after.device, 'gpu');
+    return tokens;
   };
   let whole;
   let cut;

@@ -141,12 +141,15 @@ fn an_interrupted_answer_goes_on_elsewhere() {
     let options = Options { max_tokens: 24, sampling, ignore_eos: true, ..Options::default() };
     let mut session = tests::session(LLAMA, Device::cpu()).unwrap();
     let (made, text, _) = answer(&mut session, &tokens[..9], &options);
-    // A stop text that has begun when the answer is interrupted, and one that is there before its end.
+    // Without a stop text, and with one that has begun at some of the interruptions.
     let middle: String = text.chars().skip(text.chars().count() / 2).take(2).collect();
+    assert_eq!(middle.chars().count(), 2);
     for stop in [Vec::new(), vec![middle]] {
+        let stops = !stop.is_empty();
         let options = Options { stop, ..options.clone() };
         session.reset();
         let whole = answer(&mut session, &tokens[..9], &options);
+        assert_eq!(whole.2, Some(if stops { Finish::Stop } else { Finish::Length }));
         for told in 0..whole.0.len() {
             session.reset();
             session.start(&tokens[..9], options.clone()).unwrap();

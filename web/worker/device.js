@@ -1,5 +1,5 @@
 // Which device runs a model: the CPU always can; the GPU does where a trial found it right and faster. Found once for each
-// adapter, browser, build and size of model, and remembered where the browser lets us.
+// adapter, browser, build, number of threads asked for and size of model, and remembered where the browser lets us.
 
 /** Tokens of the answer by which speeds are compared. */
 const USUAL = {prompt: 200, made: 200};
@@ -22,13 +22,13 @@ export async function findAdapter() {
   return {key: [vendor, architecture, device, description].join('/'), name};
 }
 
-const keyOf = (adapter, build, size) => `hearth.device.1/${build}/${size}/${adapter.key}`;
+const keyOf = (adapter, build, threads, size) => `hearth.device.1/${build}/${threads}/${size}/${adapter.key}`;
 
 export const verdicts = {
   /** What was found before, or undefined. */
-  read(adapter, build, size) {
+  read(...about) {
     try {
-      const {browser, when, verdict} = JSON.parse(localStorage.getItem(keyOf(adapter, build, size)));
+      const {browser, when, verdict} = JSON.parse(localStorage.getItem(keyOf(...about)));
       const known = browser === navigator.userAgent && ['cpu', 'gpu'].includes(verdict.device) && typeof verdict.why === 'string';
       return known && (verdict.why !== 'failed' || Date.now() - when < FAILED_MS) ? verdict : undefined;
     } catch {
@@ -36,12 +36,20 @@ export const verdicts = {
     }
   },
 
-  keep(verdict, adapter, build, size) {
+  keep(verdict, ...about) {
     try {
       const kept = {browser: navigator.userAgent, when: Date.now(), verdict};
-      localStorage.setItem(keyOf(adapter, build, size), JSON.stringify(kept));
+      localStorage.setItem(keyOf(...about), JSON.stringify(kept));
     } catch {
       // The trial is made again at the next load.
+    }
+  },
+
+  forget(...about) {
+    try {
+      localStorage.removeItem(keyOf(...about));
+    } catch {
+      // Nothing was kept either.
     }
   },
 };

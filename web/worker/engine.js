@@ -83,7 +83,7 @@ serve({
     const ids = [...asked, ...told];
     stopping = false;
     const prompt_tokens = model.start(Uint32Array.from(ids), {...options, resume: told.length});
-    timings = {prompt_tokens, tokens: 0, context_used: ids.length};
+    timings = {prompt_tokens, tokens: told.length, context_used: ids.length};
     let first;
     let steps = [];
     let posted = -Infinity;
@@ -100,7 +100,7 @@ serve({
           first ??= now;
         }
         if (step.finish) break;
-        if (timings.tokens !== 1 && now - posted < FRAME_MS) continue; // the first token does not wait
+        if (timings.tokens !== told.length + 1 && now - posted < FRAME_MS) continue; // the first token does not wait
         post(steps);
         steps = [];
         posted = now;

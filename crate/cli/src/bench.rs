@@ -8,6 +8,7 @@ use clap::Args;
 use hearth_engine::executor::OpTime;
 use hearth_engine::generate::Options;
 use hearth_engine::sampling::Sampling;
+use hearth_gpu::MOST_TOKENS;
 use pollster::block_on;
 use serde_json::json;
 
@@ -46,7 +47,7 @@ impl Bench {
         let mut session = crate::load(&self.file, self.executor, self.threads)?;
         let load_ms = start.elapsed().as_secs_f64() * 1e3;
         if self.ops {
-            for tokens in [self.prompt, 1] {
+            for tokens in [self.prompt.min(MOST_TOKENS), 1] {
                 for OpTime { op, dispatches, microseconds } in block_on(session.profile(tokens))? {
                     let milliseconds = microseconds / 1e3;
                     writeln!(stdout(), "{tokens:4} tokens  {op:12} {dispatches:4} dispatches {milliseconds:9.3} ms")?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cpu::team::Clock;
 use crate::error::{Error, Result};
-use crate::executor::{Executor, Logits, Tuning};
+use crate::executor::{Executor, Logits, OpTime, Tuning};
 use crate::lookup::Lookup;
 use crate::program::Config;
 use crate::sampling::{Sampler, Sampling};
@@ -163,6 +163,12 @@ impl Session {
         self.executor.tune(clock, threads, fewer)
     }
 
+    /// What each kind of operation takes in a run of `tokens`, see [`Executor::profile`]. Forgets the conversation.
+    pub async fn profile(&mut self, tokens: usize) -> Result<Vec<OpTime>> {
+        self.reset();
+        self.executor.profile(tokens).await
+    }
+
     /// Uses what was found; returns what is used.
     pub fn apply(&mut self, tuning: &Tuning) -> Tuning {
         self.executor.apply(tuning)
@@ -220,7 +226,7 @@ impl Session {
             return Ok(Some(Step { token: None, text: String::new(), prompt_left: left, finish: None }));
         }
         let finish = match (answer.made, self.tokens.len()) {
-            (made, _) if made == answer.options.max_tokens => Some(Finish::Length),
+            (made, _) if made >= answer.options.max_tokens => Some(Finish::Length),
             (_, len) if len == self.context => Some(Finish::Context),
             _ => None,
         };

@@ -3,7 +3,7 @@
 
 use crate::cpu::team::Clock;
 use crate::error::{Error, Result};
-use crate::executor::{Executor, Logits, OpTime};
+use crate::executor::{Executor, Logits};
 use crate::generate::Session;
 use crate::sampling::{Sampler, Sampling, argmax};
 
@@ -45,8 +45,10 @@ impl Session {
         for path in 0..executor.paths() {
             executor.truncate(prompt + few);
             executor.force_path(Some(path));
-            let apart = relative_error(executor.forward(&tokens[prompt + few..], Logits::Last).await?, last);
+            let apart =
+                executor.forward(&tokens[prompt + few..], Logits::Last).await.map(|found| relative_error(found, last));
             executor.force_path(None);
+            let apart = apart?;
             if apart.is_nan() || apart > SAME {
                 return Err(Error::Gpu(format!("its logits depend on how attention is split, by {apart:.1e}")));
             }
@@ -79,14 +81,6 @@ impl Session {
 fn relative_error(a: &[f32], b: &[f32]) -> f32 {
     let square = |(a, b): (&f32, &f32)| (a - b) * (a - b);
     (a.iter().zip(b).map(square).sum::<f32>() / b.iter().map(|b| b * b).sum::<f32>()).sqrt()
-}
-
-impl Session {
-    /// What each kind of operation takes in a run of `tokens`, see [`Executor::profile`]. Forgets the conversation.
-    pub async fn profile(&mut self, tokens: usize) -> Result<Vec<OpTime>> {
-        self.reset();
-        self.executor.profile(tokens).await
-    }
 }
 
 /// Errors unless the executor chooses the tokens behind `tokens` that its `logits: [V]` say, if it chooses at all.

@@ -76,8 +76,9 @@ impl Ahead {
 
     async fn land(&mut self) -> Result<u32> {
         let Coming { token, landing } = self.coming.pop_front().expect("one is under way");
-        let bytes = token.await?;
+        let bytes = token.await;
         self.free.push(landing);
+        let bytes = bytes.inspect_err(|_| self.give_up())?;
         Ok(bytemuck::pod_read_unaligned(&bytes))
     }
 }

@@ -16,6 +16,9 @@ use crate::profile::profile;
 use crate::steps::Step;
 use crate::weight::Matrix;
 
+/// Positions there is room for at least: a trial needs as many.
+const LEAST_CONTEXT: usize = 64;
+
 /// How often an operation is timed.
 const PROFILED: usize = 5;
 
@@ -51,7 +54,7 @@ impl Gpu {
 impl GpuExecutor {
     /// An executor with room for `context` positions and its weights; load them next.
     pub fn new(gpu: Gpu, program: Program, context: usize, cache: CacheFormat) -> Result<GpuExecutor> {
-        let context = context.min(program.config.max_seq);
+        let context = context.max(LEAST_CONTEXT).min(program.config.max_seq);
         let matrix = |spec| Matrix::new(&gpu, spec).map(Some);
         let matrices = program
             .weights
@@ -150,8 +153,7 @@ impl GpuExecutor {
     /// Writes `tokens` and where they stand, and records their run; gives the rows of logits that it makes, too.
     fn tell(&self, tokens: &[u32], logits: Logits) -> (wgpu::CommandEncoder, usize) {
         let count = tokens.len();
-        let state = [self.cached as u32, count as u32, count as u32 - 1, 0];
-        self.gpu.queue.write_buffer(&self.buffers.state, 0, bytemuck::cast_slice(&state));
+        self.place(self.cached, count);
         self.gpu.queue.write_buffer(&self.buffers.tokens, self.cached as u64 * 4, bytemuck::cast_slice(tokens));
         let (body, head, rows) = self.steps(count, logits);
         (self.record(body.iter().chain(head), count), rows)
@@ -170,6 +172,12 @@ impl GpuExecutor {
             Logits::All => (&self.plan.all_heads, count),
         };
         (body, head, rows)
+    }
+
+    /// Says where the next run stands: `count` tokens behind `cached` ones.
+    fn place(&self, cached: usize, count: usize) {
+        let state = [cached as u32, count as u32, count as u32 - 1, 0];
+        self.gpu.queue.write_buffer(&self.buffers.state, 0, bytemuck::cast_slice(&state));
     }
 
     /// What runs one token behind `cached` positions.
@@ -281,7 +289,7 @@ impl Executor for GpuExecutor {
             self.pass(&vec![0; tokens], Logits::Last).await?;
             let (body, head, _) = self.steps(tokens, Logits::Last);
             let steps: Vec<&Step> = body.iter().chain(head).chain(&self.plan.sample).collect();
-            let times = profile(&self.gpu, &steps, tokens, PROFILED).await;
+            let times = profile(&self.gpu, &steps, tokens, PROFILED, || self.place(0, tokens)).await;
             self.truncate(0);
             times
         })

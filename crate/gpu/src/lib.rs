@@ -25,6 +25,7 @@ mod steps;
 mod text;
 mod weight;
 
+pub use buffers::MOST_TOKENS;
 pub use device::Gpu;
 pub use executor::GpuExecutor;
 pub use plan::CacheFormat;

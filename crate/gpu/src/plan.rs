@@ -441,6 +441,7 @@ impl<'a> Planner<'a> {
 
     fn append(&mut self, op: &Op) -> Step {
         let (mut text, bindings) = self.heads(op, false);
+        text += "const QUERIES = 1u;\n";
         text += include_str!("shaders/append.wgsl");
         self.maker.step("Append", &[&text], &bindings, [Fixed(self.program.config.n_kv_heads), Fixed(1), Tokens(1)])
     }
@@ -448,18 +449,19 @@ impl<'a> Planner<'a> {
     fn attention(&mut self, op: &Op, splits: usize, append: bool, steps: &mut Vec<Step>) {
         let Op::Attention { window, scale, .. } = op else { unreachable!("called for attention") };
         let c = &self.program.config;
+        let (group, pieces) = (c.n_heads / c.n_kv_heads, c.head_dim.div_ceil(THREADS));
+        let queries = if append { 1 } else { queries(group, c.head_dim) };
         let (mut text, mut bindings) = self.heads(op, true);
         text += &format!(
-            "const SPLITS = {splits}u;\nconst APPEND = {append};\nconst SCALE = {scale:?};\nconst WINDOW = {}u;\n\
-             const STRIDE = {}u;\nconst LOWEST = -1e30;\n",
+            "const QUERIES = {queries}u;\nconst SPLITS = {splits}u;\nconst APPEND = {append};\nconst SCALE = {scale:?};\n\
+             const WINDOW = {}u;\nconst STRIDE = {}u;\nconst LOWEST = -1e30;\n",
             window.map_or(u32::MAX, |window| window.try_into().unwrap_or(u32::MAX)),
             self.buffers.widths.heads,
         );
-        let pieces = Repeat { i: c.n_heads / c.n_kv_heads, e: c.head_dim.div_ceil(THREADS) };
-        text += &repeat(include_str!("shaders/attention.wgsl"), pieces);
+        text += &repeat(include_str!("shaders/attention.wgsl"), Repeat { i: group * queries, e: pieces });
         let out = if splits == 1 { &self.buffers.heads } else { &self.buffers.splits };
         bindings.push(bind("out", Write, F32, out));
-        let grid = [Fixed(c.n_kv_heads), Fixed(splits), Tokens(1)];
+        let grid = [Fixed(c.n_kv_heads), Fixed(splits), Tokens(queries)];
         steps.push(self.maker.step("Attention", &[&text], &bindings, grid));
         if splits > 1 {
             let constants = format!(
@@ -535,6 +537,17 @@ enum Source<'a> {
     Plain(&'a wgpu::Buffer),
     /// The residual stream, with what is pending, normed; the row that is asked for, or the first.
     Stream { x: [usize; 2], pending: Pending, norm: Norm, row: bool },
+}
+
+/// Tokens of a batch whose queries share what is read of the cache, for `group` query heads to a key head: as many as fit in the
+/// workgroup memory and registers that any adapter has.
+fn queries(group: usize, head_dim: usize) -> usize {
+    let fits = |&queries: &usize| {
+        let rows = group * queries;
+        let bytes = rows * (head_dim * 4 + THREADS * 4 + 16);
+        bytes <= 12 << 10 && rows * head_dim.div_ceil(THREADS) <= THREADS && rows < THREADS
+    };
+    [4, 2].into_iter().find(fits).unwrap_or(1)
 }
 
 /// Lanes that share a row of so many blocks.

@@ -6,9 +6,15 @@ use hearth_engine::executor::OpTime;
 use crate::device::Gpu;
 use crate::steps::Step;
 
-/// Runs `steps` over `tokens`, each in a pass of its own, `repeats` times, and tells the shortest time of each, summed by label,
-/// in the order of the first of each; nothing where the device has no clock.
-pub async fn profile(gpu: &Gpu, steps: &[&Step], tokens: usize, repeats: usize) -> Result<Vec<OpTime>> {
+/// Runs `steps` over `tokens`, each in a pass of its own, `repeats` times, each time after `prepare`, and tells the shortest time
+/// of each, summed by label, in the order of the first of each; nothing where the device has no clock.
+pub async fn profile(
+    gpu: &Gpu,
+    steps: &[&Step],
+    tokens: usize,
+    repeats: usize,
+    prepare: impl Fn(),
+) -> Result<Vec<OpTime>> {
     use wgpu::BufferUsages as Usage;
     if !gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
         return Ok(Vec::new());
@@ -24,6 +30,7 @@ pub async fn profile(gpu: &Gpu, steps: &[&Step], tokens: usize, repeats: usize) 
     let landing = gpu.buffer("times", bytes, Usage::MAP_READ | Usage::COPY_DST)?;
     let mut shortest = vec![f64::INFINITY; steps.len()];
     for _ in 0..repeats {
+        prepare();
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         for (i, step) in (0..).zip(steps) {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -42,7 +49,8 @@ pub async fn profile(gpu: &Gpu, steps: &[&Step], tokens: usize, repeats: usize) 
         let read = gpu.read(&landing, bytes, after).await?;
         for (pair, shortest) in read.as_chunks::<16>().0.iter().zip(&mut shortest) {
             let [begin, end] = [0, 8].map(|at| u64::from_le_bytes(pair[at..at + 8].try_into().expect("eight bytes")));
-            *shortest = shortest.min(end.saturating_sub(begin) as f64 * f64::from(gpu.queue.get_timestamp_period()) / 1e3);
+            *shortest =
+                shortest.min(end.saturating_sub(begin) as f64 * f64::from(gpu.queue.get_timestamp_period()) / 1e3);
         }
     }
     let mut times: Vec<OpTime> = Vec::new();

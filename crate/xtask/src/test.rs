@@ -37,7 +37,7 @@ pub fn run() -> Result<()> {
     for build in BUILDS.iter().filter(|build| build.feature == "engine") {
         say(&format!("tests, in headless Chromium, build {}", build.name));
         let mut chrome = build.cargo("test");
-        chrome.env("CHROMEDRIVER", &browser.chromedriver).env("WASM_BINDGEN_TEST_TIMEOUT", "300");
+        chrome.env("CHROMEDRIVER", &browser.chromedriver).env("WASM_BINDGEN_TEST_TIMEOUT", "900");
         chrome.env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", process::root().join("tests/webdriver.json"));
         // Shaders are the same in every build and slow to compile on the CPU: here in one build, in Firefox in another.
         let gpu: &[&str] = if build.name == "threads-relaxed" { &["--test", "gpu"] } else { &[] };
@@ -49,7 +49,7 @@ pub fn run() -> Result<()> {
     say("the GPU, in headless Firefox");
     let base = BUILDS.iter().find(|build| build.name == "base").expect("a build of that name");
     let mut firefox = base.cargo("test");
-    firefox.env("GECKODRIVER", geckodriver).env("WASM_BINDGEN_TEST_TIMEOUT", "300").env_remove("CHROMEDRIVER");
+    firefox.env("GECKODRIVER", geckodriver).env("WASM_BINDGEN_TEST_TIMEOUT", "900").env_remove("CHROMEDRIVER");
     firefox.env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", process::root().join("tests/firefox.json"));
     process::run(firefox.args(["--package", "tests", "--test", "gpu"]))?;
 

@@ -62,7 +62,7 @@ function verdictText({device, why, adapter, message, error, cpu, gpu}) {
     `${name}: prompt ${prompt_per_second.toFixed(1)}, decode ${decode_per_second.toFixed(1)} tok/s`;
   return [
     navigator.userAgent, adapter && `adapter: ${adapter}`, `device: ${device} (${why})`, message,
-    error !== undefined && `logits apart by ${error.toExponential(1)}`, cpu && speed('CPU', cpu), gpu && speed('GPU', gpu),
+    error === null ? 'logits are no numbers' : error && `logits apart by ${error.toExponential(1)}`, cpu && speed('CPU', cpu), gpu && speed('GPU', gpu),
   ].filter(Boolean).join('\n');
 }
 

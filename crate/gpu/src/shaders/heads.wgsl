@@ -1,6 +1,9 @@
 // Queries, keys and values in h: [T, (H + 2K) E], as attention wants them: normed, turned, kept.
 
-var<workgroup> query_scale: array<f32, GROUP>;
+// Query heads of a workgroup: those of one key head, for each of its tokens.
+const ROWS = GROUP * QUERIES;
+
+var<workgroup> query_scale: array<f32, ROWS>;
 var<workgroup> key_scale: f32;
 
 fn query_at(kv: u32, t: u32, g: u32) -> u32 {
@@ -24,14 +27,15 @@ fn head_scale(at: u32, eps: f32) -> f32 {
     return inverseSqrt(sum / f32(HEAD_DIM) + eps);
 }
 
+// The scales of the queries of QUERIES tokens from `t` on, and of the key of the first.
 fn measure_heads(kv: u32, t: u32, i: u32) {
-    if (i < GROUP) {
+    if (i < ROWS) {
         query_scale[i] = 1.0;
         if (Q_NORM) {
-            query_scale[i] = head_scale(query_at(kv, t, i), Q_EPS);
+            query_scale[i] = head_scale(query_at(kv, min(t + i / GROUP, state.count - 1u), i % GROUP), Q_EPS);
         }
     }
-    if (i == GROUP) {
+    if (i == ROWS) {
         key_scale = 1.0;
         if (K_NORM) {
             key_scale = head_scale(key_row(kv, t), K_EPS);

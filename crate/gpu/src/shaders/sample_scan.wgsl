@@ -1,4 +1,4 @@
-// Penalises the logits of recent tokens, in place, and says of every thousand logits which is the largest. CPU twin:
+// Penalises the logits of recent tokens, in place, and finds the largest and the smallest of every CHUNK logits. CPU twin:
 // `sampling::Sampler::sample`. Grid: (chunks).
 
 var<workgroup> values: array<f32, CHUNK>;
