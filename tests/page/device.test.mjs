@@ -77,6 +77,17 @@ test('a trial finds the software adapter right and slow, and is remembered', () 
   await page.waitForFunction(() => /As you chose/.test(document.querySelector('#verdict').textContent));
 }, {gpu: true}));
 
+test('a trial that is stopped leaves nothing behind', () => inBrowser(async ({page}) => {
+  const found = await page.evaluate(async source => {
+    const {Hearth} = await import('/hearth.js');
+    const stop = new AbortController();
+    const onProgress = ({phase}) => { if (phase === 'trial') stop.abort(); };
+    const error = await (await Hearth.open()).load(source, {onProgress, signal: stop.signal}).catch(error => error);
+    return {code: error.code, kept: Object.keys(localStorage).filter(key => key.startsWith('hearth.device'))};
+  }, SMOLLM2);
+  assert.deepEqual(found, {code: 'aborted', kept: []});
+}, {gpu: true}));
+
 test('an adapter with wrong numbers is found out', () => withFault(`
   const make = GPUDevice.prototype.createShaderModule;
   GPUDevice.prototype.createShaderModule = function (given) {

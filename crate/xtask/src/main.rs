@@ -14,6 +14,7 @@ cargo xtask serve [ARGUMENTS OF trunk serve]   sets up what is missing, builds, 
 cargo xtask test                               runs every test, in headless Chromium too
 cargo xtask bench [--peers] [--model ID] [--threads 1,2] [--json]
                                                speed and memory in the browser, beside other engines with --peers
+cargo xtask bench --device gpu [--peers]       speed on the GPU, and what a token asks of WebGPU
 cargo xtask bench --kernels [--json]           speed of every kernel
 cargo xtask setup                              installs the tools and the default model, and no more
 cargo xtask models [ID ...]                    fetches, verifies and cuts models; without ID lists them
