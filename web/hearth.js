@@ -163,18 +163,18 @@ export class Hearth {
       ? await this.#fetched(String(source), onProgress, signal)
       : given(source);
     check(signal);
-    const run = (device, phase = 'load', options = {signal, onProgress}) =>
-      this.#run(pieces, {device, threads, context, phase, ...options});
+    const run = (device, options = {}) =>
+      this.#run(pieces, {device, threads, context, phase: 'load', subgroups: true, signal, onProgress, ...options});
     const [running, verdict, failed] = device === 'auto'
       ? await this.#choose(run, {size: pieces.size, threads, signal})
       : [await run(device), {device, why: 'asked'}];
     // Only a GPU needs somebody to take over, and the file for it.
-    const spare = running.fixed.device === 'gpu' ? {run: () => run('cpu', 'load', {}), failed} : undefined;
+    const spare = running.fixed.device === 'gpu' ? {run: () => run('cpu', {signal: undefined, onProgress: undefined}), failed} : undefined;
     return new Model(running, {...verdict, load_ms: performance.now() - start}, spare);
   }
 
   /** A file in an engine of its own: `{engine, started, info, fixed}`. */
-  async #run(pieces, {device, threads, context, phase, onProgress, signal}) {
+  async #run(pieces, {device, threads, context, phase, subgroups, onProgress, signal}) {
     const engine = await this.#start(pieces.size);
     const {remote} = engine;
     try {
@@ -182,7 +182,7 @@ export class Hearth {
       const count = gpu ? 1 : threadsFor(threads, engine.build);
       context ??= gpu ? GPU_CONTEXT : CONTEXT;
       await engine.init();
-      const adapter = await remote.call('begin', {device, threads: count, context});
+      const adapter = await remote.call('begin', {device, threads: count, context, subgroups});
       const joined = engine.join(count); // never fails
       const report = meter(phase, pieces.size, onProgress);
       let loaded = 0;
@@ -227,7 +227,7 @@ export class Hearth {
     if (known?.device === 'cpu') return [await run('cpu'), known];
     if (known) {
       try {
-        return [await run('gpu'), known, failed];
+        return [await run('gpu', {subgroups: known.subgroups}), known, failed];
       } catch (error) {
         check(signal);
         return [await run('cpu'), failed(error)];
@@ -246,17 +246,23 @@ export class Hearth {
       let verdict;
       // Should the adapter take the whole tab down, the next load knows.
       failed(new HearthError('gpu', 'the trial did not come to its end'));
-      try {
-        gpu = await run('gpu', 'trial');
-        verdict = {...judge(said, await gpu.engine.remote.call('trial')), adapter: adapter.name};
-        // A tab in the background is slowed down.
-        if (document.hidden) verdicts.forget(...about);
-        else verdicts.keep(verdict, ...about);
-      } catch (error) {
-        verdicts.forget(...about);
-        check(signal);
-        verdict = failed(error);
+      // With all that the adapter offers; without, should that be wrong.
+      for (const subgroups of adapter.subgroups ? [true, false] : [false]) {
+        gpu?.engine.end();
+        gpu = undefined;
+        try {
+          gpu = await run('gpu', {phase: 'trial', subgroups});
+          verdict = {...judge(said, await gpu.engine.remote.call('trial')), adapter: adapter.name, subgroups};
+          if (verdict.why !== 'wrong') break;
+        } catch (error) {
+          verdicts.forget(...about);
+          check(signal);
+          verdict = failed(error);
+        }
       }
+      // A tab in the background is slowed down.
+      if (document.hidden) verdicts.forget(...about);
+      else if (verdict.why !== 'failed') verdicts.keep(verdict, ...about);
       const [chosen, other] = verdict.device === 'gpu' ? [gpu, cpu] : [cpu, gpu];
       check(signal);
       other?.engine.end();
@@ -377,7 +383,7 @@ class Model {
   timings;
 
   /**
-   * Why the model runs on the device it does: `{device, why, adapter, message, error, cpu, gpu}`. `why`: 'asked',
+   * Why the model runs on the device it does: `{device, why, adapter, subgroups, message, error, cpu, gpu}`. `why`: 'asked',
    * 'no_webgpu', 'no_adapter', 'faster' or 'slower' (the GPU, in a trial), 'wrong' (its numbers, by `error`), 'failed' (it, as
    * `message` says). `cpu` and `gpu` are their speeds in the trial, `{prompt_per_second, decode_per_second}`.
    */

@@ -13,13 +13,13 @@ const APART = 0.1;
 /** How long a failure is remembered: it may have been the driver's, or memory that others had. */
 const FAILED_MS = 24 * 3600 * 1000;
 
-/** What the browser says of its adapter, `{key, name}`, or undefined where it has none. */
+/** What the browser says of its adapter, `{key, name, subgroups}`, or undefined where it has none. */
 export async function findAdapter() {
   const adapter = await navigator.gpu?.requestAdapter({powerPreference: 'high-performance'}).catch(() => null);
   if (!adapter) return undefined;
   const {vendor = '', architecture = '', device = '', description = ''} = adapter.info ?? {};
   const name = [description || device, architecture, vendor].filter(Boolean).join(', ') || 'WebGPU';
-  return {key: [vendor, architecture, device, description].join('/'), name};
+  return {key: [vendor, architecture, device, description].join('/'), name, subgroups: adapter.features.has('subgroups')};
 }
 
 const keyOf = (adapter, build, threads, size) => `hearth.device.1/${build}/${threads}/${size}/${adapter.key}`;

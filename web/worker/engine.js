@@ -14,6 +14,18 @@ const breathe = () => new Promise(resolve => {
   channel.port2.postMessage(0);
 });
 
+// wgpu has no name for subgroups in browsers (gfx-rs/wgpu#10146): they are asked for here, unless the page does without, and the
+// module is told.
+let without = true;
+if (typeof GPUAdapter === 'function') {
+  const {requestDevice} = GPUAdapter.prototype;
+  GPUAdapter.prototype.requestDevice = function (descriptor = {}) {
+    self.hearth_subgroups = !without && this.features.has('subgroups');
+    const wanted = self.hearth_subgroups ? ['subgroups'] : [];
+    return requestDevice.call(this, {...descriptor, requiredFeatures: [...descriptor.requiredFeatures ?? [], ...wanted]});
+  };
+}
+
 serve({
   async init({module, memory}) {
     // The policy of the frame must hold here, or this worker is not to see any text. (A data: address reaches no server.)
@@ -23,7 +35,8 @@ serve({
   },
 
   // Gives what the adapter calls itself, if there is one.
-  async begin({device, threads, context}) {
+  async begin({device, threads, context, subgroups}) {
+    without = !subgroups;
     loader = device === 'gpu' ? await wasm_bindgen.Loader.onGpu(context) : new wasm_bindgen.Loader(device, threads);
     return loader.adapter;
   },

@@ -13,12 +13,26 @@ pub struct Gpu {
     pub name: String,
     /// Whether it is a program on the CPU.
     pub software: bool,
+    /// Whether kernels share numbers between neighbouring threads.
+    pub subgroups: bool,
     failure: Arc<Mutex<Option<String>>>,
 }
 
 /// A failure of the device, or of what was asked of it.
 pub(crate) fn failed(what: impl std::fmt::Display) -> Error {
     Error::Gpu(what.to_string())
+}
+
+/// Whether the device has subgroups.
+#[cfg(not(target_arch = "wasm32"))]
+fn subgroups(device: &wgpu::Device) -> bool {
+    device.features().contains(wgpu::Features::SUBGROUP)
+}
+
+/// In browsers wgpu has no name for them: `worker/engine.js` asks for them and says here whether there are any.
+#[cfg(target_arch = "wasm32")]
+fn subgroups(_device: &wgpu::Device) -> bool {
+    js_sys::Reflect::get(&js_sys::global(), &"hearth_subgroups".into()).is_ok_and(|there| there.is_truthy())
 }
 
 impl Gpu {
@@ -44,8 +58,8 @@ impl Gpu {
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("hearth"),
-            // Its clock, if it has one.
-            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            // Its clock and its subgroups, if it has them.
+            required_features: adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP),
             required_limits: limits.or_worse_values_from(&offered),
             ..wgpu::DeviceDescriptor::default()
         };
@@ -61,7 +75,8 @@ impl Gpu {
         let info = adapter.get_info();
         // Browsers say little of their adapters; that of Chromium without a GPU is named.
         let software = info.device_type == wgpu::DeviceType::Cpu || info.name.to_lowercase().contains("swiftshader");
-        Ok(Gpu { device, queue, name: info.name, software, failure })
+        let subgroups = subgroups(&device);
+        Ok(Gpu { device, queue, name: info.name, software, subgroups, failure })
     }
 
     /// Errors if anything has failed since the device was opened; nothing it gives is to be believed then.

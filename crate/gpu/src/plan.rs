@@ -73,6 +73,7 @@ pub struct Planner<'a> {
     /// Positions there is room for.
     pub context: usize,
     software: bool,
+    subgroups: bool,
     maker: Maker<'a>,
 }
 
@@ -108,7 +109,16 @@ impl<'a> Planner<'a> {
         matrices: &'a [Option<Matrix>],
         (context, cache): (usize, CacheFormat),
     ) -> Planner<'a> {
-        Planner { program, buffers, matrices, cache, context, software: gpu.software, maker: Maker::new(gpu) }
+        Planner {
+            program,
+            buffers,
+            matrices,
+            cache,
+            context,
+            software: gpu.software,
+            subgroups: gpu.subgroups,
+            maker: Maker::new(gpu),
+        }
     }
 
     /// The plan.
@@ -417,7 +427,7 @@ impl<'a> Planner<'a> {
             for part in &matrix.parts {
                 let ranks = tokens / own;
                 let constants = format!("const TOKENS = {tokens}u;\nconst OWN = {own}u;\nconst RANKS = {ranks}u;\n");
-                let kernel = repeat(include_str!("shaders/matmul.wgsl"), Repeat { i: ranks, e: own / 4 });
+                let kernel = repeat(&self.taking(include_str!("shaders/matmul.wgsl")), Repeat { i: ranks, e: own / 4 });
                 let regions = ["shape.high", "shape.scales", "shape.whole"];
                 let texts = [&constants, &weight_at("w0", &matrix.layout, regions), &kernel];
                 let [_, high, scales, common] = part.vectors();
@@ -438,6 +448,15 @@ impl<'a> Planner<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A matmul whose threads take each token's numbers from workgroup memory or, with subgroups, share what each of four has taken.
+    fn taking(&self, kernel: &str) -> String {
+        let (share, take): (_, fn(usize) -> String) = match self.subgroups {
+            true => ("let own{e} = inputs[at + 4u * {e}u + i % 4u];", |n| format!("quadBroadcast(own{{e}}, {n}u)")),
+            false => ("", |n| format!("inputs[at + 4u * {{e}}u + {n}u]")),
+        };
+        (0..4).fold(kernel.replace("SHARE", share), |text, n| text.replace(&format!("TAKE{n}"), &take(n)))
     }
 
     fn append(&mut self, op: &Op) -> Step {

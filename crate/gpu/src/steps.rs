@@ -100,7 +100,9 @@ impl<'a> Maker<'a> {
         text.extend(texts.iter().copied());
         let device = &self.gpu.device;
         let pipeline = self.pipelines.entry(text).or_insert_with_key(|text| {
-            let source = wgpu::ShaderSource::Wgsl(text.into());
+            // Browsers want to be told; wgpu's own compiler does not know that they do.
+            let enable = if cfg!(target_arch = "wasm32") && self.gpu.subgroups { "enable subgroups;\n" } else { "" };
+            let source = wgpu::ShaderSource::Wgsl(format!("{enable}{text}").into());
             let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(label), source });
             device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: Some(label),
