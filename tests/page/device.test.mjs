@@ -21,6 +21,13 @@ const withFault = (fault, task) => inBrowser(async given => {
   await task(given);
 }, {gpu: true, serviceWorkers: 'block'});
 
+/** Shaders say `to` where they said `from`. */
+const corrupted = (from, to) => `
+  const make = GPUDevice.prototype.createShaderModule;
+  GPUDevice.prototype.createShaderModule = function (given) {
+    return make.call(this, {...given, code: given.code.replace('${from}', '${to}')});
+  };`;
+
 /** The device is lost at the `count`-th call of a queue's `method`. */
 const lostAt = (method, count) => `
   let left = ${count};
@@ -89,11 +96,7 @@ test('a trial that is stopped leaves nothing behind', () => inBrowser(async ({pa
   assert.deepEqual(found, {code: 'aborted', kept: []});
 }, {gpu: true}));
 
-test('an adapter with wrong numbers is found out', () => withFault(`
-  const make = GPUDevice.prototype.createShaderModule;
-  GPUDevice.prototype.createShaderModule = function (given) {
-    return make.call(this, {...given, code: given.code.replace('vec4<f32>(1.0, 1.0, 0.0, 0.0)', 'vec4<f32>(1.0, 1.0, 0.1, 0.0)')});
-  };`, async ({page}) => {
+test('an adapter with wrong numbers is found out', () => withFault(corrupted('vec4<f32>(1.0, 1.0, 0.0, 0.0)', 'vec4<f32>(1.0, 1.0, 0.1, 0.0)'), async ({page}) => {
   assert.equal((await loadTiny(page, {device: 'auto'})).timings.device, 'cpu');
   const {why, error} = await verdict(page);
   assert.equal(why, 'wrong');
@@ -101,21 +104,13 @@ test('an adapter with wrong numbers is found out', () => withFault(`
   assert.equal((await generate(page, {tokens: [1, 2, 3], max_tokens: 2})).tokens.length, 2);
 }));
 
-test('an adapter whose subgroups are wrong is used without them', () => withFault(`
-  const make = GPUDevice.prototype.createShaderModule;
-  GPUDevice.prototype.createShaderModule = function (given) {
-    return make.call(this, {...given, code: given.code.replace('quadBroadcast(own0, 2u)', 'quadBroadcast(own0, 1u)')});
-  };`, async ({page}) => {
+test('an adapter whose subgroups are wrong is used without them', () => withFault(corrupted('quadBroadcast(own0, 2u)', 'quadBroadcast(own0, 1u)'), async ({page}) => {
   await loadTiny(page, {device: 'auto'});
   const {why, subgroups} = await verdict(page);
   assert.deepEqual([why === 'faster' || why === 'slower', subgroups], [true, false], why);
 }));
 
-test('an adapter that chooses other tokens than its logits say is found out', () => withFault(`
-  const make = GPUDevice.prototype.createShaderModule;
-  GPUDevice.prototype.createShaderModule = function (given) {
-    return make.call(this, {...given, code: given.code.replace('u32(likeliest.y)', '(u32(likeliest.y) + 1u)')});
-  };`, async ({page}) => {
+test('an adapter that chooses other tokens than its logits say is found out', () => withFault(corrupted('u32(likeliest.y)', '(u32(likeliest.y) + 1u)'), async ({page}) => {
   assert.equal((await loadTiny(page, {device: 'auto'})).timings.device, 'cpu');
   const {why, message} = await verdict(page);
   assert.equal(why, 'failed');

@@ -144,6 +144,8 @@ fn an_interrupted_answer_goes_on_elsewhere() {
     // Without a stop text, and with one that has begun at some of the interruptions.
     let middle: String = text.chars().skip(text.chars().count() / 2).take(2).collect();
     assert_eq!(middle.chars().count(), 2);
+    let mut plain = Vec::new();
+    let mut held = 0;
     for stop in [Vec::new(), vec![middle]] {
         let stops = !stop.is_empty();
         let options = Options { stop, ..options.clone() };
@@ -157,6 +159,10 @@ fn an_interrupted_answer_goes_on_elsewhere() {
             while session.tokens().len() < 9 + told {
                 before += &block_on(session.step()).unwrap().unwrap().text;
             }
+            match stops {
+                true => held += usize::from(before.len() < plain[told]),
+                false => plain.push(before.len()),
+            }
             let prompt: Vec<u32> = tokens[..9].iter().chain(&made[..told]).copied().collect();
             let mut other = tests::session(LLAMA, Device::cpu()).unwrap();
             let (rest, after, finish) = answer(&mut other, &prompt, &Options { resume: told, ..options.clone() });
@@ -164,6 +170,7 @@ fn an_interrupted_answer_goes_on_elsewhere() {
             assert_eq!((before + &after, finish), (whole.1.clone(), whole.2), "after {told}");
         }
     }
+    assert!(held > 0, "no interruption fell inside a stop text");
 }
 
 /// Logits of every fixture, bit for bit, whatever does the work.

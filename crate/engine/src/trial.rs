@@ -7,8 +7,8 @@ use crate::executor::{Executor, Logits};
 use crate::generate::Session;
 use crate::sampling::{Sampler, Sampling, argmax};
 
-/// Tokens of the prompt, of a smaller run behind it, and tokens made for the clock.
-const RUNS: (usize, usize, usize) = (40, 3, 8);
+/// Tokens of the prompt, of smaller runs behind it, and tokens made for the clock. An executor may have other kernels for each.
+const RUNS: (usize, [usize; 2], usize) = (40, [12, 3], 8);
 
 /// Draws that are compared with those of a [`Sampler`], and how many may differ: logits may be as near as the last digits of two
 /// logarithms.
@@ -20,7 +20,7 @@ const SAME: f32 = 1e-2;
 /// What came of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
-    /// Logits of the prompt's last token, of each token of the smaller run, and of a single token behind them, `[5, V]`.
+    /// Logits of the last token of the prompt, of each smaller run, and of a single token behind them, `[4, V]`.
     pub logits: Vec<f32>,
     /// Prompt tokens read a second.
     pub prompt_per_second: f64,
@@ -35,18 +35,19 @@ impl Session {
         self.reset();
         let vocab_size = self.config().vocab_size;
         let (prompt, few, made) = RUNS;
-        let tokens: Vec<u32> = (0..prompt + few + 1).map(|i| ((i * 7919 + 13) % vocab_size) as u32).collect();
+        let all = prompt + few.iter().sum::<usize>();
+        let tokens: Vec<u32> = (0..all + 1).map(|i| ((i * 7919 + 13) % vocab_size) as u32).collect();
         let executor = &mut *self.executor;
         let mut logits = Vec::new();
-        logits.extend_from_slice(executor.forward(&tokens[..prompt], Logits::Last).await?);
-        logits.extend_from_slice(executor.forward(&tokens[prompt..prompt + few], Logits::All).await?);
-        logits.extend_from_slice(executor.forward(&tokens[prompt + few..], Logits::Last).await?);
+        for run in [prompt, few[0], few[1], 1] {
+            let behind = executor.cached();
+            logits.extend_from_slice(executor.forward(&tokens[behind..behind + run], Logits::Last).await?);
+        }
         let last = &logits[logits.len() - vocab_size..];
         for path in 0..executor.paths() {
-            executor.truncate(prompt + few);
+            executor.truncate(all);
             executor.force_path(Some(path));
-            let apart =
-                executor.forward(&tokens[prompt + few..], Logits::Last).await.map(|found| relative_error(found, last));
+            let apart = executor.forward(&tokens[all..], Logits::Last).await.map(|found| relative_error(found, last));
             executor.force_path(None);
             let apart = apart?;
             if apart.is_nan() || apart > SAME {

@@ -143,21 +143,17 @@ impl<'a> Planner<'a> {
         let (buffers, vocab) = (self.buffers, self.program.config.vocab_size);
         let constants =
             format!("const VOCAB = {vocab}u;\nconst CHUNK = {CHUNK}u;\n{}", include_str!("shaders/sample.wgsl"));
-        let choice = || bind("choice", Uniform, "Choice", &buffers.choice);
-        let scan = [
-            bind("state", Read, "State", &buffers.state),
-            choice(),
-            bind("tokens", Read, "array<u32>", &buffers.tokens),
-            bind("logits", Write, F32, &buffers.logits),
-            bind("chunks", Write, "array<Chunk>", &buffers.chunks),
-        ];
-        let pick = [
-            bind("state", Write, "State", &buffers.state),
-            choice(),
-            bind("tokens", Write, "array<u32>", &buffers.tokens),
-            bind("logits", Read, F32, &buffers.logits),
-            bind("chunks", Read, "array<Chunk>", &buffers.chunks),
-        ];
+        // What one of the two kernels writes, the other reads.
+        let bindings = |chosen, found| {
+            [
+                bind("state", chosen, "State", &buffers.state),
+                bind("choice", Uniform, "Choice", &buffers.choice),
+                bind("tokens", chosen, "array<u32>", &buffers.tokens),
+                bind("logits", found, F32, &buffers.logits),
+                bind("chunks", found, "array<Chunk>", &buffers.chunks),
+            ]
+        };
+        let (scan, pick) = (bindings(Read, Write), bindings(Write, Read));
         let [all, one] = [Fixed(vocab.div_ceil(CHUNK)), Fixed(1)];
         [
             self.maker.step("Sample", &[&constants, include_str!("shaders/sample_scan.wgsl")], &scan, [all, one, one]),

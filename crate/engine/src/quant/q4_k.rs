@@ -13,12 +13,18 @@ pub fn scale_and_min(packed: &[u8; 12], j: usize) -> (u8, u8) {
     }
 }
 
-pub fn decode(block: &[u8], out: &mut [f32]) {
+/// `(d · s[j], dmin · m[j])` of each group of a block, which begins alike in Q4_K and Q5_K.
+pub fn scales(block: &[u8]) -> [(f32, f32); 8] {
     let (d, dmin) = (super::f16_at(block, 0), super::f16_at(block, 2));
-    let packed: &[u8; 12] = block[4..16].try_into().expect("twelve bytes");
-    for (j, group) in out.chunks_exact_mut(32).enumerate() {
+    let packed = block[4..16].try_into().expect("twelve bytes");
+    std::array::from_fn(|j| {
         let (scale, min) = scale_and_min(packed, j);
-        let (scale, min) = (d * f32::from(scale), dmin * f32::from(min));
+        (d * f32::from(scale), dmin * f32::from(min))
+    })
+}
+
+pub fn decode(block: &[u8], out: &mut [f32]) {
+    for (j, (group, (scale, min))) in out.chunks_exact_mut(32).zip(scales(block)).enumerate() {
         let codes = &block[16 + j / 2 * 32..][..32];
         for (number, byte) in group.iter_mut().zip(codes) {
             *number = scale * f32::from(byte >> (j % 2 * 4) & 15) - min;

@@ -3,14 +3,10 @@
 //! As Q4_K, but between the scales and the 128 bytes of low four bits come 32 bytes of fifth bits: number `l` of group `j`
 //! has its own in bit `j` of byte `l`.
 
-use super::q4_k::scale_and_min;
+use super::q4_k::scales;
 
 pub fn decode(block: &[u8], out: &mut [f32]) {
-    let (d, dmin) = (super::f16_at(block, 0), super::f16_at(block, 2));
-    let packed: &[u8; 12] = block[4..16].try_into().expect("twelve bytes");
-    for (j, group) in out.chunks_exact_mut(32).enumerate() {
-        let (scale, min) = scale_and_min(packed, j);
-        let (scale, min) = (d * f32::from(scale), dmin * f32::from(min));
+    for (j, (group, (scale, min))) in out.chunks_exact_mut(32).zip(scales(block)).enumerate() {
         let (high, low) = (&block[16..48], &block[48 + j / 2 * 32..][..32]);
         for ((number, low), high) in group.iter_mut().zip(low).zip(high) {
             let code = low >> (j % 2 * 4) & 15 | (high >> j & 1) << 4;
