@@ -14,7 +14,7 @@
 import {
   bestBuild, fetchBuild, fetchPrograms, get, HearthError, memoryFor, Remote, startEngine, workerOf,
 } from './worker/start.js';
-import {findAdapter, judge, verdicts} from './worker/device.js';
+import {findAdapter, judge, kernelsOf, PLAIN, verdicts} from './worker/device.js';
 
 export {HearthError};
 
@@ -164,7 +164,7 @@ export class Hearth {
       : given(source);
     check(signal);
     const run = (device, options = {}) =>
-      this.#run(pieces, {device, threads, context, phase: 'load', subgroups: true, signal, onProgress, ...options});
+      this.#run(pieces, {device, threads, context, phase: 'load', signal, onProgress, ...options});
     const [running, verdict, failed] = device === 'auto'
       ? await this.#choose(run, {size: pieces.size, threads, signal})
       : [await run(device), {device, why: 'asked'}];
@@ -174,7 +174,7 @@ export class Hearth {
   }
 
   /** A file in an engine of its own: `{engine, started, info, fixed}`. */
-  async #run(pieces, {device, threads, context, phase, subgroups, onProgress, signal}) {
+  async #run(pieces, {device, threads, context, phase, kernels, onProgress, signal}) {
     const engine = await this.#start(pieces.size);
     const {remote} = engine;
     try {
@@ -182,7 +182,11 @@ export class Hearth {
       const count = gpu ? 1 : threadsFor(threads, engine.build);
       context ??= gpu ? GPU_CONTEXT : CONTEXT;
       await engine.init();
-      const adapter = await remote.call('begin', {device, threads: count, context, subgroups});
+      const about = gpu && [engine.build, (await findAdapter())?.key];
+      if (gpu) kernels ??= kernelsOf.read(...about);
+      const {adapter, kernels: used} = await remote.call('begin', {device, threads: count, context, kernels});
+      // A tab in the background is slowed down.
+      if (gpu && !kernels && !document.hidden) kernelsOf.keep(used, ...about);
       const joined = engine.join(count); // never fails
       const report = meter(phase, pieces.size, onProgress);
       let loaded = 0;
@@ -203,7 +207,7 @@ export class Hearth {
         ? await remote.call('use', {tuning: {kernel: '', threads: 1}})
         : await this.#tune(remote, engine.build, info, {started, all: started === count, auto: threads === 'auto'});
       check(signal);
-      return {engine, started, info, fixed: {...tuned, device, adapter, build: engine.build}};
+      return {engine, started, info, kernels: used, fixed: {...tuned, device, adapter, build: engine.build}};
     } catch (error) {
       engine.end();
       throw error;
@@ -217,7 +221,7 @@ export class Hearth {
   async #choose(run, {size, threads, signal}) {
     const adapter = await findAdapter();
     if (!adapter) return [await run('cpu'), {device: 'cpu', why: navigator.gpu ? 'no_adapter' : 'no_webgpu'}];
-    const about = [adapter, this.build, threads, size];
+    const about = [this.build, threads, size, adapter.key];
     const failed = error => {
       const verdict = {device: 'cpu', why: 'failed', adapter: adapter.name, message: error.message};
       if (['gpu', 'crashed', 'out_of_memory'].includes(error.code)) verdicts.keep(verdict, ...about);
@@ -227,7 +231,7 @@ export class Hearth {
     if (known?.device === 'cpu') return [await run('cpu'), known];
     if (known) {
       try {
-        return [await run('gpu', {subgroups: known.subgroups}), known, failed];
+        return [await run('gpu', {kernels: known.kernels}), known, failed];
       } catch (error) {
         check(signal);
         return [await run('cpu'), failed(error)];
@@ -246,13 +250,13 @@ export class Hearth {
       let verdict;
       // Should the adapter take the whole tab down, the next load knows.
       failed(new HearthError('gpu', 'the trial did not come to its end'));
-      // With all that the adapter offers; without, should that be wrong.
-      for (const subgroups of adapter.subgroups ? [true, false] : [false]) {
+      // With the kernels that are best on a made-up matrix; with plain ones, should those be wrong here.
+      for (const kernels of [undefined, PLAIN]) {
         gpu?.engine.end();
         gpu = undefined;
         try {
-          gpu = await run('gpu', {phase: 'trial', subgroups});
-          verdict = {...judge(said, await gpu.engine.remote.call('trial')), adapter: adapter.name, subgroups};
+          gpu = await run('gpu', {phase: 'trial', kernels});
+          verdict = {...judge(said, await gpu.engine.remote.call('trial')), adapter: adapter.name, kernels: gpu.kernels};
           if (verdict.why !== 'wrong') break;
         } catch (error) {
           verdicts.forget(...about);
@@ -383,7 +387,7 @@ class Model {
   timings;
 
   /**
-   * Why the model runs on the device it does: `{device, why, adapter, subgroups, message, error, cpu, gpu}`. `why`: 'asked',
+   * Why the model runs on the device it does: `{device, why, adapter, kernels, message, error, cpu, gpu}`. `why`: 'asked',
    * 'no_webgpu', 'no_adapter', 'faster' or 'slower' (the GPU, in a trial), 'wrong' (its numbers, by `error`), 'failed' (it, as
    * `message` says). `cpu` and `gpu` are their speeds in the trial, `{prompt_per_second, decode_per_second}`.
    */

@@ -4,13 +4,21 @@ use hearth_engine::executor::{Executor, Logits};
 use hearth_engine::loader::Device;
 use hearth_engine::quant::Format;
 use hearth_engine::sampling::{Sampler, Sampling};
-use hearth_gpu::{CacheFormat, Gpu, GpuExecutor};
+use hearth_gpu::{CacheFormat, Gpu, GpuExecutor, Kernels, Product};
 use tests::made::{Made, Shape, made};
 use tests::relative_error;
 use wasm_bindgen_test::*;
 
 #[cfg(target_arch = "wasm32")]
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
+
+/// Milliseconds.
+fn clock() -> f64 {
+    #[cfg(target_arch = "wasm32")]
+    return js_sys::Date::now();
+    #[cfg(not(target_arch = "wasm32"))]
+    return std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64() * 1e3;
+}
 
 fn executor(gpu: &Gpu, made: &Made, context: usize, cache: CacheFormat) -> GpuExecutor {
     let mut executor = GpuExecutor::new(gpu.clone(), made.program.clone(), context, cache).unwrap();
@@ -44,19 +52,56 @@ async fn agrees(gpu: &Gpu, shape: &Shape, cache: CacheFormat, most: f64) {
     }
 }
 
+/// How far logits of two layers may be off where products are made like this: about twice what they are.
+fn most_apart(product: Product) -> f64 {
+    match product {
+        Product::F32 | Product::Codes => 1e-4,
+        Product::F16 => 4e-3,
+        Product::Bytes => 5e-2,
+    }
+}
+
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn every_format_agrees_with_the_oracle() {
     let gpu = Gpu::open().await.unwrap();
+    let products = [Product::F32, Product::Codes, Product::Bytes, Product::F16];
     for (i, format) in Format::all().enumerate() {
         let sizes = if format.block_len() == 256 { [256, 512, 37] } else { [96, 160, 37] };
         let heads = if format.block_len() == 256 { [8, 2, 32] } else { [6, 2, 16] };
-        // A browser compiles shaders slowly on the CPU: there each format is seen in one of the two kinds of model.
-        let kinds = if cfg!(target_arch = "wasm32") { vec![i % 2 == 0] } else { vec![false, true] };
-        for gemma in kinds {
-            let shape = Shape { format, sizes, heads, gemma, layers: 2 };
-            agrees(&gpu, &shape, CacheFormat::F32, 1e-3).await;
+        for (j, &product) in products.iter().enumerate() {
+            // What takes numbers as they are in a format makes no difference to f16; and a browser compiles shaders slowly on the
+            // CPU, so there each format is seen in one way.
+            let seen = if cfg!(target_arch = "wasm32") { i % 4 == j } else { j < 3 || i % 4 == 3 };
+            let kernels = Kernels { matvec: product, matmul: product, subgroups: (i + j) % 2 == 0 };
+            if seen {
+                let shape = Shape { format, sizes, heads, gemma: (i / 2 + j).is_multiple_of(2), layers: 2 };
+                agrees(&gpu.clone().with(kernels), &shape, CacheFormat::F32, most_apart(product)).await;
+            }
         }
     }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn rows_longer_than_a_workgroup_keeps_agree() {
+    let gpu = Gpu::open().await.unwrap();
+    // 67 blocks of activations, and 71.
+    for (format, gemma) in [(Format::Q4_0, false), (Format::Q8_0, true)] {
+        let shape = Shape { format, sizes: [2144, 2272, 37], heads: [2, 1, 32], gemma, layers: 1 };
+        for product in [Product::F32, Product::Bytes] {
+            let gpu = gpu.clone().with(Kernels { matvec: product, matmul: product, subgroups: false });
+            agrees(&gpu, &shape, CacheFormat::F32, most_apart(product)).await;
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn kernels_are_chosen_that_the_adapter_offers() {
+    let mut gpu = Gpu::open().await.unwrap();
+    let kernels = gpu.tune(clock).await.unwrap();
+    assert_eq!(gpu.kernels(), kernels);
+    assert_eq!(kernels.within(gpu.offers), kernels);
+    let shape = Shape { format: Format::Q4_0, sizes: [96, 160, 37], heads: [6, 2, 16], gemma: false, layers: 2 };
+    agrees(&gpu, &shape, CacheFormat::F32, most_apart(Product::Bytes)).await;
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]

@@ -13,44 +13,78 @@ const APART = 0.1;
 /** How long a failure is remembered: it may have been the driver's, or memory that others had. */
 const FAILED_MS = 24 * 3600 * 1000;
 
-/** What the browser says of its adapter, `{key, name, subgroups}`, or undefined where it has none. */
+/** Ways of making products, as `gpu/src/kernels.rs` has them. */
+const PRODUCTS = ['f32', 'codes', 'f16', 'bytes'];
+
+/** Kernels that every adapter has. */
+export const PLAIN = {matvec: 'f32', matmul: 'f32', subgroups: false};
+
+/** What the browser says of its adapter, `{key, name}`, or undefined where it has none. */
 export async function findAdapter() {
   const adapter = await navigator.gpu?.requestAdapter({powerPreference: 'high-performance'}).catch(() => null);
   if (!adapter) return undefined;
   const {vendor = '', architecture = '', device = '', description = ''} = adapter.info ?? {};
   const name = [description || device, architecture, vendor].filter(Boolean).join(', ') || 'WebGPU';
-  return {key: [vendor, architecture, device, description].join('/'), name, subgroups: adapter.features.has('subgroups')};
+  return {key: [vendor, architecture, device, description].join('/'), name};
 }
 
-const keyOf = (adapter, build, threads, size) => `hearth.device.1/${build}/${threads}/${size}/${adapter.key}`;
+/** Things that this browser said, under keys that begin with `hearth.NAME/`; kept where the browser lets us. */
+const kept = name => {
+  const keyOf = about => [`hearth.${name}`, ...about].join('/');
+  return {
+    /** `{when, what}`, or undefined. */
+    read(...about) {
+      try {
+        const {browser, when, what} = JSON.parse(localStorage.getItem(keyOf(about)));
+        return browser === navigator.userAgent ? {when, what} : undefined;
+      } catch {
+        return undefined;
+      }
+    },
 
+    keep(what, ...about) {
+      try {
+        localStorage.setItem(keyOf(about), JSON.stringify({browser: navigator.userAgent, when: Date.now(), what}));
+      } catch {
+        // It is found out again at the next load.
+      }
+    },
+
+    forget(...about) {
+      try {
+        localStorage.removeItem(keyOf(about));
+      } catch {
+        // Nothing was kept either.
+      }
+    },
+  };
+};
+
+const devices = kept('device.2');
+
+/** Verdicts, by build, threads asked for, size of model and adapter. */
 export const verdicts = {
+  ...devices,
+
   /** What was found before, or undefined. */
   read(...about) {
-    try {
-      const {browser, when, verdict} = JSON.parse(localStorage.getItem(keyOf(...about)));
-      const known = browser === navigator.userAgent && ['cpu', 'gpu'].includes(verdict.device) && typeof verdict.why === 'string';
-      return known && (verdict.why !== 'failed' || Date.now() - when < FAILED_MS) ? verdict : undefined;
-    } catch {
-      return undefined;
-    }
+    const {when, what} = devices.read(...about) ?? {};
+    const known = ['cpu', 'gpu'].includes(what?.device) && typeof what.why === 'string';
+    return known && (what.why !== 'failed' || Date.now() - when < FAILED_MS) ? what : undefined;
   },
+};
 
-  keep(verdict, ...about) {
-    try {
-      const kept = {browser: navigator.userAgent, when: Date.now(), verdict};
-      localStorage.setItem(keyOf(...about), JSON.stringify(kept));
-    } catch {
-      // The trial is made again at the next load.
-    }
-  },
+const found = kept('kernels.1');
 
-  forget(...about) {
-    try {
-      localStorage.removeItem(keyOf(...about));
-    } catch {
-      // Nothing was kept either.
-    }
+/** Kernels that are best, by build and adapter. */
+export const kernelsOf = {
+  ...found,
+
+  /** What was found before, or undefined. */
+  read(...about) {
+    const what = found.read(...about)?.what;
+    const known = PRODUCTS.includes(what?.matvec) && PRODUCTS.includes(what.matmul) && typeof what.subgroups === 'boolean';
+    return known ? what : undefined;
   },
 };
 

@@ -14,13 +14,11 @@ const breathe = () => new Promise(resolve => {
   channel.port2.postMessage(0);
 });
 
-// wgpu has no name for subgroups in browsers (gfx-rs/wgpu#10146): they are asked for here, unless the page does without, and the
-// module is told.
-let without = true;
+// wgpu has no name for subgroups in browsers (gfx-rs/wgpu#10146): they are asked for here, and the module is told.
 if (typeof GPUAdapter === 'function') {
   const {requestDevice} = GPUAdapter.prototype;
   GPUAdapter.prototype.requestDevice = function (descriptor = {}) {
-    self.hearth_subgroups = !without && this.features.has('subgroups');
+    self.hearth_subgroups = this.features.has('subgroups');
     const wanted = self.hearth_subgroups ? ['subgroups'] : [];
     return requestDevice.call(this, {...descriptor, requiredFeatures: [...descriptor.requiredFeatures ?? [], ...wanted]});
   };
@@ -34,11 +32,10 @@ serve({
     await wasm_bindgen({module_or_path: module, memory});
   },
 
-  // Gives what the adapter calls itself, if there is one.
-  async begin({device, threads, context, subgroups}) {
-    without = !subgroups;
-    loader = device === 'gpu' ? await wasm_bindgen.Loader.onGpu(context) : new wasm_bindgen.Loader(device, threads);
-    return loader.adapter;
+  // Gives what the adapter calls itself and which kernels it has, `kernels` or what is found best, if there is an adapter.
+  async begin({device, threads, context, kernels}) {
+    loader = device === 'gpu' ? await wasm_bindgen.Loader.onGpu(context, kernels) : new wasm_bindgen.Loader(device, threads);
+    return {adapter: loader.adapter, kernels: loader.kernels};
   },
 
   push({bytes}) {

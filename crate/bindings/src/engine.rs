@@ -91,10 +91,16 @@ pub struct Loader {
 
 #[wasm_bindgen]
 impl Loader {
-    /// For one file on the GPU, with room for `context` positions.
+    /// For one file on the GPU, with room for `context` positions. `kernels`: what [`Loader::kernels`] said of this adapter before, or
+    /// undefined to find it out, which takes a second or two.
     #[wasm_bindgen(js_name = onGpu)]
-    pub async fn on_gpu(context: usize) -> Result<Loader, JsValue> {
-        let gpu = Gpu::open().await.map_err(engine_error)?;
+    pub async fn on_gpu(context: usize, kernels: JsValue) -> Result<Loader, JsValue> {
+        let mut gpu = Gpu::open().await.map_err(engine_error)?;
+        if kernels.is_undefined() {
+            gpu.tune(now).await.map_err(engine_error)?;
+        } else {
+            gpu = gpu.with(from_js(kernels)?);
+        }
         Ok(Loader { inner: EngineLoader::new(gpu.clone().device(context)), gpu: Some(gpu) })
     }
 
@@ -102,6 +108,12 @@ impl Loader {
     #[wasm_bindgen(getter)]
     pub fn adapter(&self) -> String {
         self.gpu.as_ref().map(|gpu| gpu.name.clone()).unwrap_or_default()
+    }
+
+    /// How the adapter makes products, `{matvec, matmul, subgroups}`; undefined for the CPU.
+    #[wasm_bindgen(getter)]
+    pub fn kernels(&self) -> Result<JsValue, JsValue> {
+        self.gpu.as_ref().map_or(Ok(JsValue::UNDEFINED), |gpu| to_js(&gpu.kernels()))
     }
 
     /// For one file; `device` is "cpu" or, for comparisons, "naive". Of `threads`, all but one are workers that will call

@@ -10,7 +10,8 @@ use crate::Result;
 /// Milliseconds for each of five runs of a kernel.
 const BUDGET_MS: f64 = 20.0;
 
-fn now() -> f64 {
+/// Milliseconds since the first call.
+pub fn now() -> f64 {
     static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
     START.elapsed().as_secs_f64() * 1e3
 }

@@ -201,7 +201,11 @@ fn load(file: &Path, executor: Executor, threads: usize) -> Result<Session> {
     let device = match executor {
         Executor::Naive => Device::Naive,
         Executor::Cpu => Device::Cpu(Team::spawn(threads)),
-        Executor::Gpu => block_on(Gpu::open())?.device(GPU_CONTEXT),
+        Executor::Gpu => {
+            let mut gpu = block_on(Gpu::open())?;
+            block_on(gpu.tune(kernels::now))?;
+            gpu.device(GPU_CONTEXT)
+        }
     };
     let context = if executor == Executor::Gpu { GPU_CONTEXT } else { usize::MAX };
     let mut loader = Loader::new(device);

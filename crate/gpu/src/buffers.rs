@@ -50,6 +50,10 @@ pub struct Buffers {
     pub splits: wgpu::Buffer,
     /// `[T, F]`: gate, up, and their product.
     pub hidden: [wgpu::Buffer; 3],
+    /// Activations in bytes, `[T, blocks, 32]`.
+    pub words: wgpu::Buffer,
+    /// What each block of them is to be multiplied by, `[T, blocks]`.
+    pub factors: wgpu::Buffer,
     /// `[T, V]`.
     pub logits: wgpu::Buffer,
     /// How tokens are to be chosen.
@@ -76,6 +80,7 @@ impl Buffers {
             heads: blocks(c.n_heads * c.head_dim),
             hidden: blocks(c.hidden_dim),
         };
+        let widest = widths.x.max(widths.heads).max(widths.hidden);
         let rows = |label: &str, width: usize| gpu.storage(label, MOST_TOKENS * width * 4);
         let cache = |label: &str| gpu.storage(label, context * c.n_kv_heads * c.head_dim * cache_bytes);
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
@@ -109,6 +114,8 @@ impl Buffers {
             heads: rows("heads", widths.heads)?,
             splits: gpu.storage("splits", MOST_SPLITS * c.n_heads * (c.head_dim + 2) * 4)?,
             hidden: [rows("gate", widths.hidden)?, rows("up", widths.hidden)?, rows("hidden", widths.hidden)?],
+            words: gpu.storage("words", MOST_TOKENS * widest)?,
+            factors: gpu.storage("factors", MOST_TOKENS * widest / BLOCK * 4)?,
             logits: gpu.storage("logits", MOST_LOGITS * c.vocab_size * 4)?,
             choice: gpu.buffer("choice", 32, uniform)?,
             chunks: gpu.storage("chunks", c.vocab_size.div_ceil(CHUNK) * 12)?,

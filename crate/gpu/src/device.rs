@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use hearth_engine::{Error, Result};
 
+use crate::kernels::{Kernels, Offers};
+
 /// An open device.
 #[derive(Clone)]
 pub struct Gpu {
@@ -13,26 +15,16 @@ pub struct Gpu {
     pub name: String,
     /// Whether it is a program on the CPU.
     pub software: bool,
-    /// Whether kernels share numbers between neighbouring threads.
-    pub subgroups: bool,
+    /// How it makes products.
+    pub(crate) kernels: Kernels,
+    /// What it could do for them.
+    pub offers: Offers,
     failure: Arc<Mutex<Option<String>>>,
 }
 
 /// A failure of the device, or of what was asked of it.
 pub(crate) fn failed(what: impl std::fmt::Display) -> Error {
     Error::Gpu(what.to_string())
-}
-
-/// Whether the device has subgroups.
-#[cfg(not(target_arch = "wasm32"))]
-fn subgroups(device: &wgpu::Device) -> bool {
-    device.features().contains(wgpu::Features::SUBGROUP)
-}
-
-/// In browsers wgpu has no name for them: `worker/engine.js` asks for them and says here whether there are any.
-#[cfg(target_arch = "wasm32")]
-fn subgroups(_device: &wgpu::Device) -> bool {
-    js_sys::Reflect::get(&js_sys::global(), &"hearth_subgroups".into()).is_ok_and(|there| there.is_truthy())
 }
 
 impl Gpu {
@@ -59,7 +51,8 @@ impl Gpu {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("hearth"),
             // Its clock and its subgroups, if it has them.
-            required_features: adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP),
+            required_features: adapter.features()
+                & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16),
             required_limits: limits.or_worse_values_from(&offered),
             ..wgpu::DeviceDescriptor::default()
         };
@@ -75,8 +68,20 @@ impl Gpu {
         let info = adapter.get_info();
         // Browsers say little of their adapters; that of Chromium without a GPU is named.
         let software = info.device_type == wgpu::DeviceType::Cpu || info.name.to_lowercase().contains("swiftshader");
-        let subgroups = subgroups(&device);
-        Ok(Gpu { device, queue, name: info.name, software, subgroups, failure })
+        let offers = Offers::of(&device);
+        let kernels = Kernels { subgroups: offers.subgroups, ..Kernels::PLAIN };
+        Ok(Gpu { device, queue, name: info.name, software, kernels, offers, failure })
+    }
+
+    /// How it makes products.
+    pub fn kernels(&self) -> Kernels {
+        self.kernels
+    }
+
+    /// Makes products like this from now on, as far as the adapter offers it.
+    pub fn with(mut self, kernels: Kernels) -> Gpu {
+        self.kernels = kernels.within(self.offers);
+        self
     }
 
     /// Errors if anything has failed since the device was opened; nothing it gives is to be believed then.

@@ -11,7 +11,8 @@ use hearth_engine::{Error, Result};
 use crate::ahead::{Ahead, MOST_AHEAD};
 use crate::buffers::{Buffers, MOST_LOGITS, MOST_TOKENS};
 use crate::device::Gpu;
-use crate::plan::{CacheFormat, Plan, Planner, SPLITS, TILES};
+use crate::matmul::TILES;
+use crate::plan::{CacheFormat, Plan, Planner, SPLITS};
 use crate::profile::profile;
 use crate::steps::Step;
 use crate::weight::Matrix;
@@ -318,6 +319,6 @@ impl Executor for GpuExecutor {
     }
 
     fn apply(&mut self, _tuning: &Tuning) -> Tuning {
-        Tuning { kernel: "wgsl".into(), threads: 1 }
+        Tuning { kernel: self.gpu.kernels.to_string(), threads: 1 }
     }
 }

@@ -6,6 +6,8 @@
 
 use hearth_engine::quant::Format;
 
+use crate::kernels::Product;
+
 /// Numbers in a block.
 pub const BLOCK: usize = 32;
 
@@ -22,13 +24,30 @@ pub struct Layout {
     per: usize,
     /// The code that stands for zero, where scales do not say.
     pub zero: f32,
+    /// What kernels that multiply codes must know; none where numbers are no whole codes times a scale.
+    pub codes: Option<Codes>,
     /// Appends the regions' bytes of `per` numbers as the file stores them.
     split: fn(&[u8], &mut [Vec<u8>; REGIONS]),
 }
 
+/// Codes that a shader's `W_words` gives, four bytes to a word.
+#[derive(Clone, Copy)]
+pub struct Codes {
+    /// Whether bytes are signed; if not, they are below 128.
+    pub signed: bool,
+    /// Whether there is something to subtract.
+    pub least: bool,
+    /// Scales of a block, each for as many of its numbers.
+    pub parts: usize,
+}
+
+const UNSIGNED: Option<Codes> = Some(Codes { signed: false, least: true, parts: 1 });
+const SIGNED: Option<Codes> = Some(Codes { signed: true, least: false, parts: 1 });
+const HALVES: Option<Codes> = Some(Codes { signed: false, least: true, parts: 2 });
+
 macro_rules! wgsl {
-    ($name:literal) => {
-        include_str!(concat!("shaders/formats/", $name, ".wgsl"))
+    ($($name:literal),+) => {
+        concat!($(include_str!(concat!("shaders/formats/", $name, ".wgsl"))),+)
     };
 }
 
@@ -37,25 +56,37 @@ pub fn layout(format: Format) -> Layout {
     let half = wgsl!("scales_half");
     let pair = wgsl!("scales_pair");
     let one = wgsl!("scales_one");
-    let row = |codes, scales, bytes, per, zero, split| Layout { shaders: [codes, scales], bytes, per, zero, split };
+    let row = |shaders, codes, bytes, per, zero, split| Layout { shaders, bytes, per, zero, codes, split };
     match format {
-        Format::F32 => row(wgsl!("codes_f32"), one, [128, 0, 0, 0], BLOCK, 0.0, plain),
-        Format::F16 => row(concat!(wgsl!("four_f16"), wgsl!("codes16")), one, [64, 0, 0, 0], BLOCK, 0.0, plain),
-        Format::BF16 => row(concat!(wgsl!("four_bf16"), wgsl!("codes16")), one, [64, 0, 0, 0], BLOCK, 0.0, plain),
-        Format::Q4_0 => row(wgsl!("codes4"), half, [16, 0, 2, 0], BLOCK, 8.0, q4_0),
-        Format::Q4_1 => row(wgsl!("codes4"), pair, [16, 0, 4, 0], BLOCK, 0.0, q4_1),
-        Format::Q5_0 => row(wgsl!("codes5"), half, [16, 4, 2, 0], BLOCK, 16.0, q5_0),
-        Format::Q5_1 => row(wgsl!("codes5"), pair, [16, 4, 4, 0], BLOCK, 0.0, q5_1),
-        Format::Q8_0 => row(wgsl!("codes8"), half, [32, 0, 2, 0], BLOCK, 0.0, q8_0),
-        Format::Q4_K => row(wgsl!("codes4"), wgsl!("scales_k4"), [128, 0, 16, 0], 8 * BLOCK, 0.0, q4_k),
-        Format::Q5_K => row(wgsl!("codes5"), wgsl!("scales_k4"), [128, 32, 16, 0], 8 * BLOCK, 0.0, q5_k),
-        Format::Q6_K => row(wgsl!("codes6"), wgsl!("scales_k6"), [128, 64, 16, 4], 8 * BLOCK, 0.0, q6_k),
+        Format::F32 => row([wgsl!("codes_f32"), one], None, [128, 0, 0, 0], BLOCK, 0.0, plain),
+        Format::F16 => row([wgsl!("four_f16", "codes16"), one], None, [64, 0, 0, 0], BLOCK, 0.0, plain),
+        Format::BF16 => row([wgsl!("four_bf16", "codes16"), one], None, [64, 0, 0, 0], BLOCK, 0.0, plain),
+        Format::Q4_0 => row([wgsl!("words4"), half], UNSIGNED, [16, 0, 2, 0], BLOCK, 8.0, q4_0),
+        Format::Q4_1 => row([wgsl!("words4"), pair], UNSIGNED, [16, 0, 4, 0], BLOCK, 0.0, q4_1),
+        Format::Q5_0 => row([wgsl!("words5", "unsigned"), half], UNSIGNED, [16, 4, 2, 0], BLOCK, 16.0, q5_0),
+        Format::Q5_1 => row([wgsl!("words5", "unsigned"), pair], UNSIGNED, [16, 4, 4, 0], BLOCK, 0.0, q5_1),
+        Format::Q8_0 => row([wgsl!("words8", "signed"), half], SIGNED, [32, 0, 2, 0], BLOCK, 0.0, q8_0),
+        Format::Q4_K => row([wgsl!("words4"), wgsl!("scales_k4")], UNSIGNED, [128, 0, 16, 0], 8 * BLOCK, 0.0, q4_k),
+        Format::Q5_K => {
+            row([wgsl!("words5", "unsigned"), wgsl!("scales_k4")], UNSIGNED, [128, 32, 16, 0], 8 * BLOCK, 0.0, q5_k)
+        }
+        Format::Q6_K => {
+            row([wgsl!("words6", "unsigned"), wgsl!("scales_k6")], HALVES, [128, 64, 16, 4], 8 * BLOCK, 0.0, q6_k)
+        }
         // Its nibbles are the places of a table.
-        Format::IQ4_NL => row(wgsl!("codes4_nl"), half, [16, 0, 2, 0], BLOCK, 0.0, q4_0),
+        Format::IQ4_NL => row([wgsl!("words4_nl", "signed"), half], SIGNED, [16, 0, 2, 0], BLOCK, 0.0, q4_0),
     }
 }
 
 impl Layout {
+    /// How products with it are made where `product` is asked for: what has no codes is multiplied as it is.
+    pub fn product(&self, product: Product) -> Product {
+        match product {
+            Product::Codes | Product::Bytes if self.codes.is_none() => Product::F32,
+            product => product,
+        }
+    }
+
     /// Bytes of each region for a row of `blocks` blocks.
     pub fn row_bytes(&self, blocks: usize) -> [usize; REGIONS] {
         self.bytes.map(|bytes| bytes * blocks * BLOCK / self.per)

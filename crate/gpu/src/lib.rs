@@ -15,17 +15,23 @@
 //! ```
 
 mod ahead;
+mod attend;
 mod buffers;
 mod device;
 mod executor;
+mod kernels;
 mod layout;
+mod matmul;
+mod matvec;
 mod plan;
 mod profile;
 mod steps;
 mod text;
+mod tune;
 mod weight;
 
 pub use buffers::MOST_TOKENS;
 pub use device::Gpu;
 pub use executor::GpuExecutor;
+pub use kernels::{Kernels, Offers, Product};
 pub use plan::CacheFormat;

@@ -100,8 +100,11 @@ impl<'a> Maker<'a> {
         text.extend(texts.iter().copied());
         let device = &self.gpu.device;
         let pipeline = self.pipelines.entry(text).or_insert_with_key(|text| {
+            let mut enable = if text.contains("f16>") { "enable f16;\n".to_owned() } else { String::new() };
             // Browsers want to be told; wgpu's own compiler does not know that they do.
-            let enable = if cfg!(target_arch = "wasm32") && self.gpu.subgroups { "enable subgroups;\n" } else { "" };
+            if cfg!(target_arch = "wasm32") && text.contains("quadBroadcast") {
+                enable += "enable subgroups;\n";
+            }
             let source = wgpu::ShaderSource::Wgsl(format!("{enable}{text}").into());
             let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(label), source });
             device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {

@@ -57,11 +57,11 @@ function why({why, cpu, gpu}) {
 }
 
 /** The verdict for others to read: one fact a line. */
-function verdictText({device, why, adapter, subgroups, message, error, cpu, gpu}) {
+function verdictText({device, why, adapter, kernels, message, error, cpu, gpu}) {
   const speed = (name, {prompt_per_second, decode_per_second}) =>
     `${name}: prompt ${prompt_per_second.toFixed(1)}, decode ${decode_per_second.toFixed(1)} tok/s`;
   return [
-    navigator.userAgent, adapter && `adapter: ${adapter}${subgroups ? ', with subgroups' : ''}`, `device: ${device} (${why})`, message,
+    navigator.userAgent, adapter && `adapter: ${adapter}`, kernels && `kernels: ${JSON.stringify(kernels)}`, `device: ${device} (${why})`, message,
     error === null ? 'logits are no numbers' : error && `logits apart by ${error.toExponential(1)}`, cpu && speed('CPU', cpu), gpu && speed('GPU', gpu),
   ].filter(Boolean).join('\n');
 }

@@ -8,23 +8,38 @@ struct Block {
 // Where a run stands. `position`: cached positions before it, S. `count`: its tokens, T. `row`: the token whose logits are asked.
 struct State { position: u32, count: u32, row: u32, unused: u32 }
 
-// The four bytes of a word.
+// A block in eight words of four bytes.
+struct Words { a: u32, b: u32, c: u32, d: u32, e: u32, f: u32, g: u32, h: u32 }
+
+// The four bytes of a word, each below 128: masked, not shifted, since the adapters on the CPU shift lane by lane; 0.85 of the time
+// that unpack4x8unorm took there, which took three quarters of what shifts did.
 fn bytes(word: u32) -> vec4<f32> {
-    return 255.0 * unpack4x8unorm(word);
+    return vec4<f32>(vec4<i32>(vec4<u32>(word) & BYTES)) * vec4<f32>(1.0, 0x1p-8, 0x1p-16, 0x1p-24);
+}
+const BYTES = vec4<u32>(0xffu, 0xff00u, 0xff0000u, 0xff000000u);
+
+// The four bytes of a word, signed.
+fn signed_bytes(word: u32) -> vec4<f32> {
+    return bytes(word ^ 0x00808080u) - vec4<f32>(128.0, 128.0, 128.0, 0.0);
+}
+
+// The high nibbles of a word's bytes.
+fn high_nibbles(word: u32) -> vec4<f32> {
+    let signed = vec4<f32>(vec4<i32>((vec4<u32>(word) ^ vec4<u32>(0u, 0u, 0u, 0x80000000u)) & (BYTES & vec4<u32>(0xf0f0f0f0u))));
+    return signed * vec4<f32>(0x1p-4, 0x1p-12, 0x1p-20, 0x1p-28) + vec4<f32>(0.0, 0.0, 0.0, 8.0);
 }
 
 // Thirty-two codes of four bits: low nibbles of a word's bytes, then its high ones.
-fn nibbles(v: vec4<u32>) -> Block {
+fn nibbles(v: vec4<u32>) -> Words {
     let low = v & vec4<u32>(0x0f0f0f0fu);
     let high = (v >> vec4<u32>(4u)) & vec4<u32>(0x0f0f0f0fu);
-    return Block(bytes(low.x), bytes(high.x), bytes(low.y), bytes(high.y),
-                 bytes(low.z), bytes(high.z), bytes(low.w), bytes(high.w));
+    return Words(low.x, high.x, low.y, high.y, low.z, high.z, low.w, high.w);
 }
 
 // An f16 as f32, subnormal ones too, which unpack2x16float may flush to zero.
 fn half(bits: u32) -> f32 {
     let fraction = f32(bits & 1023u) * 0x1p-24;
-    let normal = bitcast<f32>(((bits & 0x7fffu) << 13u) + 0x38000000u);
+    let normal = bitcast<f32>(((bits & 0x7fffu) * 8192u) + 0x38000000u);
     let size = select(normal, fraction, (bits & 0x7c00u) == 0u);
     return select(size, -size, (bits & 0x8000u) != 0u);
 }

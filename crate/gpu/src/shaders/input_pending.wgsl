@@ -17,7 +17,7 @@ fn begin(i: u32) {
     }
     workgroupBarrier();
 }
-fn input(block: u32, thread: u32) -> Block {
+fn input(block: u32, keep: bool) -> Block {
     let at = 8u * block;
     let s = pending_scale;
     let y = Block(
@@ -25,7 +25,7 @@ fn input(block: u32, thread: u32) -> Block {
         x[at + 2u] + pending[at + 2u] * pending_weight[at + 2u] * s, x[at + 3u] + pending[at + 3u] * pending_weight[at + 3u] * s,
         x[at + 4u] + pending[at + 4u] * pending_weight[at + 4u] * s, x[at + 5u] + pending[at + 5u] * pending_weight[at + 5u] * s,
         x[at + 6u] + pending[at + 6u] * pending_weight[at + 6u] * s, x[at + 7u] + pending[at + 7u] * pending_weight[at + 7u] * s);
-    if (thread < LANES) {
+    if (keep) {
         x_next[at] = y.a; x_next[at + 1u] = y.b; x_next[at + 2u] = y.c; x_next[at + 3u] = y.d;
         x_next[at + 4u] = y.e; x_next[at + 5u] = y.f; x_next[at + 6u] = y.g; x_next[at + 7u] = y.h;
     }

@@ -1,15 +1,6 @@
 // A weight W in whatever format: its file gives `W_codes(block)` and `W_scales(block)`, so that number j of a block is
 // scale * code - least, with one scale and one least for each half: (scale low, scale high, least low, least high).
 
-// The product of a block with thirty-two activations whose halves sum to `sums`.
-fn W_dot(block: u32, x: Block, sums: vec2<f32>) -> f32 {
-    let q = W_codes(block);
-    let s = W_scales(block);
-    let low = (dot(q.a, x.a) + dot(q.b, x.b)) + (dot(q.c, x.c) + dot(q.d, x.d));
-    let high = (dot(q.e, x.e) + dot(q.f, x.f)) + (dot(q.g, x.g) + dot(q.h, x.h));
-    return s.x * low + s.y * high - (s.z * sums.x + s.w * sums.y);
-}
-
 // The numbers of a block.
 fn W_decode(block: u32) -> Block {
     let q = W_codes(block);
