@@ -58,13 +58,21 @@ async function loadTiny(page, options) {
   }, options);
 }
 
+/** The page knows `kernels` to be the best of its adapter. */
+const knowing = (page, kernels) => page.evaluate(async kernels => {
+  const {findAdapter, kernelsOf, PLAIN} = await import('/worker/device.js');
+  const {Hearth} = await import('/hearth.js');
+  window.hearth ??= await Hearth.open();
+  kernelsOf.keep(kernels ?? PLAIN, window.hearth.build, (await findAdapter()).key);
+}, kernels);
+
 const verdict = page => page.evaluate(() => window.model.verdict);
 
 test('a trial finds the software adapter right and slow, and is remembered', () => inBrowser(async ({page}) => {
   assert.equal((await load(page, SMOLLM2)).timings.device, 'cpu');
   const first = await verdict(page);
   assert.equal(first.why, 'slower');
-  assert.equal(first.subgroups, true);
+  assert.equal(typeof first.kernels.subgroups, 'boolean');
   assert.ok(first.error < 0.05, `apart by ${first.error}`);
   assert.ok(first.gpu.decode_per_second > 0 && first.cpu.decode_per_second > first.gpu.decode_per_second);
   assert.ok((await page.evaluate(() => window.progress.map(({phase}) => phase))).includes('trial'));
@@ -106,9 +114,42 @@ test('an adapter with wrong numbers is found out', () => withFault(corrupted('ve
 
 test('an adapter whose subgroups are wrong is used without them', () => withFault(corrupted('quadBroadcast(own0, 2u)', 'quadBroadcast(own0, 1u)'), async ({page}) => {
   await loadTiny(page, {device: 'auto'});
-  const {why, subgroups} = await verdict(page);
-  assert.deepEqual([why === 'faster' || why === 'slower', subgroups], [true, false], why);
+  const {why, kernels} = await verdict(page);
+  assert.deepEqual([why === 'faster' || why === 'slower', kernels.subgroups], [true, false], why);
 }));
+
+test('an adapter whose best kernels are wrong on a model is used with plain ones', () => withFault(corrupted('f32(low) + s.y', 'f32(low) + 2.0 * s.y'), async ({page}) => {
+  await knowing(page, {matvec: 'bytes', matmul: 'f32', subgroups: false});
+  await load(page, SMOLLM2);
+  const {why, kernels} = await verdict(page);
+  assert.deepEqual([why, kernels], ['slower', {matvec: 'f32', matmul: 'f32', subgroups: false}]);
+}));
+
+test('an adapter that multiplies wrongly is refused when asked for, and found out otherwise', () => withFault(corrupted('0x1p-16', '0x1p-15'), async ({page}) => {
+  const {code, message} = await loadTiny(page, {device: 'gpu'});
+  assert.equal(code, 'gpu');
+  assert.match(message, /products are wrong/);
+  assert.equal((await loadTiny(page, {device: 'auto'})).timings.device, 'cpu');
+}));
+
+test('kernels are tuned once, and those that are known are used', () => inBrowser(async ({page}) => {
+  await loadTiny(page, {device: 'gpu'});
+  const kept = await page.evaluate(() => Object.entries(localStorage).filter(([key]) => key.startsWith('hearth.kernels.')));
+  assert.equal(kept.length, 1);
+  const ask = async kernels => {
+    await knowing(page, kernels);
+    await load(page, SMOLLM2, {device: 'gpu'});
+    const {tokens, timings} = await generate(page, ASKED);
+    assert.equal(timings.device, 'gpu');
+    return [tokens, timings.kernel];
+  };
+  const [tokens, kernel] = await ask({matvec: 'bytes', matmul: 'bytes', subgroups: true});
+  assert.match(kernel, /Bytes, Bytes/);
+  await load(page, SMOLLM2, {device: 'cpu'});
+  assert.deepEqual(tokens, (await generate(page, ASKED)).tokens);
+  // What this adapter does not offer is not used; software adapters have no f16.
+  assert.match((await ask({matvec: 'f32', matmul: 'f16', subgroups: false}))[1], /F32, F32/);
+}, {gpu: true}));
 
 test('an adapter that chooses other tokens than its logits say is found out', () => withFault(corrupted('u32(likeliest.y)', '(u32(likeliest.y) + 1u)'), async ({page}) => {
   assert.equal((await loadTiny(page, {device: 'auto'})).timings.device, 'cpu');
@@ -122,6 +163,7 @@ for (const [when, fault, asked] of [
   ['in mid-answer', lostAt('submit', 7), ASKED],
 ]) {
   test(`a device lost ${when}: the CPU goes on`, () => withFault(fault, async ({page}) => {
+    await knowing(page);
     await load(page, SMOLLM2, {device: 'cpu'});
     const expected = await generate(page, asked);
     const {timings, message} = await load(page, SMOLLM2, {device: 'gpu'});
@@ -139,6 +181,7 @@ for (const [when, fault, asked] of [
 
 test('a device lost during upload is refused when asked for, and passed over otherwise', () => withFault(
   lostAt('writeBuffer', 20), async ({page}) => {
+    await knowing(page);
     const {code, message} = await load(page, SMOLLM2, {device: 'gpu'});
     assert.equal(code, 'gpu', message);
     assert.match(message, /lost/);
@@ -162,6 +205,7 @@ for (const [what, type, told] of [
         device.dispatchEvent(new GPUUncapturedErrorEvent('uncapturederror', {error: new ${type}('${told}')}));
       }
     };`, async ({page}) => {
+    await knowing(page);
     await load(page, SMOLLM2, {device: 'cpu'});
     const expected = await generate(page, ASKED);
     await load(page, SMOLLM2, {device: 'gpu'});

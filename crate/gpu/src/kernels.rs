@@ -87,11 +87,12 @@ impl Offers {
     pub fn of(device: &wgpu::Device) -> Offers {
         let get = |of: &wasm_bindgen::JsValue, key: &str| js_sys::Reflect::get(of, &key.into()).unwrap_or_default();
         let features = get(&get(&get(&js_sys::global(), "navigator"), "gpu"), "wgslLanguageFeatures");
-        let known = js_sys::Set::try_from(features).is_ok_and(|set| set.has(&"packed_4x8_integer_dot_product".into()));
+        // Like a Set, where there is one.
+        let known = |name: &str| features.is_object() && js_sys::Set::from(features.clone()).has(&name.into());
         Offers {
             subgroups: get(&js_sys::global(), "hearth_subgroups").is_truthy(),
             f16: device.features().contains(wgpu::Features::SHADER_F16),
-            bytes: known,
+            bytes: known("packed_4x8_integer_dot_product"),
         }
     }
 }
