@@ -257,7 +257,7 @@ export class Hearth {
         try {
           gpu = await run('gpu', {phase: 'trial', kernels});
           verdict = {...judge(said, await gpu.engine.remote.call('trial')), adapter: adapter.name, kernels: gpu.kernels};
-          if (verdict.why !== 'wrong') break;
+          if (verdict.why !== 'wrong' || JSON.stringify(gpu.kernels) === JSON.stringify(PLAIN)) break;
         } catch (error) {
           verdicts.forget(...about);
           check(signal);

@@ -105,6 +105,7 @@ test('a trial that is stopped leaves nothing behind', () => inBrowser(async ({pa
 }, {gpu: true}));
 
 test('an adapter with wrong numbers is found out', () => withFault(corrupted('vec4<f32>(1.0, 1.0, 0.0, 0.0)', 'vec4<f32>(1.0, 1.0, 0.1, 0.0)'), async ({page}) => {
+  await knowing(page);
   assert.equal((await loadTiny(page, {device: 'auto'})).timings.device, 'cpu');
   const {why, error} = await verdict(page);
   assert.equal(why, 'wrong');
@@ -152,6 +153,7 @@ test('kernels are tuned once, and those that are known are used', () => inBrowse
 }, {gpu: true}));
 
 test('an adapter that chooses other tokens than its logits say is found out', () => withFault(corrupted('u32(likeliest.y)', '(u32(likeliest.y) + 1u)'), async ({page}) => {
+  await knowing(page);
   assert.equal((await loadTiny(page, {device: 'auto'})).timings.device, 'cpu');
   const {why, message} = await verdict(page);
   assert.equal(why, 'failed');
@@ -234,6 +236,7 @@ test('limits too small for what the model needs are said', () => withFault(mostB
 
 test('weights larger than what a kernel may see are cut', async () => {
   const answer = async ({page}) => {
+    await knowing(page);
     const {timings, message} = await loadTiny(page, {device: 'gpu'});
     assert.equal(timings?.device, 'gpu', message);
     const options = {tokens: [1, 2, 3, 4], max_tokens: 30, temperature: 0, repetition_penalty: 1, ignore_eos: true};
@@ -250,6 +253,7 @@ test('weights larger than what a kernel may see are cut', async () => {
 });
 
 test('two tabs share an adapter', () => inBrowser(async ({page, context, host}) => {
+  await knowing(page);
   const other = await context.newPage();
   await other.goto(host.url);
   const pages = [page, other];

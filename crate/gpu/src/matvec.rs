@@ -13,8 +13,11 @@ use crate::weight::{Matrix, Part};
 /// Weights that a kernel can bind besides its other buffers.
 const MOST_WEIGHTS: usize = 3;
 
-/// Blocks of activations that a workgroup keeps at a time: 8 KB.
-const CHUNK: usize = 64;
+/// Blocks of activations that a workgroup keeps at a time: 8 KB on a card. On a program on the CPU so few that compiling does not take
+/// long, see `matmul::step`.
+fn chunk(software: bool) -> usize {
+    if software { 16 } else { 64 }
+}
 
 /// What a matvec reads.
 #[derive(Clone, Copy)]
@@ -99,7 +102,7 @@ impl Planner<'_> {
         let mut text = format!(
             "const BLOCKS = {blocks}u;\nconst CHUNK = {}u;\nconst LANES = {lanes}u;\nconst TOTAL = {total}u;\n\
              const SETS = {};\nconst NORMED = {};\nfn store(row: u32, value: f32) {{ y[{}u + row] {} value; }}\n",
-            blocks.min(CHUNK),
+            blocks.min(chunk(self.software)),
             sets.len(),
             matches!(source, Source::Stream { .. }),
             target.offset,
