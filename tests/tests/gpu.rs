@@ -91,6 +91,9 @@ async fn rows_longer_than_a_workgroup_keeps_agree() {
     for (format, gemma) in [(Format::Q4_0, false), (Format::Q8_0, true)] {
         let shape = Shape { format, sizes: [2144, 2272, 37], heads: [2, 1, 32], gemma, layers: 1 };
         for product in [Product::F32, Product::Bytes] {
+            if cfg!(target_arch = "wasm32") && gemma != (product == Product::F32) {
+                continue;
+            }
             let mut gpu = gpu.clone().with(Kernels { matvec: product, matmul: product, subgroups: false });
             gpu.software &= gemma;
             agrees(&gpu, &shape, CacheFormat::F32, most_apart(product)).await;

@@ -26,7 +26,7 @@ const LEAST_MS: f64 = 8.0;
 const ROUNDS: usize = 3;
 
 /// Part of the plain way's time that another may take at most to be preferred.
-const WORTH_IT: f64 = 0.95;
+const WORTH_IT: f64 = 0.9;
 
 /// A way of making products of one kind.
 struct Way {
