@@ -8,7 +8,8 @@
 //!   buffers.rs    activations, keys and values
 //!   text.rs       the text of shaders;  shaders/  their files
 //!   steps.rs      dispatches, made once
-//!   plan.rs       a program as dispatches, for one token and for several
+//!   plan.rs       a program as dispatches, for one token and for several: matvec.rs and matmul.rs (products), attend.rs
+//!   kernels.rs    ways of making products;  tune.rs  which of them suit an adapter
 //!   executor.rs   runs them
 //!   profile.rs    how long each takes
 //!   ahead.rs      tokens chosen on the device, several under way
