@@ -14,7 +14,7 @@
 import {
   bestBuild, fetchBuild, fetchPrograms, get, HearthError, memoryFor, Remote, startEngine, workerOf,
 } from './worker/start.js';
-import {findAdapter, judge, kernelsOf, PLAIN, verdicts} from './worker/device.js';
+import {arePlain, findAdapter, judge, kernelsOf, PLAIN, verdicts} from './worker/device.js';
 
 export {HearthError};
 
@@ -147,7 +147,8 @@ export class Hearth {
    * Loads a model. `source`: an id of the catalog, the address of a GGUF file (with a slash in it, or a URL), or the file
    * itself (File, Blob, ArrayBuffer).
    * `device`: 'cpu', 'gpu' where the browser has WebGPU, or 'auto', which takes the GPU if a trial of both finds it right and
-   * faster; the trial, of some seconds, is made once for each adapter, browser and size of model. `threads`: a number (at most
+   * faster; the trial, of some seconds, is made once for each adapter, browser and size of model, after one of kernels, of a
+   * second or two, made once for each adapter and browser. `threads`: a number (at most
    * the device's cores are used), or 'auto'. `context`: positions at most, by itself 8192 on the CPU and 4096 on the GPU.
    * `onProgress({phase: 'download' | 'load' | 'trial', loaded, total, bytes_per_second, seconds_left, elsewhere})`. `signal`
    * stops it; what was downloaded stays.
@@ -169,7 +170,14 @@ export class Hearth {
       ? await this.#choose(run, {size: pieces.size, threads, signal})
       : [await run(device), {device, why: 'asked'}];
     // Only a GPU needs somebody to take over, and the file for it.
-    const spare = running.fixed.device === 'gpu' ? {run: () => run('cpu', {signal: undefined, onProgress: undefined}), failed} : undefined;
+    const lost = async error => {
+      failed?.(error);
+      // Perhaps it was its kernels.
+      kernelsOf.forget(this.build, (await findAdapter())?.key);
+    };
+    const spare = running.fixed.device === 'gpu'
+      ? {run: () => run('cpu', {signal: undefined, onProgress: undefined}), lost}
+      : undefined;
     return new Model(running, {...verdict, load_ms: performance.now() - start}, spare);
   }
 
@@ -257,11 +265,17 @@ export class Hearth {
         try {
           gpu = await run('gpu', {phase: 'trial', kernels});
           verdict = {...judge(said, await gpu.engine.remote.call('trial')), adapter: adapter.name, kernels: gpu.kernels};
-          if (verdict.why !== 'wrong' || JSON.stringify(gpu.kernels) === JSON.stringify(PLAIN)) break;
+          if (verdict.why !== 'wrong') {
+            // Those that were wrong are not to come back.
+            if (kernels) kernelsOf.keep(PLAIN, this.build, adapter.key);
+            break;
+          }
+          if (arePlain(gpu.kernels)) break;
         } catch (error) {
           verdicts.forget(...about);
           check(signal);
           verdict = failed(error);
+          if (error.code !== 'gpu') break;
         }
       }
       // A tab in the background is slowed down.
@@ -387,7 +401,8 @@ class Model {
   timings;
 
   /**
-   * Why the model runs on the device it does: `{device, why, adapter, kernels, message, error, cpu, gpu}`. `why`: 'asked',
+   * Why the model runs on the device it does: `{device, why, adapter, kernels, message, error, cpu, gpu}`. `kernels`: how it makes
+   * products, `{matvec, matmul, subgroups}`. `why`: 'asked',
    * 'no_webgpu', 'no_adapter', 'faster' or 'slower' (the GPU, in a trial), 'wrong' (its numbers, by `error`), 'failed' (it, as
    * `message` says). `cpu` and `gpu` are their speeds in the trial, `{prompt_per_second, decode_per_second}`.
    */
@@ -423,7 +438,7 @@ class Model {
       running.engine.end();
       throw new HearthError('unloaded', 'the model has been unloaded');
     }
-    this.#spare.failed?.(error);
+    this.#spare.lost(error);
     this.verdict = {device: 'cpu', why: 'failed', adapter: this.#fixed.adapter, message: error.message};
     this.#spare = undefined;
     this.#use(running, performance.now() - start);

@@ -1,5 +1,6 @@
 // Which device runs a model: the CPU always can; the GPU does where a trial found it right and faster. Found once for each
-// adapter, browser, build, number of threads asked for and size of model, and remembered where the browser lets us.
+// adapter, browser, build, number of threads asked for and size of model, and remembered where the browser lets us. And which
+// kernels an adapter has, found by `gpu/src/tune.rs` once for adapter, browser and build.
 
 /** Tokens of the answer by which speeds are compared. */
 const USUAL = {prompt: 200, made: 200};
@@ -10,8 +11,13 @@ const USUAL = {prompt: 200, made: 200};
  */
 const APART = 0.1;
 
+const DAY_MS = 24 * 3600 * 1000;
+
 /** How long a failure is remembered: it may have been the driver's, or memory that others had. */
-const FAILED_MS = 24 * 3600 * 1000;
+const FAILED_MS = DAY_MS;
+
+/** How long kernels are: drivers change without a word, and not every browser tells adapters apart. */
+const KERNELS_MS = 30 * DAY_MS;
 
 /** Ways of making products, as `gpu/src/kernels.rs` has them. */
 const PRODUCTS = ['f32', 'codes', 'f16', 'bytes'];
@@ -28,7 +34,7 @@ export async function findAdapter() {
   return {key: [vendor, architecture, device, description].join('/'), name};
 }
 
-/** Things that this browser said, under keys that begin with `hearth.NAME/`; kept where the browser lets us. */
+/** Things found in this browser, under keys that begin with `hearth.NAME/`; kept where the browser lets us. */
 const kept = name => {
   const keyOf = about => [`hearth.${name}`, ...about].join('/');
   return {
@@ -60,33 +66,39 @@ const kept = name => {
   };
 };
 
-const devices = kept('device.2');
+const keptVerdicts = kept('device.2');
 
 /** Verdicts, by build, threads asked for, size of model and adapter. */
 export const verdicts = {
-  ...devices,
+  ...keptVerdicts,
 
   /** What was found before, or undefined. */
   read(...about) {
-    const {when, what} = devices.read(...about) ?? {};
-    const known = ['cpu', 'gpu'].includes(what?.device) && typeof what.why === 'string';
-    return known && (what.why !== 'failed' || Date.now() - when < FAILED_MS) ? what : undefined;
+    const {when, what} = keptVerdicts.read(...about) ?? {};
+    const sound = ['cpu', 'gpu'].includes(what?.device) && typeof what.why === 'string' && (what.device === 'cpu' || known(what.kernels));
+    return sound && (what.why !== 'failed' || Date.now() - when < FAILED_MS) ? what : undefined;
   },
 };
 
-const found = kept('kernels.1');
+/** Of another number when a shader changes in a way that kernels must be tried again for. */
+const keptKernels = kept('kernels.1');
+
+const known = kernels =>
+  PRODUCTS.includes(kernels?.matvec) && PRODUCTS.includes(kernels.matmul) && typeof kernels.subgroups === 'boolean';
 
 /** Kernels that are best, by build and adapter. */
 export const kernelsOf = {
-  ...found,
+  ...keptKernels,
 
   /** What was found before, or undefined. */
   read(...about) {
-    const what = found.read(...about)?.what;
-    const known = PRODUCTS.includes(what?.matvec) && PRODUCTS.includes(what.matmul) && typeof what.subgroups === 'boolean';
-    return known ? what : undefined;
+    const {when, what} = keptKernels.read(...about) ?? {};
+    return known(what) && Date.now() - when < KERNELS_MS ? what : undefined;
   },
 };
+
+/** Whether these are the kernels that every adapter has. */
+export const arePlain = ({matvec, matmul, subgroups}) => matvec === PLAIN.matvec && matmul === PLAIN.matmul && !subgroups;
 
 /** |a - b| / |b|, or infinity if it is no number. */
 function relativeError(a, b) {

@@ -166,7 +166,7 @@ fn dispatch(command: Command) -> Result<()> {
 }
 
 fn run(run: &Run) -> Result<()> {
-    let mut session = load(&run.file, run.executor, run.threads)?;
+    let mut session = load(&run.file, run.executor, run.threads, false)?;
     let prompt = match run.chat {
         true => session.tokenizer().render(&[Message { role: "user".into(), content: run.prompt.clone() }])?,
         false => run.prompt.clone(),
@@ -196,14 +196,18 @@ fn run(run: &Run) -> Result<()> {
 /// Positions that a GPU reserves memory for.
 const GPU_CONTEXT: usize = 4096;
 
-/// Loads a model with room for all the positions it was made for, or on a GPU for so many.
-fn load(file: &Path, executor: Executor, threads: usize) -> Result<Session> {
+/// Loads a model with room for all the positions it was made for, or on a GPU for so many. A GPU has plain kernels, so that what it
+/// says can be repeated, or, `tuned`, those that are fastest.
+fn load(file: &Path, executor: Executor, threads: usize, tuned: bool) -> Result<Session> {
     let device = match executor {
         Executor::Naive => Device::Naive,
         Executor::Cpu => Device::Cpu(Team::spawn(threads)),
         Executor::Gpu => {
             let mut gpu = block_on(Gpu::open())?;
-            block_on(gpu.tune(kernels::now))?;
+            if tuned {
+                let kernels = block_on(gpu.tune(kernels::now))?;
+                writeln!(std::io::stderr(), "{}: {kernels}", gpu.name)?;
+            }
             gpu.device(GPU_CONTEXT)
         }
     };

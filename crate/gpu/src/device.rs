@@ -17,7 +17,7 @@ pub struct Gpu {
     pub software: bool,
     /// How it makes products.
     pub(crate) kernels: Kernels,
-    /// What it could do for them.
+    /// What else it could make them with.
     pub offers: Offers,
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -50,7 +50,7 @@ impl Gpu {
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("hearth"),
-            // Its clock and its subgroups, if it has them.
+            // Its clock, its subgroups and its f16, if it has them.
             required_features: adapter.features()
                 & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16),
             required_limits: limits.or_worse_values_from(&offered),
@@ -69,8 +69,7 @@ impl Gpu {
         // Browsers say little of their adapters; that of Chromium without a GPU is named.
         let software = info.device_type == wgpu::DeviceType::Cpu || info.name.to_lowercase().contains("swiftshader");
         let offers = Offers::of(&device);
-        let kernels = Kernels { subgroups: offers.subgroups, ..Kernels::PLAIN };
-        Ok(Gpu { device, queue, name: info.name, software, kernels, offers, failure })
+        Ok(Gpu { device, queue, name: info.name, software, kernels: Kernels::PLAIN, offers, failure })
     }
 
     /// How it makes products.
@@ -78,7 +77,7 @@ impl Gpu {
         self.kernels
     }
 
-    /// Makes products like this from now on, as far as the adapter offers it.
+    /// Makes products like this from now on; what the adapter does not offer, in f32. See [`Gpu::tune`].
     pub fn with(mut self, kernels: Kernels) -> Gpu {
         self.kernels = kernels.within(self.offers);
         self

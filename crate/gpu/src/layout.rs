@@ -16,7 +16,7 @@ pub const REGIONS: usize = 4;
 
 /// How a format lies on the device.
 pub struct Layout {
-    /// WGSL of `W_codes` and `W_scales`.
+    /// WGSL of `W_codes`, with `W_words` where there are `codes`, and of `W_scales`.
     pub shaders: [&'static str; 2],
     /// Bytes of each region for `per` numbers: codes, high bits, scales, common scale.
     bytes: [usize; REGIONS],

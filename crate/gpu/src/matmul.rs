@@ -51,8 +51,9 @@ impl Planner<'_> {
     ) -> Result<Step> {
         let [_, high, scales, common] = part.vectors();
         let sizes =
-            [matrix.blocks, part.rows, target.stride, target.offset, high, scales, common].map(|size| size as u32);
-        let shape = self.maker.uniform("shape", &sizes, if target.add { 1.0 } else { 0.0 })?;
+            [matrix.blocks, part.rows, target.stride, target.offset, high, scales, common, usize::from(target.add)]
+                .map(|size| size as u32);
+        let shape = self.maker.uniform("shape", &sizes)?;
         let mut bindings = vec![
             bind("state", Read, "State", &self.buffers.state),
             bind("shape", Uniform, "Shape", &shape),
@@ -94,7 +95,7 @@ impl Planner<'_> {
         Ok(self.maker.step(label, &[&text], &bindings, grid))
     }
 
-    /// A matmul whose threads take each token's numbers from workgroup memory or, with subgroups, share what each of four has taken.
+    /// Writes SHARE and TAKE out: a matmul whose threads take each token's numbers from workgroup memory or, with subgroups, share what each of four has taken.
     fn taking(&self, kernel: &str) -> String {
         let (share, take): (_, fn(usize) -> String) = match self.kernels.subgroups {
             true => ("let own{e} = inputs[at + 4u * {e}u + i % 4u];", |n| format!("quadBroadcast(own{{e}}, {n}u)")),

@@ -13,8 +13,8 @@ use crate::weight::{Matrix, Part};
 /// Weights that a kernel can bind besides its other buffers.
 const MOST_WEIGHTS: usize = 3;
 
-/// Blocks of activations that a workgroup keeps at a time: 8 KB on a card. On a program on the CPU so few that compiling does not take
-/// long, see `matmul::step`.
+/// Blocks of activations that a workgroup keeps at a time: 8 KB on a card. On a program on the CPU fewer:
+/// Chromium has all workgroup memory zeroed, for which SwiftShader's compiler writes out a store for each number.
 fn chunk(software: bool) -> usize {
     if software { 16 } else { 64 }
 }
@@ -45,7 +45,7 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// A token's products, from the buffer's beginning.
+    /// A single token's products, from the buffer's beginning.
     pub fn set(buffer: &'a wgpu::Buffer) -> Target<'a> {
         Target { buffer, stride: 0, offset: 0, add: false }
     }
@@ -67,12 +67,12 @@ impl Planner<'_> {
             // Rows of both go through one kernel; no model has a gate so large that it is cut at all.
             assert_eq!(gate.parts.len(), up.parts.len(), "gate and up are cut alike");
             for (a, b) in gate.parts.iter().zip(&up.parts) {
-                let target = Target { offset: a.first, ..target };
+                let target = Target { offset: target.offset + a.first, ..target };
                 steps.push(self.matvec_step(label, &[&[(gate, a)], &[(up, b)]], activation, source, target));
             }
             return;
         }
-        let mut offset = 0;
+        let mut offset = target.offset;
         let mut pieces = Vec::new();
         for &id in linears {
             let matrix = self.matrix(id);
@@ -109,6 +109,7 @@ impl Planner<'_> {
             if target.add { "+=" } else { "=" },
         );
         let mut pieces = sets.iter().flat_map(|set| set.iter());
+        // One kernel for all: a weight without codes makes its neighbours' products f32.
         let bytes = pieces.all(|(matrix, _)| matrix.layout.product(self.kernels.matvec) == Product::Bytes);
         let dot = if bytes {
             text += include_str!("shaders/quantize.wgsl");

@@ -268,11 +268,11 @@ impl<'a> Planner<'a> {
     fn norm(&mut self, norm: Norm, x: &wgpu::Buffer, add: bool) -> Step {
         let width = self.buffers.widths.x;
         let constants = format!(
-            "const VECTORS = {}u;\nconst WIDTH = {:?};\nconst EPS = {:?};\nconst KEEP = {:?};\n",
+            "const VECTORS = {}u;\nconst WIDTH = {:?};\nconst EPS = {:?};\nconst ADD = {};\n",
             width / 4,
             self.program.config.dim as f32,
             norm.eps,
-            if add { 1.0 } else { 0.0 }
+            add
         );
         let (from, to) = if add { (&self.buffers.y, x) } else { (x, &self.buffers.y) };
         let bindings = [bind("x", Read, VEC4, from), bind("y", Write, VEC4, to), self.vector("norm_weight", norm)];

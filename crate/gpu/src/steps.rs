@@ -77,11 +77,10 @@ impl<'a> Maker<'a> {
     }
 
     /// A small buffer that never changes.
-    pub fn uniform(&self, label: &str, sizes: &[u32], last: f32) -> Result<wgpu::Buffer> {
-        let words: Vec<u32> = sizes.iter().copied().chain([last.to_bits()]).collect();
+    pub fn uniform(&self, label: &str, words: &[u32]) -> Result<wgpu::Buffer> {
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let buffer = self.gpu.buffer(label, size_of_val(words.as_slice()), usage)?;
-        self.gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
+        let buffer = self.gpu.buffer(label, size_of_val(words), usage)?;
+        self.gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
         Ok(buffer)
     }
 

@@ -37,7 +37,7 @@ pub fn repeat(text: &str, Repeat { i, e }: Repeat) -> String {
     out
 }
 
-/// The functions `NAME_codes`, `NAME_scales`, `NAME_dot` and `NAME_decode` over a part of a weight that is bound as `name`.
+/// The functions `NAME_codes`, `NAME_scales`, `NAME_decode` and, for codes, `NAME_words` over a part of a weight that is bound as `name`.
 pub fn weight(name: &str, layout: &Layout, part: &Part) -> String {
     let [_, high, scales, common] = part.vectors().map(|at| format!("{at}u"));
     weight_at(name, layout, [&high, &scales, &common])

@@ -11,7 +11,7 @@ struct State { position: u32, count: u32, row: u32, unused: u32 }
 // A block in eight words of four bytes.
 struct Words { a: u32, b: u32, c: u32, d: u32, e: u32, f: u32, g: u32, h: u32 }
 
-// The four bytes of a word, each below 128: masked, not shifted, since the adapters on the CPU shift lane by lane; 0.85 of the time
+// The four bytes of a word, the last one signed: masked, not shifted, since the adapters on the CPU shift lane by lane; 0.85 of the time
 // that unpack4x8unorm took there, which took three quarters of what shifts did.
 fn bytes(word: u32) -> vec4<f32> {
     return vec4<f32>(vec4<i32>(vec4<u32>(word) & BYTES)) * vec4<f32>(1.0, 0x1p-8, 0x1p-16, 0x1p-24);

@@ -3,7 +3,8 @@
 // by eight instead of four by four took 0.7 of the time on lavapipe and 0.77 on SwiftShader: reading workgroup memory is most
 // of it. With subgroups four neighbours share what each of them has read of the tokens: 0.77 and 0.86.
 //
-// CPU twin: `matrix::Matrix::product`. Grid: (rows / 64, T / TOKENS). From the generator: `num`, what is multiplied.
+// CPU twin: `matrix::Matrix::product`. Grid: (rows / 64, T / TOKENS). From the generator: `num`, in which numbers are
+// shared, `narrow`, which makes them; SHARE and TAKE0 to TAKE3, a vector of x for each of four tokens.
 
 var<workgroup> weights: array<vec4<num>, 512>; // [8 vectors, 64 rows]
 var<workgroup> inputs: array<vec4<num>, 8 * TOKENS>; // [8 vectors, TOKENS]
@@ -35,12 +36,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var k = 0u; k < 8u; k += 1u) {
             let at = k * TOKENS + token;
             SHARE
-            let a{e} = TAKE0;
-            let b{e} = TAKE1;
-            let c{e} = TAKE2;
-            let d{e} = TAKE3;
-            let w{i} = weights[k * 64u + rank + {i}u];
-            sum{o} += vec4<f32>(vec4<num>(dot(w{g}, a{oe}), dot(w{g}, b{oe}), dot(w{g}, c{oe}), dot(w{g}, d{oe})));
+            let a{e} = vec4<f32>(TAKE0);
+            let b{e} = vec4<f32>(TAKE1);
+            let c{e} = vec4<f32>(TAKE2);
+            let d{e} = vec4<f32>(TAKE3);
+            let w{i} = vec4<f32>(weights[k * 64u + rank + {i}u]);
+            sum{o} += vec4<f32>(dot(w{g}, a{oe}), dot(w{g}, b{oe}), dot(w{g}, c{oe}), dot(w{g}, d{oe}));
         }
     }
     store(base + token + 4u * {oe}u, group.x * 64u + rank + {g}u, count, sum{o});

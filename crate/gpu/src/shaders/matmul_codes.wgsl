@@ -3,7 +3,8 @@
 // taking it apart costs less than reading four numbers.
 //
 // CPU twin: `matrix::Matrix::product`. Grid: (rows / 64, T / TOKENS). From the generator: `Four` activations, `Sums` of four
-// products, `fetch`, `four` codes, `product`, `factors` of four tokens' sums; LEAST: whether codes have a least number.
+// products, `fetch`, `four` codes, `product`, `factors` of four tokens' sums; LEAST: whether codes have a least number;
+// SHARE and TAKE0 to TAKE3 as in matmul.wgsl.
 
 var<workgroup> weights: array<u32, 512>; // [8 words, 64 rows]
 var<workgroup> scales: array<vec2<f32>, 64 * PARTS>; // [PARTS, 64 rows]: scale and least

@@ -18,6 +18,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let scale = inverseSqrt(sum / WIDTH + EPS);
     for (var j = i; j < VECTORS; j += 64u) {
         let normed = x[at + j] * scale * norm_weight[j];
-        y[at + j] = KEEP * y[at + j] + normed;
+        y[at + j] = select(vec4<f32>(0.0), y[at + j], ADD) + normed;
     }
 }

@@ -1,4 +1,4 @@
-// Products in half precision. Activations past its end, which no norm lets through, become the largest there is.
+// Numbers are shared in half precision; activations past its end become the largest there is.
 alias num = f16;
 fn narrow(x: vec4<f32>) -> vec4<num> {
     return vec4<f16>(clamp(x, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
