@@ -68,3 +68,11 @@ export function generate(page, options) {
 
 /** The shards that were asked for, by their numbers. */
 export const shards = host => host.requests.map(url => /(\d+)\.bin$/.exec(url)?.[1]).filter(Boolean).map(Number);
+
+/** The page knows `kernels` to be the best of its adapter. */
+export const knowing = (page, kernels) => page.evaluate(async kernels => {
+  const {findAdapter, kernelsOf, PLAIN} = await import('/worker/device.js');
+  const {Hearth} = await import('/hearth.js');
+  window.hearth ??= await Hearth.open();
+  kernelsOf.keep(kernels ?? PLAIN, window.hearth.build, (await findAdapter()).key);
+}, kernels);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {test} from 'node:test';
-import {generate, inBrowser, load, SMOLLM2} from './browser.mjs';
+import {generate, inBrowser, knowing, load, SMOLLM2} from './browser.mjs';
 import {ROOT} from './server.mjs';
 
 const ASKED = {prompt: 'The capital of France is', max_tokens: 10, temperature: 0, repetition_penalty: 1, ignore_eos: true};
@@ -57,14 +57,6 @@ async function loadTiny(page, options) {
     }
   }, options);
 }
-
-/** The page knows `kernels` to be the best of its adapter. */
-const knowing = (page, kernels) => page.evaluate(async kernels => {
-  const {findAdapter, kernelsOf, PLAIN} = await import('/worker/device.js');
-  const {Hearth} = await import('/hearth.js');
-  window.hearth ??= await Hearth.open();
-  kernelsOf.keep(kernels ?? PLAIN, window.hearth.build, (await findAdapter()).key);
-}, kernels);
 
 const verdict = page => page.evaluate(() => window.model.verdict);
 

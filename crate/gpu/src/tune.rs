@@ -23,7 +23,7 @@ const COMPARED: usize = 64;
 
 /// How long a measurement takes at least, and how many there are of each way, in turns.
 const LEAST_MS: f64 = 8.0;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// Part of the plain way's time that another may take at most to be preferred.
 const WORTH_IT: f64 = 0.9;
