@@ -70,38 +70,50 @@ impl Planner<'_> {
         } else {
             bindings.push(bind("x", Read, VEC4, input));
         }
-        let kernel = match (product, matrix.layout.codes) {
+        let (products, taken) = match (product, matrix.layout.codes) {
             (Product::Codes | Product::Bytes, Some(codes)) => {
                 text += &format!("const PARTS = {}u;\nconst LEAST = {};\n", codes.parts, codes.least);
                 if product == Product::Bytes {
                     text += include_str!("shaders/codes_bytes.wgsl");
                 } else {
                     text += include_str!("shaders/codes_f32.wgsl");
+                    text += concat!(include_str!("shaders/num_f32.wgsl"), include_str!("shaders/bring.wgsl"));
                     let bytes = if codes.signed { "signed_bytes" } else { "bytes" };
                     text += &format!("fn four(word: u32) -> Four {{ return {bytes}(word); }}\n");
                 }
-                include_str!("shaders/matmul_codes.wgsl")
+                text += include_str!("shaders/codes.wgsl");
+                (include_str!("shaders/codes_products.wgsl"), "Four")
             }
             _ => {
                 text += match product {
                     Product::F16 => include_str!("shaders/num_f16.wgsl"),
                     _ => include_str!("shaders/num_f32.wgsl"),
                 };
-                include_str!("shaders/matmul.wgsl")
+                text += concat!(include_str!("shaders/bring.wgsl"), include_str!("shaders/numbers.wgsl"));
+                (include_str!("shaders/numbers_products.wgsl"), "vec4<f32>")
             }
         };
-        text += &repeat(&self.taking(kernel), Repeat { i: ranks, e: own / 4 });
+        let products = products.replace("TAKE", &self.taking(taken));
+        let kernel = include_str!("shaders/matmul.wgsl").replace("PRODUCTS", &products);
+        text += &repeat(&kernel, Repeat { i: ranks, e: own / 4 });
         let grid = [Fixed(part.rows.div_ceil(THREADS)), Tokens(tokens), Fixed(1)];
         Ok(self.maker.step(label, &[&text], &bindings, grid))
     }
 
-    /// Writes SHARE and TAKE out: a matmul whose threads take each token's numbers from workgroup memory or, with subgroups, share what each of four has taken.
-    fn taking(&self, kernel: &str) -> String {
-        let (share, take): (_, fn(usize) -> String) = match self.kernels.subgroups {
-            true => ("let own{e} = inputs[at + 4u * {e}u + i % 4u];", |n| format!("quadBroadcast(own{{e}}, {n}u)")),
-            false => ("", |n| format!("inputs[at + 4u * {{e}}u + {n}u]")),
-        };
-        (0..4).fold(kernel.replace("SHARE", share), |text, n| text.replace(&format!("TAKE{n}"), &take(n)))
+    /// WGSL of how a thread takes vector `k` of four tokens each, `a{e}` to `d{e}`, as `kind`: from workgroup memory or, with
+    /// subgroups, of what each of four neighbours has taken from there.
+    fn taking(&self, kind: &str) -> String {
+        let mut text = "let at = k * TOKENS + token;\n".to_owned();
+        if self.kernels.subgroups {
+            text += "let own{e} = inputs[at + 4u * {e}u + i % 4u];\n";
+        }
+        for (n, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+            text += &match self.kernels.subgroups {
+                true => format!("let {name}{{e}} = {kind}(quadBroadcast(own{{e}}, {n}u));\n"),
+                false => format!("let {name}{{e}} = {kind}(inputs[at + 4u * {{e}}u + {n}u]);\n"),
+            };
+        }
+        text
     }
 
     /// Brings `blocks` blocks of each row of `input` into bytes.

@@ -111,14 +111,15 @@ impl Planner<'_> {
         let mut pieces = sets.iter().flat_map(|set| set.iter());
         // One kernel for all: a weight without codes makes its neighbours' products f32.
         let bytes = pieces.all(|(matrix, _)| matrix.layout.product(self.kernels.matvec) == Product::Bytes);
-        let dot = if bytes {
+        let operands = if bytes {
             text += include_str!("shaders/quantize.wgsl");
             text += include_str!("shaders/stage_bytes.wgsl");
-            include_str!("shaders/dot_bytes.wgsl")
+            "W_words"
         } else {
             text += include_str!("shaders/stage_f32.wgsl");
-            include_str!("shaders/dot_f32.wgsl")
+            "W_codes"
         };
+        let dot = include_str!("shaders/dot.wgsl").replace("OPERANDS", operands);
         match source {
             Source::Plain(input) => {
                 bindings.push(bind("x", Read, VEC4, input));

@@ -5,7 +5,7 @@ const ONES = 0x01010101u;
 
 var<workgroup> measures: array<f32, TOKENS>;
 
-fn fetch(base: u32, block: u32, count: u32, i: u32) {
+fn bring(base: u32, block: u32, count: u32, i: u32) {
     for (var j = i; j < 2u * TOKENS; j += 64u) {
         let v = words[(min(base + j / 2u, count - 1u) * shape.blocks + block) * 2u + j % 2u];
         let at = j % 2u * 4u * TOKENS + j / 2u;

@@ -1,6 +1,6 @@
 // Thirty-two activations in bytes, x = scale * byte, the largest of them 127; `sums` are those of each half, of the bytes' numbers.
 // CPU twin: `cpu/input.rs`, which rounds scales to f16, too.
-struct Taken { words: Words, scale: f32, sums: vec2<f32> }
+struct Taken { x: Words, scale: f32, sums: vec2<f32> }
 
 fn largest(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     return max(abs(a), abs(b));

@@ -2,10 +2,14 @@
 var<workgroup> staged: array<vec4<u32>, 2 * CHUNK>; // [2 vectors, CHUNK]
 var<workgroup> measures: array<vec3<f32>, CHUNK>; // scale and sums
 
+fn product(w: u32, x: u32) -> i32 {
+    return dot4I8Packed(w, x);
+}
+
 fn stage(at: u32, x: Block) {
     let y = quantized(x);
-    staged[at] = vec4<u32>(y.words.a, y.words.b, y.words.c, y.words.d);
-    staged[CHUNK + at] = vec4<u32>(y.words.e, y.words.f, y.words.g, y.words.h);
+    staged[at] = vec4<u32>(y.x.a, y.x.b, y.x.c, y.x.d);
+    staged[CHUNK + at] = vec4<u32>(y.x.e, y.x.f, y.x.g, y.x.h);
     measures[at] = vec3<f32>(y.scale, y.sums);
 }
 
