@@ -1,0 +1,241 @@
+// Types of hearth.js; the functions are described there.
+
+export type Build = 'base' | 'threads' | 'threads-relaxed';
+export type Device = 'auto' | 'cpu' | 'gpu';
+
+/** Every error has a stable `code`. */
+export class HearthError extends Error {
+  constructor(code: string, message: string);
+  readonly code: string;
+}
+
+export interface Progress {
+  phase: 'download' | 'load' | 'trial';
+  loaded: number;
+  total: number;
+  bytes_per_second: number;
+  seconds_left?: number;
+  /** Another tab downloads. */
+  elsewhere?: boolean;
+}
+
+export interface LoadOptions {
+  device?: Device;
+  threads?: number | 'auto';
+  /** Positions at most. */
+  context?: number;
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * An id of the catalog, the address of a model, a file, or all files of one: of a Hugging Face folder, or of a model in parts.
+ */
+export type Source = string | URL | Blob | ArrayBuffer | readonly File[] | FileList;
+
+export interface CatalogEntry {
+  id: string;
+  name: string;
+  size_bytes: number;
+  licence: string;
+  [key: string]: unknown;
+}
+
+export interface StoredFile {
+  plan: {key: string; name: string; size_bytes: number; [key: string]: unknown};
+  stored_bytes: number;
+}
+
+export interface Measurement {
+  build: Build;
+  /** Bytes a second, by number of threads. */
+  bandwidth: Record<number, number>;
+  kernels?: {format: string; kernel: string; tokens: number; gmacs: number; gigabytes: number}[];
+}
+
+export class Hearth {
+  private constructor();
+  static open(options?: {build?: Build}): Promise<Hearth>;
+  readonly build: Build;
+  catalog(): Promise<{models: CatalogEntry[]}>;
+  stored(): Promise<StoredFile[]>;
+  storedBytes(id: string): Promise<number>;
+  remove(key: string): Promise<void>;
+  load(source: Source, options?: LoadOptions): Promise<Model>;
+  measure(options?: {threads?: number[]; kernels?: boolean; budget_ms?: number}): Promise<Measurement>;
+}
+
+export type Pooling = 'mean' | 'cls' | 'last';
+
+export interface ModelInfo {
+  architecture: string;
+  layers: number;
+  dim: number;
+  vocab_size: number;
+  trained_context: number;
+  context: number;
+  /** Whether the file brings a chat template. */
+  chat: boolean;
+  /** What makes prompts of conversations: 'file', or the name of the default that is used instead. */
+  template: string;
+  /** Whether it reads texts as a whole and makes vectors of them, and no answers. */
+  encoder: boolean;
+  pooling: Pooling;
+  weight_bytes_per_token: number;
+  cache_bytes_per_token: number;
+}
+
+export interface Timings {
+  load_ms: number;
+  prompt_tokens: number;
+  prompt_ms: number;
+  first_token_ms: number;
+  tokens: number;
+  decode_ms: number;
+  threads: number;
+  device: 'cpu' | 'gpu';
+  adapter: string;
+  build: Build;
+  kernel: string;
+  peak_memory_bytes: number;
+  context_used: number;
+  guesses?: {guessed: number; right: number};
+}
+
+export interface Speeds {
+  prompt_per_second: number;
+  decode_per_second: number;
+}
+
+export interface Verdict {
+  device: 'cpu' | 'gpu';
+  why: 'asked' | 'no_webgpu' | 'no_adapter' | 'faster' | 'slower' | 'wrong' | 'failed';
+  adapter?: string;
+  kernels?: unknown;
+  message?: string;
+  error?: number;
+  cpu?: Speeds;
+  gpu?: Speeds;
+}
+
+export interface ToolCall {
+  id?: string;
+  type?: 'function';
+  function: {name: string; arguments: string};
+}
+
+export interface Message {
+  role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
+  content?: string | {type: 'text'; text: string}[] | null;
+  name?: string;
+  tool_calls?: ToolCall[];
+  tool_call_id?: string;
+  reasoning_content?: string;
+}
+
+export interface Tool {
+  type: 'function';
+  function: {name: string; description?: string; parameters?: Record<string, unknown>; strict?: boolean | null};
+}
+
+export type ToolChoice = 'none' | 'auto' | 'required' | {type: 'function'; function: {name: string}};
+
+/** What an answer must look like. */
+export type ResponseFormat =
+  | {type: 'text'}
+  | {type: 'json_object'}
+  | {type: 'json_schema'; json_schema: {name?: string; schema?: Record<string, unknown>; strict?: boolean | null}}
+  | {type: 'regex'; regex: string}
+  | {type: 'grammar'; grammar: string};
+
+/** How tokens are chosen, in the order in which it happens. */
+export interface Sampling {
+  /** Added to the logits of tokens, by id. */
+  logit_bias?: Record<string, number>;
+  repetition_penalty?: number;
+  frequency_penalty?: number;
+  presence_penalty?: number;
+  /** Tokens that penalties look back on; -1: all. */
+  repetition_window?: number;
+  top_n_sigma?: number;
+  top_k?: number;
+  typical_p?: number;
+  top_p?: number;
+  min_p?: number;
+  xtc_probability?: number;
+  xtc_threshold?: number;
+  temperature?: number;
+  dynatemp_range?: number;
+  dynatemp_exponent?: number;
+  /** Above zero: mirostat takes the place of the filters. */
+  mirostat_tau?: number;
+  mirostat_eta?: number;
+  seed?: number;
+}
+
+export interface GenerateOptions extends Sampling {
+  /** One of these three. */
+  prompt?: string;
+  messages?: Message[];
+  tokens?: number[];
+  max_tokens?: number;
+  stop?: string | string[];
+  ignore_eos?: boolean;
+  lookup?: boolean;
+  /** Goes on when the context is full, without its oldest part. */
+  shift?: boolean;
+  /** Tells of each token's probability, and of so many of the likeliest. */
+  logprobs?: number;
+  tools?: Tool[];
+  tool_choice?: ToolChoice;
+  parallel_tool_calls?: boolean;
+  response_format?: ResponseFormat;
+  reasoning_effort?: string | null;
+  chat_template_kwargs?: Record<string, unknown>;
+  signal?: AbortSignal;
+}
+
+export interface TokenProbability {
+  id: number;
+  text: string;
+  bytes: number[];
+  logprob: number;
+}
+
+export interface Step {
+  token: number | null;
+  /** All that the model writes, as it is. */
+  text: string;
+  /** Of `messages`: what of it is the answer, what is thought, and which tools are called. */
+  content?: string;
+  reasoning?: string;
+  tool_calls?: {index: number; id?: string; type?: 'function'; function: {name?: string; arguments?: string}}[];
+  prompt_left: number;
+  prompt_tokens: number;
+  finish: 'end' | 'stop' | 'length' | 'context' | null;
+  logprob?: TokenProbability;
+  top_logprobs?: TokenProbability[];
+}
+
+export interface EmbedOptions {
+  pooling?: Pooling;
+  normalize?: boolean;
+  dimensions?: number;
+  truncate?: boolean;
+}
+
+export class Model {
+  private constructor();
+  readonly info: ModelInfo;
+  readonly timings: Timings;
+  readonly verdict: Verdict;
+  useThreads(threads: number): Promise<number>;
+  tokenize(text: string): Promise<number[]>;
+  detokenize(tokens: number[]): Promise<string>;
+  render(messages: Message[], options?: {tools?: Tool[]; chat_template_kwargs?: Record<string, unknown>}): Promise<string>;
+  generate(options?: GenerateOptions): AsyncGenerator<Step, void, undefined>;
+  embed(input: string | number[], options?: EmbedOptions): Promise<{vector: Float32Array; tokens: number}>;
+  save(): Promise<Uint8Array>;
+  restore(saved: Uint8Array | ArrayBuffer): Promise<void>;
+  unload(): void;
+}
