@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::formats::gguf::Header;
 use crate::program::{Activation, Builder, Norm, Op, Program, Rope, RopePairs};
 
-/// Every sixth layer sees all positions.
+/// Every sixth layer sees all positions, unless the file says otherwise.
 const PATTERN: usize = 6;
 
 pub fn program(header: &Header) -> Result<Program> {
@@ -26,14 +26,14 @@ pub fn program(header: &Header) -> Result<Program> {
     let local = Rope { theta: keys.positive_or("rope.freq_base_swa", 10_000.0)?, scale: 1.0, ..global };
     // The 27B model alone scales by the width per head of the residual stream.
     let scale = if config.n_layers == 62 { dim / config.n_heads } else { head_dim } as f32;
-    let scale = 1.0 / scale.sqrt();
+    let scale = keys.positive_or("attention.scale", 1.0 / scale.sqrt())?;
 
     let mut b = Builder::new(header, "gemma3");
     let table = b.matrix("token_embd.weight", config.vocab_size, dim)?;
     let mut ops = vec![Op::Embed { table, scale: (dim as f32).sqrt() }];
     for layer in 0..config.n_layers {
         let name = |part: &str| format!("blk.{layer}.{part}.weight");
-        let sees_all = layer % PATTERN == PATTERN - 1;
+        let slides = keys.slides(layer, layer % PATTERN != PATTERN - 1)?;
         ops.push(Op::NormLinear {
             norm: Norm { weight: b.vector(&name("attn_norm"), dim)?, eps },
             linears: vec![
@@ -47,8 +47,8 @@ pub fn program(header: &Header) -> Result<Program> {
             layer,
             q_norm: Some(Norm { weight: b.vector(&name("attn_q_norm"), head_dim)?, eps }),
             k_norm: Some(Norm { weight: b.vector(&name("attn_k_norm"), head_dim)?, eps }),
-            rope: if sees_all { global } else { local },
-            window: if sees_all { None } else { Some(window) },
+            rope: if slides { local } else { global },
+            window: slides.then_some(window),
             scale,
         });
         ops.push(Op::LinearAdd {

@@ -4,7 +4,7 @@
 use super::{Architecture, Keys};
 use crate::error::Result;
 use crate::formats::gguf::Header;
-use crate::program::{Activation, Builder, Norm, Op, Program, Rope, RopePairs};
+use crate::program::{Activation, Builder, Norm, Op, Program, Rope};
 
 pub fn program(header: &Header) -> Result<Program> {
     let keys = Keys { header, architecture: Architecture::Llama };
@@ -15,7 +15,7 @@ pub fn program(header: &Header) -> Result<Program> {
     let mut b = Builder::new(header, "llama");
     let dims = keys.rope_dims(config.head_dim)?;
     let rope = Rope {
-        pairs: RopePairs::Neighbours,
+        pairs: keys.rope_pairs()?,
         dims,
         theta: keys.positive_or("rope.freq_base", 10_000.0)?,
         scale: keys.rope_scale()?,

@@ -8,8 +8,8 @@ mod llama;
 
 use crate::cpu::MAX_HEAD_DIM;
 use crate::error::{Error, Result};
-use crate::formats::gguf::Header;
-use crate::program::{Config, Program};
+use crate::formats::{Header, Value, bad};
+use crate::program::{Config, Program, RopePairs};
 
 /// A family of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +109,26 @@ impl Keys<'_> {
             Some(0.0) => Ok(1.0),
             _ => Ok(1.0 / self.positive_or(name, 1.0)?),
         }
+    }
+
+    /// Whether a layer sees no more than a window: as the file says, one by one or all but the last of every so many, or as
+    /// `usual`.
+    fn slides(&self, layer: usize, usual: bool) -> Result<bool> {
+        let key = self.key("attention.sliding_window_pattern");
+        match self.header.metadata.get(&key) {
+            None => Ok(usual),
+            Some(&Value::Unsigned(period)) => Ok(!(layer as u64 + 1).is_multiple_of(period)),
+            Some(Value::Bools(layers)) if layer < layers.len() => Ok(layers[layer]),
+            Some(_) => Err(bad(&key, format!("a flag for layer {layer} was expected"))),
+        }
+    }
+
+    /// Neighbours, unless queries and keys were left as Hugging Face has them.
+    fn rope_pairs(&self) -> Result<RopePairs> {
+        Ok(match self.header.bool("hearth.rope.halves")? {
+            Some(true) => RopePairs::Halves,
+            _ => RopePairs::Neighbours,
+        })
     }
 
     /// How many numbers of a head turn.
