@@ -212,10 +212,6 @@ impl Loading {
 pub fn tokenizer(header: &Header, texts: Option<&hf::Texts>) -> Result<Tokenizer> {
     match texts {
         None => Tokenizer::from_header(header),
-        Some(texts) => {
-            let name = hf::Texts::TOKENIZER;
-            let json = texts.get(name).unwrap_or_default();
-            Tokenizer::from_json(json, texts).map_err(|error| error.of(name))
-        }
+        Some(texts) => Tokenizer::from_json(&texts.tokenizer()).map_err(|error| error.of(hf::Texts::TOKENIZER)),
     }
 }

@@ -57,11 +57,6 @@ enum Pieces {
 }
 
 impl Tokenizer {
-    /// Builds the tokenizer of a Hugging Face folder from its `tokenizer.json` and what lies beside it.
-    pub fn from_json(_tokenizer: &[u8], _files: &crate::formats::hf::Texts) -> Result<Tokenizer> {
-        Err(Error::Tokenizer("tokenizer.json cannot be read yet; take a GGUF file of this model".into()))
-    }
-
     /// Builds the tokenizer that the metadata describes.
     pub fn from_header(header: &Header) -> Result<Tokenizer> {
         let missing = |key: &str| Error::Metadata { key: key.into(), what: "missing".into() };

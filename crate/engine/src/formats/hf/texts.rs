@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 use crate::error::{Error, Result};
 use crate::formats::header::{Value, bad};
+use crate::tokenizer::Files;
 
 /// Files of a folder that are not weights, by their names.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +50,18 @@ impl Texts {
     /// The file called `name` as JSON, if it is there.
     pub fn json(&self, name: &str) -> Result<Option<Json>> {
         self.get(name).map(|bytes| parse(bytes).map_err(|error| error.of(name))).transpose()
+    }
+
+    /// What the tokenizer is made from.
+    pub fn tokenizer(&self) -> Files {
+        let text = |name: &str| self.get(name).map(<[u8]>::to_vec);
+        Files {
+            tokenizer: text(Texts::TOKENIZER).unwrap_or_default(),
+            tokenizer_config: text("tokenizer_config.json"),
+            special_tokens_map: text("special_tokens_map.json"),
+            generation_config: text("generation_config.json"),
+            chat_template: text("chat_template.jinja"),
+        }
     }
 
     /// Adds what sentence-transformers says of pooling: llama.cpp's number for it, and whether vectors are normalized.
