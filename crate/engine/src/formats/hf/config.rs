@@ -46,6 +46,7 @@ const MAX_LAYERS: u64 = 1 << 16;
 pub struct Config {
     family: &'static Family,
     fields: Map<String, Json>,
+    tied: bool,
 }
 
 impl Config {
@@ -76,7 +77,9 @@ impl Config {
         for (field, value) in defaults {
             fields.entry(field).or_insert(value);
         }
-        Ok(Config { family, fields })
+        let mut config = Config { family, fields, tied: true };
+        config.tied = config.flag("tie_word_embeddings")?.unwrap_or(true);
+        Ok(config)
     }
 
     /// The family.
@@ -90,8 +93,8 @@ impl Config {
     }
 
     /// Whether the embedding table is the head as well.
-    pub fn is_tied(&self) -> Result<bool> {
-        Ok(self.flag("tie_word_embeddings")?.unwrap_or(true))
+    pub fn is_tied(&self) -> bool {
+        self.tied
     }
 
     /// The key of GGUF called `name` for this architecture.

@@ -76,7 +76,7 @@ pub fn sources(config: &Config, entries: Vec<Entry>) -> Result<Vec<Source>> {
         match names::target(config.family(), &entry.name) {
             Target::Skip => {}
             // The embedding table is the head as well, whatever else the file may have in its place.
-            Target::Tensor(name) if name == "output.weight" && config.is_tied()? => {}
+            Target::Tensor(name) if name == "output.weight" && config.is_tied() => {}
             Target::Tensor(name) => sources.push(source(config, name, &entry)?),
             Target::Unknown => {
                 let found = format!("{} with {}", config.architecture(), entry.name);

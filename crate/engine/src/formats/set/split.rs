@@ -61,6 +61,10 @@ pub fn join(files: Vec<File>, headers: Vec<(usize, Header)>) -> Result<Model> {
         if let Some(tensor) = part.tensors.iter().find(|tensor| whole.tensor(&tensor.name).is_some()) {
             return stranger(format!("tensor {} is in a part before it, too", tensor.name));
         }
+        let (have, need) = (files[file].size_bytes, part.file_bytes());
+        if need > have {
+            return Err(Error::Truncated { what: "its last tensor".into(), have, need }.of(name(file)));
+        }
         data.plain(file, first, &part.tensors);
         whole.tensors.extend(part.tensors);
     }
