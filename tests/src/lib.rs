@@ -1,5 +1,6 @@
 //! What the tests share: loading models from bytes.
 
+pub mod files;
 pub mod made;
 
 use hearth_engine::Result;

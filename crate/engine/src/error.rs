@@ -79,6 +79,17 @@ pub enum Error {
         /// The shape in the file.
         found: Vec<usize>,
     },
+    /// Something about one of several files.
+    #[error("{file}: {error}")]
+    In {
+        /// Name of the file.
+        file: String,
+        /// What is wrong with it.
+        error: Box<Error>,
+    },
+    /// The files do not make one model.
+    #[error("{0}")]
+    Files(String),
     /// The tokenizer cannot be built, or refused a text.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
@@ -116,6 +127,16 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// The same, said of a file.
+    pub fn of(self, file: &str) -> Error {
+        match self {
+            // These name the files they speak of.
+            Error::In { .. } | Error::Files(_) => self,
+            error if file.is_empty() => error,
+            error => Error::In { file: file.into(), error: Box::new(error) },
+        }
+    }
+
     /// A stable, machine-readable name: `Error.code` in JavaScript.
     pub fn code(&self) -> &'static str {
         match self {
@@ -128,6 +149,8 @@ impl Error {
             Error::Metadata { .. } => "bad_metadata",
             Error::MissingTensor { .. } => "missing_tensor",
             Error::Shape { .. } => "bad_shape",
+            Error::In { error, .. } => error.code(),
+            Error::Files(_) => "bad_files",
             Error::Tokenizer(_) => "tokenizer",
             Error::Template(_) => "chat_template",
             Error::PromptTooLong { .. } => "prompt_too_long",

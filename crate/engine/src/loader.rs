@@ -1,13 +1,18 @@
-//! From the bytes of a file to a [`Session`]: header → program and tokenizer → rows straight into the executor.
+//! From the bytes of a model's files to a [`Session`]: header → program and tokenizer → rows straight into the executor.
+//!
+//! A single GGUF file is pushed from its first byte to its last, as it arrives. Of several files, or a Hugging Face folder, the
+//! loader first asks for what it must know before any weight, then for the weights: see [`Loader::wants`].
 //!
 //! Besides the pieces that are pushed, only a few rows are held outside their final place, so loading peaks barely above the
-//! model itself.
+//! model itself. (GPT-2's matrices, which lie the other way round in a folder, are held one at a time.)
 
 use crate::cpu::Cpu;
 use crate::cpu::team::Team;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
-use crate::formats::gguf::{Event, Header, Reader};
+use crate::formats::gguf::Reader;
+use crate::formats::set::{Choice, Data, File, Model, Scan, Split, Want};
+use crate::formats::{Event, Header, hf};
 use crate::generate::Session;
 use crate::models;
 use crate::naive::Naive;
@@ -31,13 +36,29 @@ impl Device {
     }
 }
 
-/// Takes a GGUF file piece by piece.
+/// Takes a model's files piece by piece.
 pub struct Loader {
-    reader: Reader,
     /// Until the header has come.
     device: Option<Device>,
     context: usize,
+    files: Vec<File>,
+    stage: Stage,
     loading: Option<Loading>,
+}
+
+enum Stage {
+    /// A single GGUF file.
+    Stream {
+        reader: Box<Reader>,
+        /// Which of the files, if they have names.
+        file: usize,
+        /// Bytes that have come.
+        have: u64,
+    },
+    /// Several files, before everything but their weights is known.
+    Scan(Box<Scan>),
+    /// And then.
+    Data(Data),
 }
 
 struct Loading {
@@ -48,55 +69,138 @@ struct Loading {
 }
 
 impl Loader {
-    /// For one file, run on `device`, with room for `context` positions.
+    /// For one GGUF file, run on `device` with room for `context` positions: push its bytes from first to last.
     pub fn new(device: Device, context: usize) -> Loader {
-        Loader { reader: Reader::new(), device: Some(device), context, loading: None }
+        Loader::at(Stage::Stream { reader: Box::default(), file: 0, have: 0 }, Vec::new(), device, context)
     }
 
-    /// Takes the next bytes of the file.
+    /// For these files, run on `device` with room for `context` positions: push what [`Loader::wants`] asks for. Errors if they
+    /// cannot be those of one model.
+    pub fn of(files: Vec<File>, device: Device, context: usize) -> Result<Loader> {
+        let stage = match Choice::of(&files)? {
+            Choice::Gguf(file) => Stage::Stream { reader: Box::default(), file, have: 0 },
+            choice => Stage::Scan(Box::new(Scan::new(files.clone(), choice)?)),
+        };
+        Ok(Loader::at(stage, files, device, context))
+    }
+
+    fn at(stage: Stage, files: Vec<File>, device: Device, context: usize) -> Loader {
+        Loader { device: Some(device), context, files, stage, loading: None }
+    }
+
+    /// Which bytes of which file to push next, in pieces of any size; nothing when all has come. Ask again when they are pushed.
+    pub fn wants(&mut self) -> Result<Option<Want>> {
+        if let Stage::Scan(scan) = &mut self.stage {
+            let want = scan.wants()?;
+            if want.is_some() {
+                return Ok(want);
+            }
+            self.begin()?;
+        }
+        Ok(match &self.stage {
+            Stage::Stream { file, have, .. } => {
+                let left = self.files.get(*file).and_then(|file| file.size_bytes.checked_sub(*have));
+                left.filter(|&left| left > 0).map(|bytes| Want { file: *file, offset: *have, bytes })
+            }
+            Stage::Scan(_) => None,
+            Stage::Data(data) => data.wants(),
+        })
+    }
+
+    /// Takes the next bytes: those that are wanted or, of a single GGUF file without a name, those of the file.
     pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        let Loader { reader, device, context, loading } = self;
-        reader.push(bytes, |event| Loading::take(loading, device, *context, event))
+        let (device, context, loading) = (&mut self.device, self.context, &mut self.loading);
+        match &mut self.stage {
+            Stage::Stream { reader, file, have } => {
+                *have += bytes.len() as u64;
+                let name = self.files.get(*file).map_or("", |file| &file.name);
+                let pushed = reader.push(bytes, |event| Loading::take(loading, device, context, event));
+                pushed.map_err(|error| error.of(name))
+            }
+            Stage::Scan(scan) => scan.push(bytes),
+            Stage::Data(data) => {
+                data.push(bytes, |tensor, first_row, bytes| Loading::rows(loading, tensor, first_row, bytes))
+            }
+        }
     }
 
-    /// Says that the file has ended; gives the model.
-    pub fn finish(self) -> Result<Session> {
-        let Loader { mut reader, mut device, context, mut loading } = self;
-        reader.finish(|event| Loading::take(&mut loading, &mut device, context, event))?;
-        let loading = loading.ok_or_else(|| Error::InvalidInput("the file has no header".into()))?;
+    /// Says that the files have ended; gives the model.
+    pub fn finish(mut self) -> Result<Session> {
+        let want = self.wants()?;
+        if let (Stage::Scan(_), Some(Want { file, offset, .. })) = (&self.stage, want) {
+            let (what, have) = ("its beginning".into(), offset);
+            return Err(Error::Truncated { what, have, need: have + 1 }.of(&self.files[file].name));
+        }
+        let (device, context, loading) = (&mut self.device, self.context, &mut self.loading);
+        match &mut self.stage {
+            Stage::Stream { reader, file, .. } => {
+                let name = self.files.get(*file).map_or("", |file| &file.name);
+                let finished = reader.finish(|event| Loading::take(loading, device, context, event));
+                finished.map_err(|error| error.of(name))?;
+            }
+            Stage::Scan(_) => {}
+            Stage::Data(data) => data.finish()?,
+        }
+        let loading = self.loading.ok_or_else(refused)?;
         Ok(Session::new(loading.tokenizer, loading.executor, context))
     }
+
+    /// Everything is known of several files: their model is made, and its weights are wanted.
+    fn begin(&mut self) -> Result<()> {
+        let Stage::Scan(scan) = std::mem::replace(&mut self.stage, Stage::Data(Data::default())) else { return Ok(()) };
+        let Model { header, texts, made, data } = scan.finish()?;
+        let device = self.device.take().ok_or_else(refused)?;
+        self.loading = Some(Loading::new(&header, texts.as_ref(), device, self.context)?);
+        for (tensor, bytes) in made.iter().enumerate() {
+            Loading::rows(&mut self.loading, tensor, 0, bytes)?;
+        }
+        self.stage = Stage::Data(data);
+        Ok(())
+    }
+}
+
+/// The header was refused and the caller goes on.
+fn refused() -> Error {
+    Error::InvalidInput("this file was refused".into())
 }
 
 impl Loading {
     fn take(loading: &mut Option<Loading>, device: &mut Option<Device>, context: usize, event: Event) -> Result<()> {
-        match (event, loading) {
-            (Event::Header(header), loading) => {
-                let device = device.take().expect("a file has one header");
-                *loading = Some(Loading::new(&header, device, context)?);
-            }
-            (Event::Rows { tensor, first_row, bytes }, Some(loading)) => {
-                for &weight in &loading.weights[tensor] {
-                    let spec = &loading.executor.program().weights[weight];
-                    let size = spec.format.row_bytes(spec.cols).expect("the header was checked");
-                    let rows = first_row..first_row + bytes.len() / size;
-                    let own = rows.start.max(spec.first_row)..rows.end.min(spec.first_row + spec.rows);
-                    if !own.is_empty() {
-                        let bytes = &bytes[(own.start - first_row) * size..(own.end - first_row) * size];
-                        let first_row = own.start - spec.first_row;
-                        loading.executor.load_rows(weight, first_row, bytes)?;
-                    }
+        match event {
+            Event::Header(header) => {
+                let Split { number, count } = Split::of(&header)?;
+                if count > 1 {
+                    let what = format!("this file is part {} of {count} of a model", number + 1);
+                    return Err(Error::Files(format!("{what}: give all parts together")));
                 }
+                let device = device.take().ok_or_else(refused)?;
+                *loading = Some(Loading::new(&header, None, device, context)?);
+                Ok(())
             }
-            // The header was refused and the caller pushes on.
-            (Event::Rows { .. }, None) => return Err(Error::InvalidInput("this file was refused".into())),
+            Event::Rows { tensor, first_row, bytes } => Loading::rows(loading, tensor, first_row, bytes),
+        }
+    }
+
+    fn rows(loading: &mut Option<Loading>, tensor: usize, first_row: usize, bytes: &[u8]) -> Result<()> {
+        let loading = loading.as_mut().ok_or_else(refused)?;
+        for &weight in &loading.weights[tensor] {
+            let spec = &loading.executor.program().weights[weight];
+            let size = spec.format.row_bytes(spec.cols).expect("the header was checked");
+            let rows = first_row..first_row + bytes.len() / size;
+            let own = rows.start.max(spec.first_row)..rows.end.min(spec.first_row + spec.rows);
+            if !own.is_empty() {
+                let bytes = &bytes[(own.start - first_row) * size..(own.end - first_row) * size];
+                let first_row = own.start - spec.first_row;
+                loading.executor.load_rows(weight, first_row, bytes)?;
+            }
         }
         Ok(())
     }
 
-    fn new(header: &Header, device: Device, context: usize) -> Result<Loading> {
+    /// From a header and, of a folder, its texts.
+    fn new(header: &Header, texts: Option<&hf::Texts>, device: Device, context: usize) -> Result<Loading> {
         let program = models::program(header, context)?;
-        let tokenizer = Tokenizer::from_header(header)?;
+        let tokenizer = tokenizer(header, texts)?;
         if tokenizer.vocab_size() > program.config.vocab_size {
             let (expected, found) = (tokenizer.vocab_size(), program.config.vocab_size);
             let what = format!("{expected} tokens but only {found} embeddings");
@@ -112,5 +216,13 @@ impl Loading {
             Device::Other(make) => make(program)?,
         };
         Ok(Loading { tokenizer, executor, weights })
+    }
+}
+
+/// The tokenizer of a model with this header and, of a folder, these texts.
+pub fn tokenizer(header: &Header, texts: Option<&hf::Texts>) -> Result<Tokenizer> {
+    match texts {
+        None => Tokenizer::from_header(header),
+        Some(texts) => Tokenizer::from_json(&texts.tokenizer()).map_err(|error| error.of(hf::Texts::TOKENIZER)),
     }
 }

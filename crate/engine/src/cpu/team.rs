@@ -378,9 +378,13 @@ mod tests {
         };
         for limit in [4, 1, 2, 4] {
             team.limit(limit);
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            // Only those in use count as sleepers: nobody else is woken for a task.
-            assert!(team.shared.sleepers.load(Ordering::SeqCst) < limit as u32, "{limit}");
+            // Only those in use come to count as sleepers: nobody else is woken for a task.
+            let many = || team.shared.sleepers.load(Ordering::SeqCst) >= limit as u32;
+            let patience = std::time::Instant::now();
+            while many() && patience.elapsed().as_secs() < 10 {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            assert!(!many(), "{limit}");
             assert!(threads(&mut team) <= limit, "{limit}");
         }
         team.limit(4); // a stall may have sent the leader on alone

@@ -10,14 +10,15 @@ pub fn program(keys: Keys) -> Result<Program> {
     let window = keys.uint("attention.sliding_window")?;
     decoder::program(keys, |b, config| {
         let rope = keys.rope(b, config, RopePairs::Halves, 10_000.0)?;
+        let slides = keys.slides(config, |layer| layer % 2 == 0)?;
         Ok(Style {
             embed_scale: (config.dim as f32).sqrt(),
             post_norms: true,
             activation: Activation::GatedGelu,
             // The 27B model alone scales by the width per head of the residual stream.
             scale: keys.attention_scale(config, config.n_layers == 46)?,
-            sight: Box::new(move |layer| Sight { rope: Some(rope), window: (layer % 2 == 0).then_some(window) }),
-            ..Style::plain(config, rope, None)
+            sight: Box::new(move |layer| Sight { rope: Some(rope), window: slides[layer].then_some(window) }),
+            ..Style::plain(config, rope)
         })
     })
 }

@@ -8,6 +8,6 @@ use crate::program::{Program, RopePairs};
 pub fn program(keys: Keys) -> Result<Program> {
     decoder::program(keys, |b, config| {
         let rope = keys.rope(b, config, RopePairs::Halves, 1_000_000.0)?;
-        Ok(Style { head_norms: true, ..Style::plain(config, rope, None) })
+        Ok(Style { head_norms: true, ..Style::windowed(keys, config, rope)? })
     })
 }

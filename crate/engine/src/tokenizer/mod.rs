@@ -8,6 +8,7 @@
 
 mod byte_level;
 pub mod chat;
+mod files;
 mod sentencepiece;
 pub mod stream;
 
@@ -19,6 +20,8 @@ use tokenizers::{
     AddedToken, DecoderWrapper, Model, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Token,
     TokenizerImpl,
 };
+
+pub use files::Files;
 
 use crate::error::{Error, Result};
 use crate::formats::gguf::{Header, Strings, Value};
@@ -107,6 +110,12 @@ impl Tokenizer {
         let add_bos =
             header.bool("tokenizer.ggml.add_bos_token")?.unwrap_or(!byte_level || byte_level::is_llama_3(header)?);
         Ok(Tokenizer { inner, kinds, byte_level, bos, add_bos, ends, template, vocab })
+    }
+
+    /// Builds the tokenizer of a Hugging Face repository.
+    pub fn from_json(files: &Files) -> Result<Tokenizer> {
+        let _ = files;
+        Err(Error::Tokenizer("tokenizer.json is not read yet; use the model's GGUF file".into()))
     }
 
     /// Number of tokens, V.

@@ -10,57 +10,85 @@
 //! Tensor data is handed on in runs of whole rows, so a model can be repacked while it downloads; besides the last pieces
 //! pushed only the header is held. Whatever the file claims, memory is taken only for bytes that arrived.
 
-mod header;
 mod parse;
 
-pub use header::{Header, Strings, TensorInfo, Value};
+pub use super::header::{Header, Strings, TensorInfo, Value};
+pub use super::rows::{Event, ROW_RUN};
 
+use super::rows::{Extent, Rows};
 use crate::error::{Error, Result};
 use parse::{Cursor, HeaderParser, Stop};
-
-/// Rows are handed on in multiples of this, except at a tensor's end: the tile height of the CPU kernels.
-pub const ROW_RUN: usize = 16;
 
 /// No real header is larger.
 const MAX_HEADER_BYTES: usize = 256 << 20;
 
-/// What comes out of the reader, in this order: one header, then every tensor's rows.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// Everything before the data.
-    Header(Header),
-    /// Whole rows of one tensor, a multiple of [`ROW_RUN`] unless they are its last.
-    Rows {
-        /// Index into [`Header::tensors`].
-        tensor: usize,
-        /// Number of the first of these rows.
-        first_row: usize,
-        /// The rows' blocks.
-        bytes: &'a [u8],
-    },
-}
-
-/// Reads a GGUF file from pieces of any size.
+/// Reads a GGUF file's header from pieces of any size.
 #[derive(Default)]
-pub struct Reader {
+pub struct HeaderReader {
     /// Bytes that arrived and are not used up.
     pending: Vec<u8>,
     /// File offset of `pending[0]`.
     offset: u64,
     /// No use parsing before this many bytes are pending.
     wanted: usize,
-    header: HeaderParser,
-    /// The data's layout, once the header is known.
-    layout: Option<Vec<Extent>>,
-    /// The tensor being read and its next row.
-    tensor: usize,
-    row: usize,
+    parser: HeaderParser,
 }
 
-struct Extent {
-    offset: u64,
-    rows: usize,
-    row_bytes: usize,
+impl HeaderReader {
+    /// Takes the next `bytes` of the file; gives the header once it is whole.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Option<Header>> {
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() < self.wanted { Ok(None) } else { self.parse() }
+    }
+
+    /// Says that the file has ended: gives the header if it is whole after all.
+    pub fn finish(&mut self) -> Result<Header> {
+        let have = self.have();
+        self.parse()?.ok_or_else(|| {
+            let need = self.offset + (self.wanted as u64).max(self.pending.len() as u64 + 1);
+            Error::Truncated { what: "the header".into(), have, need }
+        })
+    }
+
+    /// Bytes that have been pushed.
+    pub fn have(&self) -> u64 {
+        self.offset + self.pending.len() as u64
+    }
+
+    fn parse(&mut self) -> Result<Option<Header>> {
+        loop {
+            let mut cursor = Cursor { bytes: &self.pending, at: 0, base: self.offset };
+            match self.parser.step(&mut cursor) {
+                Ok(done) => {
+                    let used = cursor.at;
+                    self.pending.drain(..used);
+                    self.offset += used as u64;
+                    self.wanted = 0;
+                    if done {
+                        return std::mem::take(&mut self.parser).finish(self.offset).map(Some);
+                    }
+                }
+                Err(Stop::Incomplete { need }) => {
+                    // A vocabulary arrives over many pieces: try again when it may really be whole, not at each.
+                    self.wanted = need.max(self.pending.len() + self.pending.len() / 4);
+                    if self.pending.len() > MAX_HEADER_BYTES {
+                        let what = format!("it does not end within {MAX_HEADER_BYTES} bytes");
+                        return Err(Error::Header { offset: self.offset, what });
+                    }
+                    return Ok(None);
+                }
+                Err(Stop::Damaged(error)) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Reads a GGUF file from pieces of any size, in one pass.
+#[derive(Default)]
+pub struct Reader {
+    header: HeaderReader,
+    /// Once the header is known.
+    rows: Option<Rows>,
 }
 
 impl Reader {
@@ -71,117 +99,33 @@ impl Reader {
 
     /// Takes the next `bytes` of the file and hands on what became whole.
     pub fn push(&mut self, bytes: &[u8], mut on: impl FnMut(Event) -> Result<()>) -> Result<()> {
-        if self.pending.is_empty() && self.layout.is_some() {
-            let used = self.read_rows(bytes, &mut on)?;
-            self.pending.extend_from_slice(&bytes[used..]);
-            return Ok(());
+        if let Some(rows) = &mut self.rows {
+            return push_rows(rows, bytes, &mut on);
         }
-        self.pending.extend_from_slice(bytes);
-        if self.layout.is_none() && (self.pending.len() < self.wanted || !self.parse_header(&mut on)?) {
-            return Ok(());
+        match self.header.push(bytes)? {
+            Some(header) => self.begin(header, &mut on),
+            None => Ok(()),
         }
-        self.read_pending(&mut on)
     }
 
     /// Says that the file has ended. Errors if something is still missing.
     pub fn finish(&mut self, mut on: impl FnMut(Event) -> Result<()>) -> Result<()> {
-        if self.layout.is_none() && !self.parse_header(&mut on)? {
-            let have = self.offset + self.pending.len() as u64;
-            let need = self.offset + (self.wanted as u64).max(self.pending.len() as u64 + 1);
-            return Err(Error::Truncated { what: "the header".into(), have, need });
+        if self.rows.is_none() {
+            let header = self.header.finish()?;
+            self.begin(header, &mut on)?;
         }
-        self.read_pending(&mut on)?;
-        let layout = self.layout.as_deref().unwrap_or_default();
-        match layout.get(self.tensor) {
-            None => Ok(()),
-            Some(extent) => Err(Error::Truncated {
-                what: format!("tensor {} of {}", self.tensor + 1, layout.len()),
-                have: self.offset + self.pending.len() as u64,
-                need: extent.offset + (extent.rows * extent.row_bytes) as u64,
-            }),
-        }
+        self.rows.as_ref().map_or(Ok(()), Rows::finish)
     }
 
-    fn parse_header(&mut self, on: &mut impl FnMut(Event) -> Result<()>) -> Result<bool> {
-        loop {
-            let mut cursor = Cursor { bytes: &self.pending, at: 0, base: self.offset };
-            match self.header.step(&mut cursor) {
-                Ok(done) => {
-                    let used = cursor.at;
-                    self.pending.drain(..used);
-                    self.offset += used as u64;
-                    self.wanted = 0;
-                    if done {
-                        break;
-                    }
-                }
-                Err(Stop::Incomplete { need }) => {
-                    // A vocabulary arrives over many pieces: try again when it may really be whole, not at each.
-                    self.wanted = need.max(self.pending.len() + self.pending.len() / 4);
-                    if self.pending.len() > MAX_HEADER_BYTES {
-                        let what = format!("it does not end within {MAX_HEADER_BYTES} bytes");
-                        return Err(Error::Header { offset: self.offset, what });
-                    }
-                    return Ok(false);
-                }
-                Err(Stop::Damaged(error)) => return Err(error),
-            }
-        }
-        let header = std::mem::take(&mut self.header).finish(self.offset)?;
-        self.layout = Some(
-            header
-                .tensors
-                .iter()
-                .map(|tensor| Extent {
-                    offset: tensor.offset,
-                    rows: tensor.rows(),
-                    row_bytes: tensor.format.row_bytes(tensor.cols()).expect("checked in HeaderParser::finish"),
-                })
-                .collect(),
-        );
+    fn begin(&mut self, header: Header, on: &mut impl FnMut(Event) -> Result<()>) -> Result<()> {
+        let rows = self.rows.insert(Rows::new(header.tensors.iter().map(Extent::of).collect(), self.header.offset));
         on(Event::Header(header))?;
-        Ok(true)
+        push_rows(rows, &std::mem::take(&mut self.header.pending), on)
     }
+}
 
-    fn read_pending(&mut self, on: &mut impl FnMut(Event) -> Result<()>) -> Result<()> {
-        let pending = std::mem::take(&mut self.pending);
-        let used = self.read_rows(&pending, on)?;
-        self.pending = pending;
-        self.pending.drain(..used);
-        Ok(())
-    }
-
-    /// Hands on the whole row runs at the start of `bytes`; returns how many bytes that used up.
-    fn read_rows(&mut self, bytes: &[u8], on: &mut impl FnMut(Event) -> Result<()>) -> Result<usize> {
-        let layout = self.layout.as_deref().unwrap_or_default();
-        let mut at = 0;
-        loop {
-            let Some(extent) = layout.get(self.tensor) else {
-                at = bytes.len(); // whatever follows the last tensor is padding
-                break;
-            };
-            if self.row == 0 {
-                let gap = extent.offset.saturating_sub(self.offset + at as u64);
-                at += usize::try_from(gap).unwrap_or(usize::MAX).min(bytes.len() - at);
-            }
-            let whole = (bytes.len() - at) / extent.row_bytes;
-            let left = extent.rows - self.row;
-            let rows = if whole >= left { left } else { whole / ROW_RUN * ROW_RUN };
-            if rows == 0 && left > 0 {
-                break;
-            }
-            let end = at + rows * extent.row_bytes;
-            on(Event::Rows { tensor: self.tensor, first_row: self.row, bytes: &bytes[at..end] })?;
-            at = end;
-            self.row += rows;
-            if self.row == extent.rows {
-                self.tensor += 1;
-                self.row = 0;
-            }
-        }
-        self.offset += at as u64;
-        Ok(at)
-    }
+fn push_rows(rows: &mut Rows, bytes: &[u8], on: &mut impl FnMut(Event) -> Result<()>) -> Result<()> {
+    rows.push(bytes, &mut |tensor, first_row, bytes| on(Event::Rows { tensor, first_row, bytes }))
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::header::{Header, Strings, TensorInfo, Value, bad};
 use crate::error::{Error, Result};
+use crate::formats::header::{Header, Strings, TensorInfo, Value, bad};
 use crate::quant::Format;
 
 /// Above this a count or length is damage, not data. (The largest real vocabularies have about 2^18 strings.)

@@ -1,0 +1,52 @@
+//! Models in several files, as somebody would give them.
+
+use hearth_engine::Result;
+use hearth_engine::formats::set::{File, Want};
+use hearth_engine::generate::Session;
+use hearth_engine::loader::{Device, Loader};
+
+/// A file and its name.
+#[derive(Clone)]
+pub struct Named {
+    /// Its name, with `/` between folders.
+    pub name: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+macro_rules! files {
+    ($($folder:literal: $($name:literal),+;)+) => {
+        &[$(($folder, &[$(($name, include_bytes!(concat!("../fixtures/folders/", $folder, "/", $name)))),+])),+]
+    };
+}
+
+type Folder = (&'static str, &'static [(&'static str, &'static [u8])]);
+
+const FOLDERS: &[Folder] = files! {
+    "tiny-llama-f32": "config.json", "tokenizer.json", "tokenizer_config.json", "reference.json", "model.safetensors";
+    "tiny-llama-bf16": "config.json", "tokenizer.json", "tokenizer_config.json", "reference.json", "model.safetensors";
+    "tiny-llama-f16-sharded": "config.json", "tokenizer.json", "tokenizer_config.json", "reference.json",
+        "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json";
+    "tiny-llama-gguf": "tiny-llama-00001-of-00003.gguf", "tiny-llama-00002-of-00003.gguf", "tiny-llama-00003-of-00003.gguf";
+    "tiny-gemma3-bf16": "config.json", "tokenizer.json", "tokenizer_config.json", "reference.json", "model.safetensors";
+    "tiny-gemma3-f32-sharded": "config.json", "tokenizer.json", "tokenizer_config.json", "reference.json",
+        "model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors",
+        "model.safetensors.index.json";
+};
+
+/// The files of a folder of `fixtures/folders`.
+pub fn folder(name: &str) -> Vec<Named> {
+    let folder = FOLDERS.iter().find(|folder| folder.0 == name).expect("it is in the list");
+    folder.1.iter().map(|&(name, bytes)| Named { name: name.into(), bytes: bytes.into() }).collect()
+}
+
+/// A session over these files, read as they are wanted and in pieces of at most `piece` bytes. No byte of weights is wanted twice.
+pub fn session(files: &[Named], device: Device, piece: usize) -> Result<Session> {
+    let known = |file: &Named| File { name: file.name.clone(), size_bytes: file.bytes.len() as u64 };
+    let mut loader = Loader::of(files.iter().map(known).collect(), device, usize::MAX)?;
+    while let Some(Want { file, offset, bytes }) = loader.wants()? {
+        let wanted = &files[file].bytes[offset as usize..(offset + bytes) as usize];
+        wanted.chunks(piece).try_for_each(|piece| loader.push(piece))?;
+    }
+    loader.finish()
+}
