@@ -209,7 +209,7 @@ export class Hearth {
         await remote.call('push', {bytes}, {transfer: [bytes]});
         report(loaded);
       }
-      const info = await remote.call('finish', {context});
+      const info = await remote.call('finish');
       const started = await joined;
       const tuned = gpu
         ? await remote.call('use', {tuning: {kernel: '', threads: 1}})

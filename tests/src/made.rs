@@ -3,7 +3,9 @@
 use hearth_engine::executor::{Executor, Logits};
 use hearth_engine::models::Architecture;
 use hearth_engine::naive::Naive;
-use hearth_engine::program::{Activation, Config, Norm, Op, Program, Rope, RopePairs, Weight, WeightId};
+use hearth_engine::program::{
+    Activation, Config, Linear, Norm, NormKind, Op, Pooling, Program, Rope, RopePairs, Stretch, Weight, WeightId,
+};
 use hearth_engine::quant::Format;
 use pollster::block_on;
 
@@ -24,7 +26,7 @@ pub struct Shape {
     pub sizes: [usize; 3],
     /// H, K, E.
     pub heads: [usize; 3],
-    /// Like Gemma 3: head norms, norms behind the halves, windows, GELU, halves that turn.
+    /// Like Gemma 2 and 3: head norms, norms behind the halves, windows, caps, GELU, halves that turn.
     pub gemma: bool,
     /// Layers.
     pub layers: usize,
@@ -42,12 +44,16 @@ impl Maker {
         let size = 1.0 / (cols as f32).sqrt();
         let bytes = (0..blocks).flat_map(|_| block(format, size, rows == 1, &mut self.random)).collect();
         self.made.bytes.push(bytes);
-        self.made.program.weights.push(Weight { name: format!("w{id}"), tensor: id, rows, cols, format });
+        self.made.program.weights.push(Weight { name: format!("w{id}"), tensor: id, first_row: 0, rows, cols, format });
         id
     }
 
+    fn linear(&mut self, format: Format, rows: usize, cols: usize) -> Linear {
+        Linear { weight: self.weight(format, rows, cols), bias: None }
+    }
+
     fn norm(&mut self, len: usize) -> Norm {
-        Norm { weight: self.weight(Format::F32, 1, len), eps: 1e-5 }
+        Norm { kind: NormKind::Rms, weight: self.weight(Format::F32, 1, len), bias: None, eps: 1e-5 }
     }
 }
 
@@ -99,43 +105,50 @@ pub fn made(shape: &Shape) -> Made {
         hidden_dim: hidden,
         vocab_size: vocab,
         max_seq: 4096,
+        encoder: false,
+        pooling: Pooling::Last,
     };
     let made = Made { program: Program { config, weights: Vec::new(), ops: Vec::new() }, bytes: Vec::new() };
     let mut m = Maker { made, random: fastrand::Rng::with_seed(7) };
     let table = m.weight(format, vocab, dim);
-    let mut ops = vec![Op::Embed { table, scale: if gemma { (dim as f32).sqrt() } else { 1.0 } }];
+    let scale = if gemma { (dim as f32).sqrt() } else { 1.0 };
+    let mut ops = vec![Op::Embed { table, scale, positions: None, kind: None }];
     let rope = Rope {
         pairs: if gemma { RopePairs::Halves } else { RopePairs::Neighbours },
         dims: head_dim,
         theta: 10_000.0,
-        scale: 1.0,
+        stretch: Stretch::Linear { factor: 1.0 },
+        magnitude: 1.0,
         divisors: None,
     };
     for layer in 0..layers {
         ops.push(Op::NormLinear {
-            norm: m.norm(dim),
-            linears: [n_heads, n_kv_heads, n_kv_heads].map(|n| m.weight(format, n * head_dim, dim)).to_vec(),
+            norm: Some(m.norm(dim)),
+            linears: [n_heads, n_kv_heads, n_kv_heads].map(|n| m.linear(format, n * head_dim, dim)).to_vec(),
             activation: Activation::None,
         });
         ops.push(Op::Attention {
             layer,
             q_norm: gemma.then(|| m.norm(head_dim)),
             k_norm: gemma.then(|| m.norm(head_dim)),
-            rope,
+            rope: Some(rope),
+            causal: true,
             window: (gemma && layer % 2 == 0).then_some(5),
             scale: 1.0 / (head_dim as f32).sqrt(),
+            softcap: (gemma && layer % 2 == 1).then_some(2.0),
         });
-        let linear = m.weight(format, dim, n_heads * head_dim);
+        let linear = m.linear(format, dim, n_heads * head_dim);
         ops.push(Op::LinearAdd { linear, post_norm: gemma.then(|| m.norm(dim)) });
         ops.push(Op::NormLinear {
-            norm: m.norm(dim),
-            linears: vec![m.weight(format, hidden, dim), m.weight(format, hidden, dim)],
+            norm: Some(m.norm(dim)),
+            linears: vec![m.linear(format, hidden, dim), m.linear(format, hidden, dim)],
             activation: if gemma { Activation::GatedGelu } else { Activation::GatedSilu },
         });
-        let linear = m.weight(format, dim, hidden);
+        let linear = m.linear(format, dim, hidden);
         ops.push(Op::LinearAdd { linear, post_norm: gemma.then(|| m.norm(dim)) });
     }
-    ops.push(Op::Head { norm: m.norm(dim), linear: table });
+    let linear = Some(Linear { weight: table, bias: None });
+    ops.push(Op::Head { transform: None, norm: Some(m.norm(dim)), linear, softcap: gemma.then_some(3.0) });
     m.made.program.ops = ops;
     m.made
 }

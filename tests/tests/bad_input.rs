@@ -120,7 +120,7 @@ fn impossible_numbers() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_refused_file_stays_refused() {
-    let mut loader = hearth_engine::loader::Loader::new(Device::cpu());
+    let mut loader = hearth_engine::loader::Loader::new(Device::cpu(), usize::MAX);
     let file = replaced(b"blk.1.ffn_up.weight", b"blk.9.ffn_up.weight");
     says(&loader.push(&file).unwrap_err(), "missing_tensor", &[]);
     says(&loader.push(&file).unwrap_err(), "invalid_input", &["refused"]);

@@ -1,14 +1,13 @@
 //! Tiny models against the logits that `transformers` computed, decoders against the reference package, and whole answers:
 //! natively and in headless Chrome. `fixtures/make_models.py` and `fixtures/make_quants.py` made the files.
 
-use hearth_engine::formats::gguf::{Event, Header, Reader, Value};
 use hearth_engine::generate::{Finish, Options, Session};
 use hearth_engine::loader::Device;
 use hearth_engine::quant::Format;
 use hearth_engine::sampling::Sampling;
 use hearth_engine::tokenizer::chat::Message;
 use pollster::block_on;
-use tests::{GEMMA3, LLAMA, relative_error};
+use tests::{ARCHITECTURES, GEMMA3, LLAMA, one_by_one_error, reference, reference_error};
 use wasm_bindgen_test::*;
 
 #[cfg(target_arch = "wasm32")]
@@ -16,33 +15,25 @@ wasm_bindgen_test_configure!(run_in_dedicated_worker);
 
 const LLAMA_Q8_0: &[u8] = include_bytes!("../fixtures/tiny-llama-q8_0.gguf");
 
-fn header(file: &[u8]) -> Header {
-    let mut header = None;
-    let mut reader = Reader::new();
-    let keep = |event: Event| {
-        if let Event::Header(found) = event {
-            header = Some(found);
-        }
-        Ok(())
-    };
-    reader.push(file, keep).unwrap();
-    header.unwrap()
-}
-
-/// The tokens and logits that the fixture carries.
-fn reference(file: &[u8]) -> (Vec<u32>, Vec<f32>) {
-    let mut metadata = header(file).metadata;
-    let Some(Value::Integers(tokens)) = metadata.remove("reference.tokens") else { panic!("no tokens") };
-    let Some(Value::Floats(logits)) = metadata.remove("reference.logits") else { panic!("no logits") };
-    (tokens.into_iter().map(|token| token as u32).collect(), logits)
-}
-
 fn logits_agree(file: &[u8], device: Device, most: f64) {
-    let (tokens, expected) = reference(file);
     let mut session = tests::session(file, device).unwrap();
-    let logits = block_on(session.logits(&tokens)).unwrap();
-    let error = relative_error(&logits, &expected);
+    let error = block_on(reference_error(&mut session, file));
     assert!(error <= most, "relative error {error:e}, at most {most:e}");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn every_architecture_gives_the_reference_numbers() {
+    for (name, file) in ARCHITECTURES {
+        for (device, most) in [(Device::Naive, 1e-4), (Device::cpu(), 2e-2)] {
+            let mut session = tests::session(file, device).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let error = block_on(reference_error(&mut session, file));
+            assert!(error <= most, "{name}: relative error {error:e}, at most {most:e}");
+            if !session.config().encoder {
+                let error = block_on(one_by_one_error(&mut session, file));
+                assert!(error <= most, "{name}, token by token: relative error {error:e}, at most {most:e}");
+            }
+        }
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]

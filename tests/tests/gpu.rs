@@ -6,7 +6,7 @@ use hearth_engine::quant::Format;
 use hearth_engine::sampling::{Sampler, Sampling};
 use hearth_gpu::{CacheFormat, Gpu, GpuExecutor, Kernels, Product};
 use tests::made::{Made, Shape, made};
-use tests::relative_error;
+use tests::{ARCHITECTURES, one_by_one_error, reference_error, relative_error};
 use wasm_bindgen_test::*;
 
 #[cfg(target_arch = "wasm32")]
@@ -84,6 +84,27 @@ async fn every_format_agrees_with_the_oracle() {
                 let shape = Shape { format, sizes, heads, gemma: (i + j).is_multiple_of(2), layers: 2 };
                 agrees(&gpu, &shape, CacheFormat::F32, most_off(product)).await;
             }
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn every_architecture_gives_the_reference_numbers() {
+    let gpu = Gpu::open().await.unwrap();
+    for (i, (name, file)) in ARCHITECTURES.iter().enumerate() {
+        // A browser compiles shaders slowly on the CPU: there are norms of both kinds, caps, learned positions and biases in these.
+        if cfg!(target_arch = "wasm32") && !["gemma2", "gpt2", "bert-mlm"].contains(name) {
+            continue;
+        }
+        let kernels = Kernels { matvec: Product::F32, matmul: Product::F32, subgroups: i % 2 == 0 };
+        let device = gpu.clone().with(kernels).device(64);
+        let mut session = tests::session(file, device).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let error = reference_error(&mut session, file).await;
+        // Keys and values are kept in 16 bits.
+        assert!(error <= 1e-3, "{name}: relative error {error:e}");
+        if !session.config().encoder {
+            let error = one_by_one_error(&mut session, file).await;
+            assert!(error <= 1e-3, "{name}, token by token: relative error {error:e}");
         }
     }
 }

@@ -34,7 +34,8 @@ serve({
 
   // Gives what the adapter calls itself and which kernels it has, `kernels` or what is found best, if there is an adapter.
   async begin({device, threads, context, kernels}) {
-    loader = device === 'gpu' ? await wasm_bindgen.Loader.onGpu(context, kernels) : new wasm_bindgen.Loader(device, threads);
+    const {Loader} = wasm_bindgen;
+    loader = device === 'gpu' ? await Loader.onGpu(context, kernels) : new Loader(device, threads, context);
     return {adapter: loader.adapter, kernels: loader.kernels};
   },
 
@@ -42,10 +43,10 @@ serve({
     loader.push(new Uint8Array(bytes));
   },
 
-  async finish({context}) {
+  async finish() {
     const whole = loader;
     loader = undefined;
-    model = await whole.finish(context);
+    model = await whole.finish();
     return {...model.info(), peak_memory_bytes: wasm_bindgen.memory_bytes()};
   },
 

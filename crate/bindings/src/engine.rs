@@ -101,7 +101,7 @@ impl Loader {
         } else {
             gpu = gpu.with(from_js(kernels)?);
         }
-        Ok(Loader { inner: EngineLoader::new(gpu.clone().device(context)), gpu: Some(gpu) })
+        Ok(Loader { inner: EngineLoader::new(gpu.clone().device(context), context), gpu: Some(gpu) })
     }
 
     /// What the adapter calls itself; empty for the CPU.
@@ -116,10 +116,10 @@ impl Loader {
         self.gpu.as_ref().map_or(Ok(JsValue::UNDEFINED), |gpu| to_js(&gpu.kernels()))
     }
 
-    /// For one file; `device` is "cpu" or, for comparisons, "naive". Of `threads`, all but one are workers that will call
-    /// [`help`].
+    /// For one file, with room for `context` positions; `device` is "cpu" or, for comparisons, "naive". Of `threads`, all but one
+    /// are workers that will call [`help`].
     #[wasm_bindgen(constructor)]
-    pub fn new(device: &str, threads: usize) -> Result<Loader, JsValue> {
+    pub fn new(device: &str, threads: usize, context: usize) -> Result<Loader, JsValue> {
         let device = match device {
             "cpu" => Device::Cpu(team(threads)),
             "naive" => Device::Naive,
@@ -130,7 +130,7 @@ impl Loader {
                 ));
             }
         };
-        Ok(Loader { gpu: None, inner: EngineLoader::new(device) })
+        Ok(Loader { gpu: None, inner: EngineLoader::new(device, context) })
     }
 
     /// Takes the next bytes.
@@ -140,12 +140,12 @@ impl Loader {
         self.inner.push(bytes).map_err(engine_error)
     }
 
-    /// The file has ended: gives the model, with room for `context` positions at most, once its weights are where they are used.
-    pub async fn finish(self, context: usize) -> Result<Model, JsValue> {
+    /// The file has ended: gives the model, once its weights are where they are used.
+    pub async fn finish(self) -> Result<Model, JsValue> {
         if let Some(gpu) = &self.gpu {
             gpu.idle().await.map_err(engine_error)?;
         }
-        let session = self.inner.finish(context).map_err(engine_error)?;
+        let session = self.inner.finish().map_err(engine_error)?;
         Ok(Model { session: Rc::new(RefCell::new(Some(session))) })
     }
 }

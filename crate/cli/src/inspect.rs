@@ -59,7 +59,7 @@ pub fn inspect(file: &Path) -> Result<()> {
     for tensor in &header.tensors {
         writeln!(stdout(), "  {:<36} {:<6} {:?}", tensor.name, tensor.format.name(), tensor.shape)?;
     }
-    let program = models::program(&header)?;
+    let program = models::program(&header, usize::MAX)?;
     writeln!(stdout(), "\nProgram: {} operations, {:?}", program.ops.len(), program.config)?;
     Ok(())
 }

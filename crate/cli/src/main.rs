@@ -212,9 +212,9 @@ fn load(file: &Path, executor: Executor, threads: usize, tuned: bool) -> Result<
         }
     };
     let context = if executor == Executor::Gpu { GPU_CONTEXT } else { usize::MAX };
-    let mut loader = Loader::new(device);
+    let mut loader = Loader::new(device, context);
     read(file, |bytes| Ok(loader.push(bytes)?))?;
-    Ok(loader.finish(context)?)
+    Ok(loader.finish()?)
 }
 
 /// Gives `each` the file's bytes, 4 MiB at a time; it may end the reading with an error.

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::program::{Program, WeightId};
 use crate::sampling::Sampling;
 
-/// Which positions' logits a run should give.
+/// What a run should give: which positions' logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logits {
     /// None: the run only fills the cache.
@@ -18,6 +18,8 @@ pub enum Logits {
     Last,
     /// All tokens', `[T, V]`.
     All,
+    /// Not logits but what they are made of, all tokens' hidden states: `[T, D]`.
+    Hidden,
 }
 
 /// What was found best on a device.

@@ -202,7 +202,7 @@ impl Session {
     }
 
     /// Errors unless `tokens` can be run: some, at most `most`, all in the vocabulary.
-    fn check(&self, tokens: &[u32], most: usize) -> Result<()> {
+    pub(crate) fn check(&self, tokens: &[u32], most: usize) -> Result<()> {
         if tokens.is_empty() {
             return Err(Error::EmptyPrompt);
         }
@@ -320,6 +320,17 @@ impl Session {
         }
         self.reset();
         Ok(())
+    }
+
+    /// The logits of what follows `tokens`, `[V]`: what the cache already holds of them is not computed again.
+    pub async fn next_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        self.check(tokens, self.context)?;
+        self.stop();
+        let same = tokens.iter().zip(&self.tokens).take_while(|(a, b)| a == b).count();
+        self.executor.truncate(same.min(tokens.len() - 1));
+        self.tokens = tokens.to_vec();
+        let cached = self.executor.cached();
+        Ok(self.executor.forward(&tokens[cached..], Logits::Last).await?.to_vec())
     }
 
     /// Runs tokens and returns the logits of them all, `[T, V]`: for tests that compare executors.

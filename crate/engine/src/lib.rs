@@ -11,6 +11,7 @@
 //! [`loader::Loader`] is the first line, [`generate::Session`] the second.
 
 pub mod cpu;
+pub mod embed;
 pub mod error;
 pub mod executor;
 pub mod formats;

@@ -40,6 +40,7 @@ impl Device {
 pub struct Loader {
     /// Until the header has come.
     device: Option<Device>,
+    context: usize,
     files: Vec<File>,
     stage: Stage,
     loading: Option<Loading>,
@@ -63,27 +64,25 @@ enum Stage {
 struct Loading {
     tokenizer: Tokenizer,
     executor: Box<dyn Executor>,
-    /// Which weight a tensor becomes; tensors nobody needs are skipped.
-    weights: Vec<Option<WeightId>>,
+    /// Which weights the rows of each tensor become: none of those that nobody needs, several of one in parts.
+    weights: Vec<Vec<WeightId>>,
 }
 
 impl Loader {
-    /// For one GGUF file, run on `device`: push its bytes from first to last.
-    pub fn new(device: Device) -> Loader {
-        Loader::at(Stage::Stream { reader: Box::default(), file: 0, have: 0 }, Vec::new(), device)
+    /// For one GGUF file, run on `device` with room for `context` positions: push its bytes from first to last.
+    pub fn new(device: Device, context: usize) -> Loader {
+        let stage = Stage::Stream { reader: Box::default(), file: 0, have: 0 };
+        Loader { device: Some(device), context, files: Vec::new(), stage, loading: None }
     }
 
-    /// For these files, run on `device`: push what [`Loader::wants`] asks for. Errors if they cannot be those of one model.
-    pub fn of(files: Vec<File>, device: Device) -> Result<Loader> {
+    /// For these files, run on `device` with room for `context` positions: push what [`Loader::wants`] asks for. Errors if they
+    /// cannot be those of one model.
+    pub fn of(files: Vec<File>, device: Device, context: usize) -> Result<Loader> {
         let stage = match Choice::of(&files)? {
             Choice::Gguf(file) => Stage::Stream { reader: Box::default(), file, have: 0 },
             choice => Stage::Scan(Box::new(Scan::new(files.clone(), choice)?)),
         };
-        Ok(Loader::at(stage, files, device))
-    }
-
-    fn at(stage: Stage, files: Vec<File>, device: Device) -> Loader {
-        Loader { device: Some(device), files, stage, loading: None }
+        Ok(Loader { device: Some(device), context, files, stage, loading: None })
     }
 
     /// Which bytes of which file to push next, in pieces of any size; nothing when all has come. Ask again when they are pushed.
@@ -107,13 +106,12 @@ impl Loader {
 
     /// Takes the next bytes: those that are wanted or, of a single GGUF file without a name, those of the file.
     pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        let (device, loading) = (&mut self.device, &mut self.loading);
-        match &mut self.stage {
+        let Loader { device, context, files, stage, loading } = self;
+        match stage {
             Stage::Stream { reader, file, have } => {
                 *have += bytes.len() as u64;
-                let name = self.files.get(*file).map_or("", |file| &file.name);
-                let pushed = reader.push(bytes, |event| Loading::take(loading, device, event));
-                pushed.map_err(|error| error.of(name))
+                let pushed = reader.push(bytes, |event| Loading::take(loading, device, *context, event));
+                pushed.map_err(|error| error.of(name(files, *file)))
             }
             Stage::Scan(scan) => scan.push(bytes),
             Stage::Data(data) => {
@@ -122,24 +120,22 @@ impl Loader {
         }
     }
 
-    /// Says that the files have ended; gives the model, with room for `context` positions.
-    pub fn finish(mut self, context: usize) -> Result<Session> {
+    /// Says that the files have ended; gives the model.
+    pub fn finish(mut self) -> Result<Session> {
         let want = self.wants()?;
-        if let (Stage::Scan(_), Some(Want { file, offset, .. })) = (&self.stage, want) {
-            let (what, have) = ("its beginning".into(), offset);
-            return Err(Error::Truncated { what, have, need: have + 1 }.of(&self.files[file].name));
-        }
-        let (device, loading) = (&mut self.device, &mut self.loading);
-        match &mut self.stage {
-            Stage::Stream { reader, file, .. } => {
-                let name = self.files.get(*file).map_or("", |file| &file.name);
-                let finished = reader.finish(|event| Loading::take(loading, device, event));
-                finished.map_err(|error| error.of(name))?;
+        let Loader { mut device, context, files, stage, mut loading } = self;
+        match (stage, want) {
+            (Stage::Stream { mut reader, file, .. }, _) => {
+                let finished = reader.finish(|event| Loading::take(&mut loading, &mut device, context, event));
+                finished.map_err(|error| error.of(name(&files, file)))?;
             }
-            Stage::Scan(_) => {}
-            Stage::Data(data) => data.finish()?,
+            (_, Some(Want { file, offset, bytes })) => {
+                let (what, have) = ("the model".into(), offset);
+                return Err(Error::Truncated { what, have, need: offset + bytes }.of(name(&files, file)));
+            }
+            (_, None) => {}
         }
-        let loading = self.loading.ok_or_else(refused)?;
+        let loading = loading.ok_or_else(refused)?;
         Ok(Session::new(loading.tokenizer, loading.executor, context))
     }
 
@@ -148,7 +144,7 @@ impl Loader {
         let Stage::Scan(scan) = std::mem::replace(&mut self.stage, Stage::Data(Data::default())) else { return Ok(()) };
         let Model { header, texts, made, data } = scan.finish()?;
         let device = self.device.take().ok_or_else(refused)?;
-        self.loading = Some(Loading::new(&header, texts.as_ref(), device)?);
+        self.loading = Some(Loading::new(&header, texts.as_ref(), device, self.context)?);
         for (tensor, bytes) in made.iter().enumerate() {
             Loading::rows(&mut self.loading, tensor, 0, bytes)?;
         }
@@ -157,13 +153,18 @@ impl Loader {
     }
 }
 
+/// What a file is called, if it has a name.
+fn name(files: &[File], file: usize) -> &str {
+    files.get(file).map_or("", |file| &file.name)
+}
+
 /// The header was refused and the caller goes on.
 fn refused() -> Error {
     Error::InvalidInput("this file was refused".into())
 }
 
 impl Loading {
-    fn take(loading: &mut Option<Loading>, device: &mut Option<Device>, event: Event) -> Result<()> {
+    fn take(loading: &mut Option<Loading>, device: &mut Option<Device>, context: usize, event: Event) -> Result<()> {
         match event {
             Event::Header(header) => {
                 let Split { number, count } = Split::of(&header)?;
@@ -171,7 +172,8 @@ impl Loading {
                     let what = format!("this file is part {} of {count} of a model", number + 1);
                     return Err(Error::Files(format!("{what}: give all parts together")));
                 }
-                *loading = Some(Loading::new(&header, None, device.take().ok_or_else(refused)?)?);
+                let device = device.take().ok_or_else(refused)?;
+                *loading = Some(Loading::new(&header, None, device, context)?);
                 Ok(())
             }
             Event::Rows { tensor, first_row, bytes } => Loading::rows(loading, tensor, first_row, bytes),
@@ -180,24 +182,31 @@ impl Loading {
 
     fn rows(loading: &mut Option<Loading>, tensor: usize, first_row: usize, bytes: &[u8]) -> Result<()> {
         let loading = loading.as_mut().ok_or_else(refused)?;
-        match loading.weights[tensor] {
-            Some(weight) => loading.executor.load_rows(weight, first_row, bytes),
-            None => Ok(()),
+        for &weight in &loading.weights[tensor] {
+            let spec = &loading.executor.program().weights[weight];
+            let size = spec.format.row_bytes(spec.cols).expect("the header was checked");
+            let rows = first_row..first_row + bytes.len() / size;
+            let own = rows.start.max(spec.first_row)..rows.end.min(spec.first_row + spec.rows);
+            if !own.is_empty() {
+                let bytes = &bytes[(own.start - first_row) * size..(own.end - first_row) * size];
+                loading.executor.load_rows(weight, own.start - spec.first_row, bytes)?;
+            }
         }
+        Ok(())
     }
 
     /// From a header and, of a folder, its texts.
-    fn new(header: &Header, texts: Option<&hf::Texts>, device: Device) -> Result<Loading> {
-        let program = models::program(header)?;
+    fn new(header: &Header, texts: Option<&hf::Texts>, device: Device, context: usize) -> Result<Loading> {
+        let program = models::program(header, context)?;
         let tokenizer = tokenizer(header, texts)?;
         if tokenizer.vocab_size() > program.config.vocab_size {
             let (expected, found) = (tokenizer.vocab_size(), program.config.vocab_size);
             let what = format!("{expected} tokens but only {found} embeddings");
             return Err(Error::Metadata { key: "tokenizer.ggml.tokens".into(), what });
         }
-        let mut weights = vec![None; header.tensors.len()];
+        let mut weights = vec![Vec::new(); header.tensors.len()];
         for (id, weight) in program.weights.iter().enumerate() {
-            weights[weight.tensor] = Some(id);
+            weights[weight.tensor].push(id);
         }
         let executor: Box<dyn Executor> = match device {
             Device::Naive => Box::new(Naive::new(program)),

@@ -4,7 +4,7 @@ use std::future::ready;
 
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Logits, Run};
-use crate::program::{Activation, Config, Norm, Op, Program, Rope, RopePairs, WeightId};
+use crate::program::{Activation, Config, Linear, Norm, NormKind, Op, Program, Rope, RopePairs, WeightId, softcap};
 
 /// Runs a program with plain loops.
 pub struct Naive {
@@ -14,7 +14,8 @@ pub struct Naive {
     /// Keys and values of each layer, `[S, K, E]`.
     cache: Vec<[Vec<f32>; 2]>,
     cached: usize,
-    logits: Vec<f32>,
+    /// What the head made.
+    out: Vec<f32>,
 }
 
 /// The two arrays between operations.
@@ -32,7 +33,7 @@ impl Naive {
             bytes: vec![Vec::new(); program.weights.len()],
             cache: vec![Default::default(); program.config.n_layers],
             cached: 0,
-            logits: Vec::new(),
+            out: Vec::new(),
             program,
         }
     }
@@ -46,14 +47,15 @@ impl Naive {
         numbers
     }
 
-    /// `x: [T, in]` → `x Wᵀ: [T, out]`.
-    fn linear(&self, id: WeightId, x: &[f32]) -> Vec<f32> {
-        let weight = &self.program.weights[id];
+    /// `x: [T, in]` → `x Wᵀ + b: [T, out]`.
+    fn linear(&self, linear: Linear, x: &[f32]) -> Vec<f32> {
+        let weight = &self.program.weights[linear.weight];
+        let bias = linear.bias.map_or(vec![0.0; weight.rows], |id| self.row(id, 0));
         let mut out = vec![0.0; x.len() / weight.cols * weight.rows];
-        for row in 0..weight.rows {
-            let numbers = self.row(id, row);
+        for (row, bias) in bias.iter().enumerate() {
+            let numbers = self.row(linear.weight, row);
             for (x, out) in x.chunks_exact(weight.cols).zip(out.chunks_exact_mut(weight.rows)) {
-                out[row] = numbers.iter().zip(x).map(|(w, x)| w * x).sum();
+                out[row] = numbers.iter().zip(x).map(|(w, x)| w * x).sum::<f32>() + bias;
             }
         }
         out
@@ -62,88 +64,112 @@ impl Naive {
     /// Norms every stretch of `weight.len()` numbers.
     fn norm(&self, norm: Norm, x: &[f32]) -> Vec<f32> {
         let weight = self.row(norm.weight, 0);
+        let bias = norm.bias.map_or(vec![0.0; weight.len()], |id| self.row(id, 0));
         let mut y = x.to_vec();
         for y in y.chunks_exact_mut(weight.len()) {
-            let mean = y.iter().map(|y| y * y).sum::<f32>() / y.len() as f32;
-            let factor = 1.0 / (mean + norm.eps).sqrt();
-            y.iter_mut().zip(&weight).for_each(|(y, w)| *y *= factor * w);
+            let mean = |y: &[f32]| y.iter().sum::<f32>() / y.len() as f32;
+            if norm.kind == NormKind::Layer {
+                let mean = mean(y);
+                y.iter_mut().for_each(|y| *y -= mean);
+            }
+            let square = mean(&y.iter().map(|y| y * y).collect::<Vec<_>>());
+            let factor = 1.0 / (square + norm.eps).sqrt();
+            y.iter_mut().zip(&weight).zip(&bias).for_each(|((y, w), b)| *y = *y * factor * w + b);
         }
         y
     }
 
+    /// The same, or `x` as it is.
+    fn norm_if_any(&self, norm: Option<Norm>, x: &[f32]) -> Vec<f32> {
+        norm.map_or(x.to_vec(), |norm| self.norm(norm, x))
+    }
+
     fn run(&mut self, op: &Op, tokens: &[u32], state: &mut State, logits: Logits) {
         match op {
-            Op::Embed { table, scale } => {
-                let rows = tokens.iter().map(|&token| self.row(*table, token as usize));
-                state.x = rows.flatten().map(|number| number * scale).collect();
+            Op::Embed { table, scale, positions, kind } => {
+                state.x.clear();
+                for (position, &token) in (self.cached..).zip(tokens) {
+                    let mut x: Vec<f32> = self.row(*table, token as usize).iter().map(|x| x * scale).collect();
+                    let more = [positions.map(|id| self.row(id, position)), kind.map(|id| self.row(id, 0))];
+                    more.iter().flatten().for_each(|more| x.iter_mut().zip(more).for_each(|(x, more)| *x += more));
+                    state.x.extend(x);
+                }
             }
+            Op::Norm { norm } => state.x = self.norm(*norm, &state.x),
             Op::NormLinear { norm, linears, activation } => {
-                let y = self.norm(*norm, &state.x);
+                let y = self.norm_if_any(*norm, &state.x);
                 let parts: Vec<_> = linears.iter().map(|&linear| self.linear(linear, &y)).collect();
                 state.h = join(&parts, tokens.len(), *activation);
             }
-            Op::Attention { layer, q_norm, k_norm, rope, window, scale } => {
-                self.attention(*layer, [*q_norm, *k_norm], rope, *window, *scale, state);
-            }
+            Op::Attention { .. } => self.attention(op, state),
             Op::LinearAdd { linear, post_norm } => {
-                let mut y = self.linear(*linear, &state.h);
-                if let Some(norm) = post_norm {
-                    y = self.norm(*norm, &y);
-                }
+                let y = self.norm_if_any(*post_norm, &self.linear(*linear, &state.h));
                 state.x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
             }
-            Op::Head { norm, linear } => {
+            Op::Head { transform, norm, linear, softcap: cap } => {
                 let dim = self.program.config.dim;
                 let first = match logits {
                     Logits::None => state.x.len(),
                     Logits::Last => state.x.len() - dim,
-                    Logits::All => 0,
+                    Logits::All | Logits::Hidden => 0,
                 };
-                let y = self.norm(*norm, &state.x[first..]);
-                self.logits = self.linear(*linear, &y);
+                let mut y = state.x[first..].to_vec();
+                let hidden = logits == Logits::Hidden;
+                if let Some(transform) = transform.filter(|_| !hidden) {
+                    y = self.linear(transform, &y).into_iter().map(gelu_erf).collect();
+                }
+                if !(hidden && transform.is_some()) {
+                    y = self.norm_if_any(*norm, &y);
+                }
+                self.out = match linear {
+                    Some(linear) if !hidden => self.linear(*linear, &y),
+                    _ => y,
+                };
+                if let Some(cap) = cap.filter(|_| !hidden) {
+                    self.out.iter_mut().for_each(|logit| *logit = softcap(*logit, cap));
+                }
             }
         }
     }
 
-    fn attention(
-        &mut self,
-        layer: usize,
-        [q_norm, k_norm]: [Option<Norm>; 2],
-        rope: &Rope,
-        window: Option<usize>,
-        scale: f32,
-        state: &mut State,
-    ) {
+    fn attention(&mut self, op: &Op, state: &mut State) {
+        let &Op::Attention { layer, q_norm, k_norm, rope, causal, window, scale, softcap: cap } = op else {
+            unreachable!("called for attention")
+        };
         let (n_heads, n_kv_heads) = (self.program.config.n_heads, self.program.config.n_kv_heads);
         let head_dim = self.program.config.head_dim;
         let (q_dim, kv_dim) = (n_heads * head_dim, n_kv_heads * head_dim);
-        let divisors = rope.divisors.map(|id| self.row(id, 0));
-        let frequencies = rope.frequencies(divisors.as_deref());
-        let mut out = Vec::new();
-        for (t, qkv) in state.h.chunks_exact(q_dim + 2 * kv_dim).enumerate() {
-            let position = self.cached + t;
-            let mut q = qkv[..q_dim].to_vec();
-            let mut k = qkv[q_dim..q_dim + kv_dim].to_vec();
-            if let Some(norm) = q_norm {
-                q = self.norm(norm, &q);
-            }
-            if let Some(norm) = k_norm {
-                k = self.norm(norm, &k);
-            }
+        let frequencies = rope.map(|rope| {
+            let divisors = rope.divisors.map(|id| self.row(id, 0));
+            (rope, rope.frequencies(divisors.as_deref()))
+        });
+        let mut queries = Vec::new();
+        for (position, qkv) in (self.cached..).zip(state.h.chunks_exact(q_dim + 2 * kv_dim)) {
+            let mut q = self.norm_if_any(q_norm, &qkv[..q_dim]);
+            let mut k = self.norm_if_any(k_norm, &qkv[q_dim..q_dim + kv_dim]);
             for head in q.chunks_exact_mut(head_dim).chain(k.chunks_exact_mut(head_dim)) {
-                rotate(head, rope, &frequencies, position);
+                if let Some((rope, frequencies)) = &frequencies {
+                    rotate(head, rope, frequencies, position);
+                }
             }
+            queries.push(q);
             self.cache[layer][0].extend(k);
             self.cache[layer][1].extend(&qkv[q_dim + kv_dim..]);
-
-            let [keys, values] = &self.cache[layer];
-            let visible = position + 1 - window.unwrap_or(usize::MAX).min(position + 1)..position + 1;
+        }
+        let [keys, values] = &self.cache[layer];
+        let mut out = Vec::new();
+        for (t, q) in queries.iter().enumerate() {
+            let end = if causal { self.cached + t + 1 } else { self.cached + queries.len() };
+            let visible = end - window.unwrap_or(usize::MAX).min(end)..end;
             for (head, q) in q.chunks_exact(head_dim).enumerate() {
                 let at = |s: usize| s * kv_dim + head / (n_heads / n_kv_heads) * head_dim;
                 let mut scores: Vec<f32> = visible
                     .clone()
                     .map(|s| q.iter().zip(&keys[at(s)..]).map(|(q, k)| q * k).sum::<f32>() * scale)
                     .collect();
+                if let Some(cap) = cap {
+                    scores.iter_mut().for_each(|score| *score = softcap(*score, cap));
+                }
                 softmax(&mut scores);
                 let mut y = vec![0.0; head_dim];
                 for (s, score) in visible.clone().zip(scores) {
@@ -163,6 +189,8 @@ fn join(parts: &[Vec<f32>], tokens: usize, activation: Activation) -> Vec<f32> {
             let row = |part: &[f32], t: usize| part[t * part.len() / tokens..(t + 1) * part.len() / tokens].to_vec();
             return (0..tokens).flat_map(|t| parts.iter().flat_map(move |part| row(part, t))).collect();
         }
+        Activation::Gelu => return parts[0].iter().map(|&x| gelu(x)).collect(),
+        Activation::GeluErf => return parts[0].iter().map(|&x| gelu_erf(x)).collect(),
         Activation::GatedSilu => silu,
         Activation::GatedGelu => gelu,
     };
@@ -180,6 +208,11 @@ pub fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + (SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)).tanh())
 }
 
+/// `x · Φ(x)`, by the error function.
+pub fn gelu_erf(x: f32) -> f32 {
+    0.5 * x * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2))
+}
+
 fn softmax(scores: &mut [f32]) {
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     scores.iter_mut().for_each(|score| *score = (*score - max).exp());
@@ -194,6 +227,7 @@ fn rotate(head: &mut [f32], rope: &Rope, frequencies: &[f32], position: usize) {
             RopePairs::Halves => (i, i + rope.dims / 2),
         };
         let (sin, cos) = (position as f32 * frequency).sin_cos();
+        let (sin, cos) = (sin * rope.magnitude, cos * rope.magnitude);
         (head[a], head[b]) = (head[a] * cos - head[b] * sin, head[a] * sin + head[b] * cos);
     }
 }
@@ -221,7 +255,7 @@ impl Executor for Naive {
             self.run(&op, tokens, &mut state, logits);
         }
         self.cached += tokens.len();
-        Box::pin(ready(Ok(self.logits.as_slice())))
+        Box::pin(ready(Ok(self.out.as_slice())))
     }
 
     fn cached(&self) -> usize {

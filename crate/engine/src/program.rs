@@ -1,13 +1,17 @@
 //! A model as a short list of fused operations, whoever executes it.
 //!
 //! Between operations there are two arrays: the residual stream `x: [T, D]` and a scratch `h` whose width is what the last
-//! operation wrote. A decoder layer is five operations; see `crate::models` for the two that are built this way.
+//! operation wrote. A decoder layer is five operations; see `crate::models`.
 //!
 //! To add an operation: a variant here, its plain loop in `naive.rs`, its fast twin in `cpu/`, and a line in the agreement
 //! tests of `tests/`.
 
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
-use crate::formats::gguf::Header;
+use crate::formats::gguf::{Header, ROW_RUN};
 use crate::models::Architecture;
 use crate::quant::Format;
 
@@ -35,15 +39,21 @@ pub struct Config {
     pub vocab_size: usize,
     /// Positions the model was trained for.
     pub max_seq: usize,
+    /// Whether it reads a text as a whole and says what it means, instead of going on with it.
+    pub encoder: bool,
+    /// How it makes one vector of a text.
+    pub pooling: Pooling,
 }
 
-/// A matrix `[rows, cols]` (or a vector, `rows` 1) and the tensor it comes from.
+/// A matrix `[rows, cols]` (or a vector, `rows` 1) and the tensor, or the part of one, that it comes from.
 #[derive(Clone, Debug)]
 pub struct Weight {
     /// The tensor's name.
     pub name: String,
     /// Index into the header's tensors.
     pub tensor: usize,
+    /// Which of the tensor's rows is the first of these.
+    pub first_row: usize,
     /// Outputs.
     pub rows: usize,
     /// Inputs.
@@ -52,13 +62,35 @@ pub struct Weight {
     pub format: Format,
 }
 
-/// Root-mean-square norm, `y = x / sqrt(mean(x²) + eps) · weight`. Zhang & Sennrich 2019, arXiv:1910.07467.
+/// What a norm takes out of a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// Its size: `y = x / sqrt(mean(x²) + eps) · weight`. Zhang & Sennrich 2019, arXiv:1910.07467.
+    Rms,
+    /// Its mean, too: `y = (x − mean(x)) / sqrt(var(x) + eps) · weight + bias`. Ba et al. 2016, arXiv:1607.06450.
+    Layer,
+}
+
+/// A norm over the last axis.
 #[derive(Clone, Copy, Debug)]
 pub struct Norm {
+    /// Which.
+    pub kind: NormKind,
     /// `[D]`, or `[E]` within a head.
     pub weight: WeightId,
+    /// As many; only where the mean is taken out.
+    pub bias: Option<WeightId>,
     /// Keeps the root away from zero.
     pub eps: f32,
+}
+
+/// `W · x + b`.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear {
+    /// `[out, in]`.
+    pub weight: WeightId,
+    /// `[out]`.
+    pub bias: Option<WeightId>,
 }
 
 /// What `NormLinear` does with the products.
@@ -66,10 +98,21 @@ pub struct Norm {
 pub enum Activation {
     /// All outputs side by side.
     None,
+    /// One matrix: `gelu(W · x)` in the tanh form of Hendrycks & Gimpel, arXiv:1606.08415.
+    Gelu,
+    /// One matrix: `x · Φ(x)` as it is defined there, by the error function.
+    GeluErf,
     /// Two matrices, gate and up: `silu(gate) · up`. Shazeer 2020, arXiv:2002.05202.
     GatedSilu,
-    /// Two matrices, gate and up: `gelu(gate) · up` with the tanh form of Hendrycks & Gimpel, arXiv:1606.08415.
+    /// Two matrices, gate and up: `gelu(gate) · up`, tanh form.
     GatedGelu,
+}
+
+impl Activation {
+    /// Whether it joins two matrices.
+    pub fn is_gated(self) -> bool {
+        matches!(self, Activation::GatedSilu | Activation::GatedGelu)
+    }
 }
 
 /// Which numbers of a head turn together.
@@ -81,7 +124,40 @@ pub enum RopePairs {
     Halves,
 }
 
-/// Rotary position embedding: pair `i` turns by `position · scale · theta^(−2i / dims)`. Su et al. 2021, arXiv:2104.09864.
+/// How a rotation is stretched over more positions than the model was first trained for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stretch {
+    /// All frequencies by the same factor: position interpolation, Chen et al. 2023, arXiv:2306.15595. 1 is none.
+    Linear {
+        /// Of the context's length.
+        factor: f32,
+    },
+    /// Low frequencies by the factor, high ones not at all. Peng et al. 2023, arXiv:2309.00071.
+    Yarn {
+        /// Of the context's length.
+        factor: f32,
+        /// Positions before stretching.
+        original: usize,
+        /// Turns within these positions from which on a frequency stays as it is.
+        fast: f32,
+        /// Turns up to which it is stretched in full.
+        slow: f32,
+    },
+    /// The same with a ramp over wavelengths. Llama 3.1's `rope_type: llama3`.
+    Llama3 {
+        /// Of the context's length.
+        factor: f32,
+        /// Positions before stretching.
+        original: usize,
+        /// Turns within these positions from which on a frequency stays as it is.
+        fast: f32,
+        /// Turns up to which it is stretched in full.
+        slow: f32,
+    },
+}
+
+/// Rotary position embedding: pair `i` turns by `position · theta^(−2i / dims)`, stretched, and grows by `magnitude`.
+/// Su et al. 2021, arXiv:2104.09864.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rope {
     /// Which numbers turn together.
@@ -90,45 +166,93 @@ pub struct Rope {
     pub dims: usize,
     /// Base of the frequencies.
     pub theta: f32,
-    /// Position interpolation: 1 over the scaling factor. Chen et al. 2023, arXiv:2306.15595.
-    pub scale: f32,
-    /// Divisors of the frequencies, `[dims / 2]` (Llama 3's `rope_freqs`).
+    /// How far positions are stretched.
+    pub stretch: Stretch,
+    /// What turned numbers are multiplied by: YaRN's and LongRoPE's correction of attention's temperature.
+    pub magnitude: f32,
+    /// Divisors of the frequencies, `[dims / 2]` (Llama 3's `rope_freqs`, LongRoPE's factors).
     pub divisors: Option<WeightId>,
 }
 
 impl Rope {
     /// The angle per position of each pair, `[dims / 2]`.
     pub fn frequencies(&self, divisors: Option<&[f32]>) -> Vec<f32> {
-        (0..self.dims / 2)
-            .map(|i| {
-                let frequency = libm::pow(f64::from(self.theta), -2.0 * i as f64 / self.dims as f64);
-                (frequency * f64::from(self.scale)) as f32 / divisors.map_or(1.0, |d| d[i])
-            })
-            .collect()
+        let stretched = |i: usize| {
+            let frequency = libm::pow(f64::from(self.theta), -2.0 * i as f64 / self.dims as f64);
+            frequency * self.stretching(i, frequency)
+        };
+        (0..self.dims / 2).map(|i| stretched(i) as f32 / divisors.map_or(1.0, |d| d[i])).collect()
     }
+
+    /// What stretching multiplies frequency `i` by.
+    fn stretching(&self, i: usize, frequency: f64) -> f64 {
+        // How much of the frequency stays as it is.
+        let (factor, kept) = match self.stretch {
+            Stretch::Linear { factor } => (f64::from(factor), 0.0),
+            Stretch::Yarn { factor, original, fast, slow } => {
+                // The pair that makes so many turns.
+                let pair = |turns: f32| {
+                    let wavelength = original as f64 / (f64::from(turns) * std::f64::consts::TAU);
+                    self.dims as f64 * libm::log(wavelength) / (2.0 * libm::log(f64::from(self.theta)))
+                };
+                let low = libm::floor(pair(fast)).max(0.0);
+                let high = libm::ceil(pair(slow)).min(self.dims as f64 - 1.0);
+                let ramp = (i as f64 - low) / (high - low).max(1e-3);
+                (f64::from(factor), 1.0 - ramp.clamp(0.0, 1.0))
+            }
+            Stretch::Llama3 { factor, original, fast, slow } => {
+                let turns = original as f64 * frequency / std::f64::consts::TAU;
+                let ramp = (turns - f64::from(slow)) / f64::from(fast - slow);
+                (f64::from(factor), ramp.clamp(0.0, 1.0))
+            }
+        };
+        kept + (1.0 - kept) / factor
+    }
+}
+
+/// How the hidden states of a text become one vector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The mean over all tokens.
+    Mean,
+    /// The first token's: a classifier token's, in encoders.
+    Cls,
+    /// The last token's, which has seen all others.
+    #[default]
+    Last,
 }
 
 /// One fused operation.
 #[derive(Clone, Debug)]
 pub enum Op {
-    /// `x = table[token] · scale`.
+    /// `x = table[token] · scale + positions[position] + kind`.
     Embed {
         /// `[V, D]`.
         table: WeightId,
         /// 1, or √D for Gemma.
         scale: f32,
+        /// `[S, D]`, learned.
+        positions: Option<WeightId>,
+        /// `[D]`: BERT's vector for a text that is not one of a pair.
+        kind: Option<WeightId>,
     },
-    /// `h = activation(W · norm(x))`, several W side by side.
-    NormLinear {
+    /// `x = norm(x)`.
+    Norm {
         /// Over D.
         norm: Norm,
+    },
+    /// `h = activation(W · norm(x) + b)`, several W side by side.
+    NormLinear {
+        /// Over D; BERT has none here.
+        norm: Option<Norm>,
         /// Each `[out, D]`.
-        linears: Vec<WeightId>,
-        /// Joins gate and up.
+        linears: Vec<Linear>,
+        /// Of the products.
         activation: Activation,
     },
     /// From `h: [T, (H + 2K) E]` (queries, keys, values) to `h: [T, H E]`: head norms, rotation, append to the cache,
-    /// `softmax(Q Kᵀ · scale) V` over the visible positions.
+    /// `softmax(cap(Q Kᵀ · scale)) V` over the visible positions.
     Attention {
         /// Which cache.
         layer: usize,
@@ -137,26 +261,39 @@ pub enum Op {
         /// Over each key head.
         k_norm: Option<Norm>,
         /// Rotation of queries and keys.
-        rope: Rope,
+        rope: Option<Rope>,
+        /// Whether a token sees no later ones.
+        causal: bool,
         /// How many positions are visible, the own one included; all earlier ones if `None`.
         window: Option<usize>,
         /// Factor on the scores.
         scale: f32,
+        /// See [`softcap`]; Gemma 2's.
+        softcap: Option<f32>,
     },
-    /// `x = x + norm(W · h)`.
+    /// `x = x + norm(W · h + b)`.
     LinearAdd {
         /// `[D, in]`.
-        linear: WeightId,
+        linear: Linear,
         /// Gemma's norm after the product.
         post_norm: Option<Norm>,
     },
-    /// `logits = W · norm(x)` for the asked positions.
+    /// `hidden = norm(x)` and, for the asked positions, `logits = cap(W · hidden + b)`.
     Head {
+        /// What a masked-language head does before its norm: `gelu(W · x + b)`. Hidden states are then those before it.
+        transform: Option<Linear>,
         /// Over D.
-        norm: Norm,
-        /// `[V, D]`, often the embedding table.
-        linear: WeightId,
+        norm: Option<Norm>,
+        /// `[V, D]`, often the embedding table; an encoder may have none.
+        linear: Option<Linear>,
+        /// See [`softcap`]; Gemma 2's.
+        softcap: Option<f32>,
     },
+}
+
+/// `cap · tanh(x / cap)`: nearly `x` where it is small, never beyond the cap. Gemma Team 2024, arXiv:2408.00118.
+pub fn softcap(x: f32, cap: f32) -> f32 {
+    cap * libm::tanhf(x / cap)
 }
 
 /// A model: sizes, the weights it needs and what is done with them.
@@ -174,16 +311,37 @@ impl Program {
     /// Bytes of weights that making a token reads, as the file stores them. Of a table that is not the head as well it reads a
     /// row: not counted.
     pub fn weight_bytes(&self) -> usize {
-        let linears = self.ops.iter().flat_map(|op| match op {
-            Op::NormLinear { linears, .. } => linears.as_slice(),
-            Op::LinearAdd { linear, .. } | Op::Head { linear, .. } => std::slice::from_ref(linear),
-            Op::Embed { .. } | Op::Attention { .. } => &[],
-        });
-        let bytes = |&id: &WeightId| {
+        let linears = self.ops.iter().flat_map(Op::linears).map(|linear| linear.weight);
+        let bytes = |id: WeightId| {
             let Weight { rows, cols, format, .. } = self.weights[id];
             rows * format.row_bytes(cols).expect("the header was checked")
         };
         linears.map(bytes).sum()
+    }
+}
+
+impl Op {
+    /// Its products, in order.
+    pub fn linears(&self) -> impl Iterator<Item = Linear> {
+        let (several, one, another): (&[Linear], _, _) = match self {
+            Op::NormLinear { linears, .. } => (linears, None, None),
+            Op::LinearAdd { linear, .. } => (&[], Some(*linear), None),
+            Op::Head { transform, linear, .. } => (&[], *transform, *linear),
+            Op::Embed { .. } | Op::Norm { .. } | Op::Attention { .. } => (&[], None, None),
+        };
+        several.iter().copied().chain(one).chain(another)
+    }
+
+    /// Its norms.
+    pub fn norms(&self) -> impl Iterator<Item = Norm> {
+        let (one, another) = match self {
+            Op::Norm { norm } => (Some(*norm), None),
+            Op::NormLinear { norm, .. } | Op::Head { norm, .. } => (*norm, None),
+            Op::LinearAdd { post_norm, .. } => (*post_norm, None),
+            Op::Attention { q_norm, k_norm, .. } => (*q_norm, *k_norm),
+            Op::Embed { .. } => (None, None),
+        };
+        one.into_iter().chain(another)
     }
 }
 
@@ -202,12 +360,28 @@ impl<'a> Builder<'a> {
 
     /// The matrix `name` of shape `[rows, cols]`.
     pub fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<WeightId> {
-        self.weight(name, &[rows, cols])
+        self.weight(name, &[rows, cols], 0..rows)
+    }
+
+    /// `part` of the rows of the matrix `name` of shape `[rows, cols]`.
+    pub fn rows(&mut self, name: &str, [rows, cols]: [usize; 2], part: Range<usize>) -> Result<WeightId> {
+        self.weight(name, &[rows, cols], part)
     }
 
     /// The vector `name` of `len` numbers.
     pub fn vector(&mut self, name: &str, len: usize) -> Result<WeightId> {
-        self.weight(name, &[len])
+        self.weight(name, &[len], 0..1)
+    }
+
+    /// The vector `name`, if the file has it.
+    pub fn vector_if_any(&mut self, name: &str, len: usize) -> Result<Option<WeightId>> {
+        self.has(name).then(|| self.vector(name, len)).transpose()
+    }
+
+    /// `NAME.weight` of shape `[rows, cols]` and, if the file has it, `NAME.bias`.
+    pub fn linear(&mut self, name: &str, rows: usize, cols: usize) -> Result<Linear> {
+        let weight = self.matrix(&format!("{name}.weight"), rows, cols)?;
+        Ok(Linear { weight, bias: self.vector_if_any(&format!("{name}.bias"), rows)? })
     }
 
     /// Whether the file has a tensor of this name.
@@ -220,7 +394,7 @@ impl<'a> Builder<'a> {
         self.weights
     }
 
-    fn weight(&mut self, name: &str, expected: &[usize]) -> Result<WeightId> {
+    fn weight(&mut self, name: &str, expected: &[usize], part: Range<usize>) -> Result<WeightId> {
         let (tensor, info) = self
             .header
             .tensor(name)
@@ -228,11 +402,17 @@ impl<'a> Builder<'a> {
         if info.shape != expected {
             return Err(Error::Shape { tensor: name.into(), expected: expected.into(), found: info.shape.clone() });
         }
-        if let Some(known) = self.weights.iter().position(|weight| weight.tensor == tensor) {
+        if !part.start.is_multiple_of(ROW_RUN) {
+            let what = format!("a part of it begins at row {}, which is no multiple of {ROW_RUN}", part.start);
+            return Err(Error::Metadata { key: name.into(), what });
+        }
+        let same =
+            |weight: &Weight| weight.tensor == tensor && weight.first_row == part.start && weight.rows == part.len();
+        if let Some(known) = self.weights.iter().position(same) {
             return Ok(known);
         }
-        let (rows, cols) = (info.rows(), info.cols());
-        self.weights.push(Weight { name: name.into(), tensor, rows, cols, format: info.format });
+        let (first_row, rows, cols) = (part.start, part.len(), info.cols());
+        self.weights.push(Weight { name: name.into(), tensor, first_row, rows, cols, format: info.format });
         Ok(self.weights.len() - 1)
     }
 }

@@ -17,17 +17,24 @@ impl<'a> Planner<'a> {
     }
 
     pub fn attention(&mut self, op: &Op, splits: usize, append: bool, steps: &mut Vec<Step>) {
-        let Op::Attention { window, scale, .. } = op else { unreachable!("called for attention") };
+        let Op::Attention { causal, window, scale, softcap, .. } = op else { unreachable!("called for attention") };
         let c = &self.program.config;
         let (group, pieces) = (c.n_heads / c.n_kv_heads, c.head_dim.div_ceil(THREADS));
         let queries = if append { 1 } else { queries(group, c.head_dim) };
         let (mut text, mut bindings) = self.heads(op, true);
         text += &format!(
             "const QUERIES = {queries}u;\nconst SPLITS = {splits}u;\nconst APPEND = {append};\nconst SCALE = {scale:?};\n\
-             const WINDOW = {}u;\nconst STRIDE = {}u;\nconst LOWEST = -1e30;\n",
+             const CAUSAL = {causal};\nconst WINDOW = {}u;\nconst STRIDE = {}u;\nconst LOWEST = -1e30;\n",
             window.map_or(u32::MAX, |window| window.try_into().unwrap_or(u32::MAX)),
             self.buffers.widths.heads,
         );
+        text += &match softcap {
+            None => "fn capped_score(x: f32) -> f32 { return x; }\n".to_owned(),
+            Some(cap) => format!(
+                "fn capped_score(x: f32) -> f32 {{ return capped(x, {cap:?}); }}\n{}",
+                include_str!("shaders/capped.wgsl")
+            ),
+        };
         text += &repeat(include_str!("shaders/attention.wgsl"), Repeat { i: group * queries, e: pieces });
         let out = if splits == 1 { &self.buffers.heads } else { &self.buffers.splits };
         bindings.push(bind("out", Write, F32, out));
@@ -56,16 +63,13 @@ impl<'a> Planner<'a> {
         let eps = |norm: &Option<Norm>| norm.map_or(0.0, |norm| norm.eps);
         let mut text = format!(
             "const HEADS = {}u;\nconst KV_HEADS = {}u;\nconst HEAD_DIM = {}u;\nconst VECTORS = {}u;\nconst GROUP = {}u;\n\
-             const H_STRIDE = {}u;\nconst TURNING = {}u;\nconst HALVES = {};\nconst Q_NORM = {};\nconst K_NORM = {};\n\
-             const Q_EPS = {:?};\nconst K_EPS = {:?};\n",
+             const H_STRIDE = {}u;\nconst Q_NORM = {};\nconst K_NORM = {};\nconst Q_EPS = {:?};\nconst K_EPS = {:?};\n",
             c.n_heads,
             c.n_kv_heads,
             c.head_dim,
             c.head_dim / 4,
             c.n_heads / c.n_kv_heads,
             buffers.widths.qkv,
-            rope.dims,
-            rope.pairs == RopePairs::Halves,
             q_norm.is_some(),
             k_norm.is_some(),
             eps(q_norm),
@@ -75,13 +79,12 @@ impl<'a> Planner<'a> {
         let mut bindings = vec![
             bind("state", Read, "State", &buffers.state),
             bind("h", Read, F32, &buffers.qkv),
-            bind("turns", Read, "array<vec2<f32>>", self.turns(rope)),
             bind("keys", Write, keys_type, keys),
             bind("values", Write, values_type, values),
         ];
         let mut weight_of = |name: &str, norm: &Option<Norm>| match norm {
             Some(norm) => {
-                bindings.push(self.vector(name, *norm));
+                bindings.push(self.vector(name, norm.weight));
                 format!("{name}[e / 4u][e % 4u]")
             }
             None => "1.0".to_owned(),
@@ -91,6 +94,15 @@ impl<'a> Planner<'a> {
         text +=
             &format!("fn head_weight(e: u32, query: bool) -> f32 {{\nif (query) {{ return {q}; }}\nreturn {k};\n}}\n");
         text += include_str!("shaders/heads.wgsl");
+        match rope {
+            None => text += include_str!("shaders/unturned.wgsl"),
+            Some(rope) => {
+                let halves = rope.pairs == RopePairs::Halves;
+                text += &format!("const TURNING = {}u;\nconst HALVES = {halves};\n", rope.dims);
+                text += include_str!("shaders/turned.wgsl");
+                bindings.push(bind("turns", Read, "array<vec2<f32>>", self.turns(rope)));
+            }
+        }
         text += cache;
         (text, bindings)
     }

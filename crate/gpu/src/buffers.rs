@@ -1,18 +1,19 @@
 //! Everything on the device but the weights: activations, keys and values, what norms and rotations need.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use hearth_engine::Result;
-use hearth_engine::program::{Op, Program, Rope, WeightId};
+use hearth_engine::program::{Linear, Op, Program, Rope, WeightId};
 
 use crate::device::Gpu;
 use crate::layout::BLOCK;
 
-/// Tokens of a run at most.
+/// Tokens of a decoder's run at most.
 pub const MOST_TOKENS: usize = 64;
 
-/// Tokens of a run at most that gives the logits of them all.
-pub const MOST_LOGITS: usize = 16;
+/// Tokens of a decoder's run at most that gives the logits of them all.
+const MOST_LOGITS: usize = 16;
 
 /// Parts that attention over a long context is split into at most.
 pub const MOST_SPLITS: usize = 16;
@@ -64,9 +65,15 @@ pub struct Buffers {
     pub cache: Vec<[wgpu::Buffer; 2]>,
     /// Cosine and sine of each position and pair, for each rotation in use.
     pub turns: Vec<(Rope, wgpu::Buffer)>,
-    /// Weights of norms, filled up with zeros.
+    /// Weights and biases of norms, and BERT's vector of a kind, filled up with zeros.
     pub vectors: HashMap<WeightId, wgpu::Buffer>,
+    /// Where the bias of a product is, and at which number there: those of an operation lie side by side, as their products do.
+    pub biases: HashMap<WeightId, (wgpu::Buffer, usize)>,
     pub widths: Widths,
+    /// Tokens of a run at most: all of a text where tokens see later ones.
+    pub most_tokens: usize,
+    /// Tokens of a run at most that gives the logits of them all.
+    pub most_logits: usize,
 }
 
 impl Buffers {
@@ -80,29 +87,37 @@ impl Buffers {
             heads: blocks(c.n_heads * c.head_dim),
             hidden: blocks(c.hidden_dim),
         };
+        let has_logits = matches!(program.ops.last(), Some(Op::Head { linear: Some(_), .. }));
+        let (most_tokens, most_logits) = match (c.encoder, has_logits) {
+            (false, _) => (MOST_TOKENS, MOST_LOGITS),
+            (true, true) => (context, context),
+            (true, false) => (context, 1),
+        };
         let widest = widths.x.max(widths.heads).max(widths.hidden);
-        let rows = |label: &str, width: usize| gpu.storage(label, MOST_TOKENS * width * 4);
+        let rows = |label: &str, width: usize| gpu.storage(label, most_tokens * width * 4);
         let cache = |label: &str| gpu.storage(label, context * c.n_kv_heads * c.head_dim * cache_bytes);
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let mut turns: Vec<(Rope, wgpu::Buffer)> = Vec::new();
-        let mut vectors = HashMap::new();
+        let (mut vectors, mut biases) = (HashMap::new(), HashMap::new());
         for op in &program.ops {
-            let norms = match op {
-                Op::NormLinear { norm, .. } | Op::Head { norm, .. } => [Some(*norm), None],
-                Op::LinearAdd { post_norm, .. } => [*post_norm, None],
-                Op::Attention { q_norm, k_norm, rope, .. } => {
-                    if !turns.iter().any(|(known, _)| known == rope) {
-                        turns.push((*rope, gpu.storage("turns", context * rope.dims * 4)?));
-                    }
-                    [*q_norm, *k_norm]
+            if let Op::Attention { rope: Some(rope), .. } = op
+                && !turns.iter().any(|(known, _)| known == rope)
+            {
+                turns.push((*rope, gpu.storage("turns", context * rope.dims * 4)?));
+            }
+            let norms = op.norms().flat_map(|norm| [Some(norm.weight), norm.bias]).flatten();
+            let kind = if let Op::Embed { kind, .. } = op { *kind } else { None };
+            for id in norms.chain(kind) {
+                if let Entry::Vacant(entry) = vectors.entry(id) {
+                    entry.insert(gpu.buffer("vector", blocks(program.weights[id].cols) * 4, uniform)?);
                 }
-                Op::Embed { .. } => [None, None],
-            };
-            for norm in norms.into_iter().flatten() {
-                let cols = program.weights[norm.weight].cols;
-                if let std::collections::hash_map::Entry::Vacant(entry) = vectors.entry(norm.weight) {
-                    entry.insert(gpu.buffer("norm", blocks(cols) * 4, uniform)?);
+            }
+            match op {
+                // A head's are of two products.
+                Op::Head { .. } => {
+                    op.linears().try_for_each(|linear| biases_of(gpu, program, [linear], &mut biases))?
                 }
+                _ => biases_of(gpu, program, op.linears(), &mut biases)?,
             }
         }
         Ok(Buffers {
@@ -114,15 +129,38 @@ impl Buffers {
             heads: rows("heads", widths.heads)?,
             splits: gpu.storage("splits", MOST_SPLITS * c.n_heads * (c.head_dim + 2) * 4)?,
             hidden: [rows("gate", widths.hidden)?, rows("up", widths.hidden)?, rows("hidden", widths.hidden)?],
-            words: gpu.storage("words", MOST_TOKENS * widest)?,
-            factors: gpu.storage("factors", MOST_TOKENS * widest / BLOCK * 4)?,
-            logits: gpu.storage("logits", MOST_LOGITS * c.vocab_size * 4)?,
+            words: gpu.storage("words", most_tokens * widest)?,
+            factors: gpu.storage("factors", most_tokens * widest / BLOCK * 4)?,
+            logits: gpu.storage("logits", most_logits * c.vocab_size * 4)?,
             choice: gpu.buffer("choice", 32, uniform)?,
             chunks: gpu.storage("chunks", c.vocab_size.div_ceil(CHUNK) * 12)?,
             cache: (0..c.n_layers).map(|_| Ok([cache("keys")?, cache("values")?])).collect::<Result<_>>()?,
             turns,
             vectors,
+            biases,
             widths,
+            most_tokens,
+            most_logits,
         })
     }
+}
+
+/// Room for the biases of products that lie side by side, if any of them has one.
+fn biases_of(
+    gpu: &Gpu,
+    program: &Program,
+    linears: impl IntoIterator<Item = Linear>,
+    biases: &mut HashMap<WeightId, (wgpu::Buffer, usize)>,
+) -> Result<()> {
+    let mut width = 0;
+    let mut found = Vec::new();
+    for Linear { weight, bias } in linears {
+        found.extend(bias.map(|id| (id, width)));
+        width += program.weights[weight].rows;
+    }
+    if !found.is_empty() {
+        let buffer = gpu.storage("bias", width * 4)?;
+        biases.extend(found.into_iter().map(|(id, at)| (id, (buffer.clone(), at))));
+    }
+    Ok(())
 }

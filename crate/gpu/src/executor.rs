@@ -9,7 +9,7 @@ use hearth_engine::sampling::Sampling;
 use hearth_engine::{Error, Result};
 
 use crate::ahead::{Ahead, MOST_AHEAD};
-use crate::buffers::{Buffers, MOST_LOGITS, MOST_TOKENS};
+use crate::buffers::Buffers;
 use crate::device::Gpu;
 use crate::matmul::TILES;
 use crate::plan::{CacheFormat, Plan, Planner, SPLITS};
@@ -66,7 +66,7 @@ impl GpuExecutor {
         let plan = Planner::new(&gpu, &program, &buffers, &matrices, (context, cache)).plan()?;
         let landing = gpu.buffer(
             "landing",
-            MOST_LOGITS * program.config.vocab_size * 4,
+            (buffers.most_logits * program.config.vocab_size).max(buffers.most_tokens * buffers.widths.x) * 4,
             wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
         )?;
         Ok(GpuExecutor {
@@ -105,7 +105,7 @@ impl GpuExecutor {
                 .flat_map(|position| {
                     frequencies.iter().map(move |frequency| {
                         let angle = position as f32 * frequency;
-                        [angle.cos(), angle.sin()]
+                        [angle.cos() * rope.magnitude, angle.sin() * rope.magnitude]
                     })
                 })
                 .collect();
@@ -127,7 +127,7 @@ impl GpuExecutor {
         self.ahead.settle().await?;
         self.prepare_turns();
         self.logits.clear();
-        let most = if logits == Logits::All { MOST_LOGITS } else { MOST_TOKENS };
+        let most = if logits == Logits::All { self.buffers.most_logits } else { self.buffers.most_tokens };
         for (i, piece) in tokens.chunks(most).enumerate() {
             let last = (i + 1) * most >= tokens.len();
             let asked = if logits == Logits::Last && !last { Logits::None } else { logits };
@@ -138,15 +138,21 @@ impl GpuExecutor {
 
     async fn run(&mut self, tokens: &[u32], logits: Logits) -> Result<()> {
         let (mut encoder, rows) = self.tell(tokens, logits);
-        let bytes = rows * self.program.config.vocab_size * 4;
+        let Config { vocab_size, dim, .. } = self.program.config;
+        let (made, stride, width) = match logits {
+            Logits::Hidden => (&self.plan.hidden.1, self.buffers.widths.x, dim),
+            _ => (&self.buffers.logits, vocab_size, vocab_size),
+        };
+        let bytes = rows * stride * 4;
         if bytes > 0 {
-            encoder.copy_buffer_to_buffer(&self.buffers.logits, 0, &self.landing, 0, bytes as u64);
+            encoder.copy_buffer_to_buffer(made, 0, &self.landing, 0, bytes as u64);
         }
         let after = self.gpu.queue.submit([encoder.finish()]);
         self.cached += tokens.len();
         if bytes > 0 {
             let read = self.gpu.read(&self.landing, bytes, after).await?;
-            self.logits.extend(read.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)));
+            let numbers = read.chunks_exact(stride * 4).flat_map(|row| &row.as_chunks().0[..width]);
+            self.logits.extend(numbers.map(|&number| f32::from_le_bytes(number)));
         }
         self.gpu.check()
     }
@@ -162,13 +168,15 @@ impl GpuExecutor {
 
     /// What runs `count` tokens behind the cached ones, what makes their logits, and how many rows these are.
     fn steps(&self, count: usize, logits: Logits) -> (&[Step], &[Step], usize) {
+        let alone = count == 1 && logits != Logits::Hidden && !self.plan.decode.is_empty();
         let body = match count {
-            1 => self.decode_body(self.cached),
+            _ if alone => self.decode_body(self.cached),
             _ => &self.plan.batch[TILES.iter().position(|tile| count <= tile.0).unwrap_or(TILES.len() - 1)],
         };
         let (head, rows): (&[Step], usize) = match logits {
             Logits::None => (&[], 0),
-            _ if count == 1 => (&self.plan.decode_head, 1),
+            Logits::Hidden => (&self.plan.hidden.0, count),
+            _ if alone => (&self.plan.decode_head, 1),
             Logits::Last => (&self.plan.batch_head, 1),
             Logits::All => (&self.plan.all_heads, count),
         };
@@ -201,7 +209,8 @@ impl GpuExecutor {
         if self.ahead.continues(tokens, &sampling) {
             self.cached += 1;
         } else {
-            let (first, last) = tokens.split_at((tokens.len() - 1) / MOST_TOKENS * MOST_TOKENS);
+            let (first, last) =
+                tokens.split_at((tokens.len() - 1) / self.buffers.most_tokens * self.buffers.most_tokens);
             self.pass(first, Logits::None).await?;
             self.begin(last, &sampling);
             self.cached += last.len();
@@ -270,7 +279,12 @@ impl Executor for GpuExecutor {
         spec.format.decode(bytes, &mut numbers);
         match self.buffers.vectors.get(&weight) {
             Some(buffer) => self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&numbers)),
-            None => drop(self.vectors.insert(weight, numbers)),
+            None => match self.buffers.biases.get(&weight) {
+                Some((buffer, at)) => {
+                    self.gpu.queue.write_buffer(buffer, *at as u64 * 4, bytemuck::cast_slice(&numbers));
+                }
+                None => drop(self.vectors.insert(weight, numbers)),
+            },
         }
         Ok(())
     }
@@ -286,7 +300,7 @@ impl Executor for GpuExecutor {
     fn profile(&mut self, tokens: usize) -> Times<'_> {
         Box::pin(async move {
             self.truncate(0);
-            let tokens = tokens.clamp(1, MOST_TOKENS);
+            let tokens = tokens.clamp(1, self.buffers.most_tokens);
             self.pass(&vec![0; tokens], Logits::Last).await?;
             let (body, head, _) = self.steps(tokens, Logits::Last);
             let steps: Vec<&Step> = body.iter().chain(head).chain(&self.plan.sample).collect();

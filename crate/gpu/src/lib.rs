@@ -20,6 +20,7 @@ mod attend;
 mod buffers;
 mod device;
 mod executor;
+mod finish;
 mod kernels;
 mod layout;
 mod matmul;

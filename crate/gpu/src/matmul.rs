@@ -1,7 +1,7 @@
 //! Products with several tokens: prompts.
 
 use hearth_engine::Result;
-use hearth_engine::program::WeightId;
+use hearth_engine::program::Linear;
 
 use crate::kernels::Product;
 use crate::matvec::Target;
@@ -20,14 +20,14 @@ impl Planner<'_> {
     pub fn matmul(
         &mut self,
         label: &'static str,
-        linears: &[(WeightId, Target)],
+        linears: &[(Linear, Target)],
         input: &wgpu::Buffer,
         tile: (usize, usize),
         steps: &mut Vec<Step>,
     ) -> Result<()> {
         let mut quantized = false;
-        for &(id, target) in linears {
-            let matrix = self.matrix(id);
+        for &(linear, target) in linears {
+            let matrix = self.matrix(linear.weight);
             let product = matrix.layout.product(self.kernels.matmul);
             if product == Product::Bytes && !std::mem::replace(&mut quantized, true) {
                 steps.push(self.quantize(input, matrix.blocks));
@@ -60,9 +60,11 @@ impl Planner<'_> {
             bind("y", Write, F32, target.buffer),
             bind("w0", Read, "array<vec4<u32>>", &part.buffer),
         ];
+        bindings.extend(target.bias.map(|bias| bind("bias", Read, F32, bias)));
         let ranks = tokens / own;
         let mut text = format!("const TOKENS = {tokens}u;\nconst OWN = {own}u;\nconst RANKS = {ranks}u;\n");
         text += include_str!("shaders/shape.wgsl");
+        text += &target.finish.text(target.bias.is_some());
         text += &weight_at("w0", &matrix.layout, ["shape.high", "shape.scales", "shape.whole"]);
         if product == Product::Bytes {
             bindings.push(bind("words", Read, "array<vec4<u32>>", &self.buffers.words));

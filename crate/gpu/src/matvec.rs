@@ -1,12 +1,13 @@
 //! Products with a single token: decoding.
 
-use hearth_engine::program::{Activation, Norm, WeightId};
+use hearth_engine::program::{Activation, Linear, Norm};
 
+use crate::finish::{Finish, gate};
 use crate::kernels::Product;
-use crate::plan::{F32, Pending, Planner, THREADS, VEC4, finish};
+use crate::plan::{F32, Pending, Planner, THREADS, VEC4};
 use crate::steps::Access::{Read, Write};
 use crate::steps::Extent::Fixed;
-use crate::steps::{Step, bind};
+use crate::steps::{Binding, Step, bind};
 use crate::text::{Repeat, repeat, weight};
 use crate::weight::{Matrix, Part};
 
@@ -22,8 +23,8 @@ fn chunk(software: bool) -> usize {
 /// What a matvec reads.
 #[derive(Clone, Copy)]
 pub enum Source<'a> {
-    /// As it is.
-    Plain(&'a wgpu::Buffer),
+    /// As it is; the row that is asked for, or the first.
+    Plain { x: &'a wgpu::Buffer, row: bool },
     /// The residual stream, with what is pending, normed; the row that is asked for, or the first.
     Stream { x: [usize; 2], pending: Pending, norm: Norm, row: bool },
 }
@@ -42,12 +43,16 @@ pub struct Target<'a> {
     pub offset: usize,
     /// Added to what is there.
     pub add: bool,
+    /// What becomes of products before.
+    pub finish: Finish,
+    /// Biases of all numbers of a row there.
+    pub bias: Option<&'a wgpu::Buffer>,
 }
 
 impl<'a> Target<'a> {
     /// A single token's products, from the buffer's beginning.
     pub fn set(buffer: &'a wgpu::Buffer) -> Target<'a> {
-        Target { buffer, stride: 0, offset: 0, add: false }
+        Target { buffer, stride: 0, offset: 0, add: false, finish: Finish::None, bias: None }
     }
 }
 
@@ -56,14 +61,14 @@ impl Planner<'_> {
     pub fn matvec(
         &mut self,
         label: &'static str,
-        linears: &[WeightId],
+        linears: &[Linear],
         activation: Activation,
         source: Source,
         target: Target,
         steps: &mut Vec<Step>,
     ) {
-        if activation != Activation::None {
-            let [gate, up] = [linears[0], linears[1]].map(|id| self.matrix(id));
+        if activation.is_gated() {
+            let [gate, up] = [linears[0], linears[1]].map(|linear| self.matrix(linear.weight));
             // Rows of both go through one kernel; no model has a gate so large that it is cut at all.
             assert_eq!(gate.parts.len(), up.parts.len(), "gate and up are cut alike");
             for (a, b) in gate.parts.iter().zip(&up.parts) {
@@ -74,8 +79,8 @@ impl Planner<'_> {
         }
         let mut offset = target.offset;
         let mut pieces = Vec::new();
-        for &id in linears {
-            let matrix = self.matrix(id);
+        for linear in linears {
+            let matrix = self.matrix(linear.weight);
             pieces.extend(matrix.parts.iter().map(|part| (matrix, part)));
         }
         for pieces in pieces.chunks(MOST_WEIGHTS) {
@@ -101,13 +106,16 @@ impl Planner<'_> {
         let mut bindings = vec![bind("y", Write, F32, target.buffer)];
         let mut text = format!(
             "const BLOCKS = {blocks}u;\nconst CHUNK = {}u;\nconst LANES = {lanes}u;\nconst TOTAL = {total}u;\n\
-             const SETS = {};\nconst NORMED = {};\nfn store(row: u32, value: f32) {{ y[{}u + row] {} value; }}\n",
+             const SETS = {};\nconst NORMED = {};\n\
+             fn store(row: u32, value: f32) {{ y[{offset}u + row] {} finished({offset}u + row, value); }}\n",
             blocks.min(chunk(self.software)),
             sets.len(),
             matches!(source, Source::Stream { .. }),
-            target.offset,
             if target.add { "+=" } else { "=" },
+            offset = target.offset,
         );
+        text += &target.finish.text(target.bias.is_some());
+        bindings.extend(target.bias.map(|bias| bind("bias", Read, F32, bias)));
         let mut pieces = sets.iter().flat_map(|set| set.iter());
         // One kernel for all: a weight without codes makes its neighbours' products f32.
         let bytes = pieces.all(|(matrix, _)| matrix.layout.product(self.kernels.matvec) == Product::Bytes);
@@ -121,30 +129,26 @@ impl Planner<'_> {
         };
         let dot = include_str!("shaders/dot.wgsl").replace("OPERANDS", operands);
         match source {
-            Source::Plain(input) => {
-                bindings.push(bind("x", Read, VEC4, input));
-                text += "const ROW = 0u;\nfn weighed(x: Block, block: u32) -> Block { return x; }\n";
+            Source::Plain { x, row } => {
+                bindings.push(bind("x", Read, VEC4, x));
+                text += "fn weighed(x: Block, block: u32) -> Block { return x; }\n";
                 text += "fn normed(square: f32) -> f32 { return 1.0; }\n";
-                text += include_str!("shaders/input_plain.wgsl");
+                text += &self.asked_row(row, &mut bindings);
             }
             Source::Stream { x, pending, norm, row } => {
                 bindings.push(bind("x", Read, VEC4, &buffers.x[x[0]]));
                 text += &format!("const WIDTH = {:?};\n", self.program.config.dim as f32);
-                bindings.push(self.vector("norm_weight", norm));
+                bindings.push(self.vector("norm_weight", norm.weight));
                 text += &format!("const EPS = {:?};\n{}", norm.eps, include_str!("shaders/weighed.wgsl"));
                 match pending {
                     Some(norm) => {
                         bindings.push(bind("pending", Read, VEC4, &buffers.y));
-                        bindings.push(self.vector("pending_weight", norm));
+                        bindings.push(self.vector("pending_weight", norm.weight));
                         bindings.push(bind("x_next", Write, VEC4, &buffers.x[x[1]]));
                         text += &format!("const PENDING_EPS = {:?};\n", norm.eps);
                         text += include_str!("shaders/input_pending.wgsl");
                     }
-                    None if row => {
-                        bindings.push(bind("state", Read, "State", &buffers.state));
-                        text += &include_str!("shaders/input_plain.wgsl").replace("ROW", "state.row");
-                    }
-                    None => text += &format!("const ROW = 0u;\n{}", include_str!("shaders/input_plain.wgsl")),
+                    None => text += &self.asked_row(row, &mut bindings),
                 }
             }
         }
@@ -165,11 +169,22 @@ impl Planner<'_> {
             }
             text += &format!("fn dot{set}(at: u32, x: Taken) -> f32 {{\n{choice}\n}}\n");
         }
-        text += finish(activation);
+        text += gate(activation);
         let all = if sets.len() == 1 { "sum0 * scale" } else { "sum0 * scale, sum1 * scale" };
         text += &repeat(include_str!("shaders/matvec.wgsl"), Repeat { i: sets.len(), e: 0 }).replace("ALL", all);
         let grid = [Fixed(total.div_ceil(THREADS / lanes * 4)), Fixed(1), Fixed(1)];
         self.maker.step(label, &[&text], &bindings, grid)
+    }
+}
+
+impl<'a> Planner<'a> {
+    /// WGSL of how activations are read: the `row` that is asked for, or the first.
+    fn asked_row(&self, row: bool, bindings: &mut Vec<Binding<'a>>) -> String {
+        let text = include_str!("shaders/input_plain.wgsl");
+        if row {
+            bindings.push(bind("state", Read, "State", &self.buffers.state));
+        }
+        text.replace("ROW", if row { "state.row" } else { "0u" })
     }
 }
 

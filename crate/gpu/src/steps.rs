@@ -19,6 +19,7 @@ pub enum Access {
 }
 
 /// A buffer by the name and type that a shader knows it under.
+#[derive(Clone)]
 pub struct Binding<'a> {
     name: String,
     access: Access,

@@ -3,7 +3,7 @@
 use hearth_engine::Result;
 use hearth_engine::cpu::team::Clock;
 use hearth_engine::models::Architecture;
-use hearth_engine::program::{Activation, Config, Program, Weight};
+use hearth_engine::program::{Activation, Config, Linear, Pooling, Program, Weight};
 use hearth_engine::quant::Format;
 
 use crate::buffers::{Buffers, MOST_TOKENS};
@@ -94,8 +94,10 @@ impl Bench {
             hidden_dim: rows,
             vocab_size: 1,
             max_seq: 1,
+            encoder: false,
+            pooling: Pooling::Last,
         };
-        let weight = Weight { name: "made up".into(), tensor: 0, rows, cols, format };
+        let weight = Weight { name: "made up".into(), tensor: 0, first_row: 0, rows, cols, format };
         let mut matrix = Matrix::new(gpu, &weight)?;
         matrix.load_rows(gpu, &bytes);
         let program = Program { config, weights: vec![weight], ops: Vec::new() };
@@ -169,11 +171,13 @@ impl Bench {
         let gpu = gpu.clone().with(kernels);
         let mut planner = Planner::new(&gpu, program, buffers, matrices, (1, CacheFormat::F32));
         let target = Target { stride: program.config.hidden_dim, ..Target::set(&buffers.hidden[0]) };
+        let linear = Linear { weight: 0, bias: None };
         let mut steps = Vec::new();
         if tokens == 1 {
-            planner.matvec("Tune", &[0], Activation::None, Source::Plain(&buffers.heads), target, &mut steps);
+            let source = Source::Plain { x: &buffers.heads, row: false };
+            planner.matvec("Tune", &[linear], Activation::None, source, target, &mut steps);
         } else {
-            planner.matmul("Tune", &[(0, target)], &buffers.heads, TILES[TILES.len() - 1], &mut steps)?;
+            planner.matmul("Tune", &[(linear, target)], &buffers.heads, TILES[TILES.len() - 1], &mut steps)?;
         }
         Ok(steps)
     }

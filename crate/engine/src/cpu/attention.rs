@@ -8,6 +8,7 @@
 //! rounded noticeably. Products of bytes would not be faster: on most machines they need as many instructions for sixteen.
 
 use super::cache::{BLOCK, Head, PAGE, Page, Row, STEP, WIDTH, key_rows};
+use super::elementwise;
 use super::lanes::{Exp, F32x4, I16x8, I32x4};
 use crate::program::Config;
 
@@ -31,7 +32,10 @@ pub struct Cut {
     /// Cached positions before the first token.
     first: usize,
     tokens: usize,
+    causal: bool,
     window: usize,
+    scale: f32,
+    softcap: Option<f32>,
     /// Tokens of a unit.
     block: usize,
     stretches: usize,
@@ -45,15 +49,20 @@ struct Unit {
 }
 
 impl Cut {
-    /// For `tokens` behind `first` cached ones; `window` as in [`Op::Attention`](crate::program::Op::Attention).
-    pub fn new(config: &Config, first: usize, tokens: usize, window: Option<usize>) -> Cut {
+    /// For `tokens` behind `first` cached ones; the rest as in [`Op::Attention`](crate::program::Op::Attention).
+    pub fn new(
+        config: &Config,
+        (first, tokens): (usize, usize),
+        (causal, window): (bool, Option<usize>),
+        (scale, softcap): (f32, Option<f32>),
+    ) -> Cut {
         let group = config.n_heads / config.n_kv_heads;
         let window = window.unwrap_or(usize::MAX);
-        let start = (first + 1).saturating_sub(window) / STRETCH;
+        let start = if causal { (first + 1).saturating_sub(window) / STRETCH } else { 0 };
         let stretches = (first + tokens).div_ceil(STRETCH) - start;
         let block = (ROWS / group).max(1).min(tokens);
         let (head_dim, kv_heads) = (config.head_dim, config.n_kv_heads);
-        Cut { head_dim, group, kv_heads, first, tokens, window, block, stretches }
+        Cut { head_dim, group, kv_heads, first, tokens, causal, window, scale, softcap, block, stretches }
     }
 
     /// Numbers each unit leaves: for every row its weighted values, maximum and sum.
@@ -79,23 +88,24 @@ impl Cut {
         self.units() * self.unit_len()
     }
 
-    /// First position that token `t` sees.
-    fn start(&self, t: usize) -> usize {
-        (self.first + t + 1).saturating_sub(self.window)
+    /// The positions that token `t` sees.
+    fn visible(&self, t: usize) -> std::ops::Range<usize> {
+        let end = self.first + if self.causal { t + 1 } else { self.tokens };
+        end.saturating_sub(self.window)..end
     }
 
     fn unit(&self, i: usize) -> Unit {
         let (rest, stretch) = (i / self.stretches, i % self.stretches);
         let (kv_head, block) = (rest / self.blocks(), rest % self.blocks());
         let tokens = block * self.block..((block + 1) * self.block).min(self.tokens);
-        let (start, end) = (self.start(tokens.start), self.first + tokens.end);
-        let stretch = (self.start(0) / STRETCH + stretch) * STRETCH;
+        let (start, end) = (self.visible(tokens.start).start, self.visible(tokens.end - 1).end);
+        let stretch = (self.visible(0).start / STRETCH + stretch) * STRETCH;
         let positions = start.max(stretch)..end.min(stretch + STRETCH);
         Unit { kv_head, tokens, positions }
     }
 
     /// Does unit `i`. `queries: [T, width]` begins each row with the queries of all heads.
-    pub fn attend(&self, i: usize, heads: &[Head], queries: &[f32], width: usize, scale: f32, out: &mut [f32]) {
+    pub fn attend(&self, i: usize, heads: &[Head], queries: &[f32], width: usize, out: &mut [f32]) {
         let unit = self.unit(i);
         let head = &heads[unit.kv_head];
         let e = self.head_dim;
@@ -111,15 +121,12 @@ impl Cut {
             for (r, (codes, out)) in codes.chunks_exact_mut(stride).zip(&mut scales).take(count).enumerate() {
                 let (t, h) = ((first_row + part + r) / self.group, (part + r) % self.group);
                 let query = &queries[t * width + (unit.kv_head * self.group + h) * e..][..e];
-                *out = scale * quantize(query, codes);
+                *out = self.scale * quantize(query, codes);
             }
             let out = &mut out[part * self.row_len()..(part + count) * self.row_len()];
-            let visible = |r: usize| {
-                let t = (first_row + part + r) / self.group;
-                self.start(t)..self.first + t + 1
-            };
+            let visible = |r: usize| self.visible((first_row + part + r) / self.group);
             let attend = if count <= FEW { attend_rows::<FEW> } else { attend_rows::<ROWS> };
-            let queries = Queries { codes: &codes[..count * stride], scales: &scales[..count] };
+            let queries = Queries { codes: &codes[..count * stride], scales: &scales[..count], softcap: self.softcap };
             attend(head, queries, e, unit.positions.clone(), &visible, out);
         }
     }
@@ -157,6 +164,8 @@ struct Queries<'a> {
     codes: &'a [[i16; 2]],
     /// What a row's codes are to be multiplied by.
     scales: &'a [f32],
+    /// Of the scores.
+    softcap: Option<f32>,
 }
 
 /// Codes in ±[`LARGEST`] of as many numbers; returns their scale.
@@ -210,7 +219,13 @@ fn attend_rows<const MOST: usize>(
         for (r, (weights, out)) in weights.iter_mut().zip(out.chunks_exact_mut(row_len)).enumerate() {
             let visible = visible(r);
             let at = |position: usize| position.clamp(start, end) - start / PAGE * PAGE;
-            weigh(weights, from..to, at(visible.start)..at(visible.end), queries.scales[r], out);
+            let (seen, mut scale) = (at(visible.start)..at(visible.end), queries.scales[r]);
+            if let Some(cap) = queries.softcap {
+                weights[seen.clone()].iter_mut().for_each(|score| *score *= scale);
+                elementwise::softcap(&mut weights[seen.clone()], cap);
+                scale = 1.0;
+            }
+            weigh(weights, from..to, seen, scale, out);
         }
         for (block, tiles) in (0..e.div_ceil(BLOCK)).zip((0..).step_by(BLOCK / WIDTH)) {
             for ((weights, codes), scale) in weights.iter().zip(codes.iter_mut()).zip(&mut scales) {
@@ -374,6 +389,7 @@ mod tests {
     use super::super::cache::Cache;
     use super::*;
     use crate::models::Architecture;
+    use crate::program::Pooling;
 
     /// The numbers in whole steps, `most` of them to the largest.
     fn rounded_to(numbers: &[f32], most: f32) -> Vec<f32> {
@@ -388,7 +404,12 @@ mod tests {
     }
 
     /// Attention of the last `tokens` of `total` positions, cut as for so many tokens at a time.
-    fn attention(config: &Config, total: usize, tokens: usize, at_a_time: usize, window: Option<usize>) -> Vec<f32> {
+    fn attention(
+        config: &Config,
+        (total, tokens, at_a_time): (usize, usize, usize),
+        (causal, window): (bool, Option<usize>),
+        softcap: Option<f32>,
+    ) -> Vec<f32> {
         let (e, queries) = (config.head_dim, config.n_heads * config.head_dim);
         let keys = config.n_kv_heads * e;
         let width = queries + 2 * keys;
@@ -402,11 +423,11 @@ mod tests {
         let mut out = vec![0.0; tokens * queries];
         for (first, out) in (total - tokens..total).step_by(at_a_time).zip(out.chunks_mut(at_a_time * queries)) {
             let count = out.len() / queries;
-            let cut = Cut::new(config, first, count, window);
+            let cut = Cut::new(config, (first, count), (causal, window), (0.3, softcap));
             let mut units = vec![f32::NAN; cut.len()];
             let rows = &h[first * width..(first + count) * width];
             for (i, unit) in units.chunks_exact_mut(cut.len() / cut.units()).enumerate() {
-                cut.attend(i, &cache.heads, rows, width, 0.3, unit);
+                cut.attend(i, &cache.heads, rows, width, unit);
             }
             out.chunks_exact_mut(queries).enumerate().for_each(|(t, out)| cut.merge(t, &units, out));
         }
@@ -414,17 +435,16 @@ mod tests {
         let stored: Vec<f32> = h.chunks_exact(width).flat_map(|row| stored(row, e)).collect();
         for (t, out) in out.chunks_exact(queries).enumerate() {
             let position = total - tokens + t;
-            let start = (position + 1).saturating_sub(window.unwrap_or(usize::MAX));
+            let end = if causal { position + 1 } else { total };
+            let start = end.saturating_sub(window.unwrap_or(usize::MAX));
             for (head, out) in out.chunks_exact(e).enumerate() {
                 let q = rounded_to(&h[position * width + head * e..][..e], LARGEST);
                 let at = |s: usize, part: usize| {
                     &stored[s * width + queries + part * keys + head / (config.n_heads / config.n_kv_heads) * e..][..e]
                 };
-                let weights: Vec<f64> = (start..=position)
-                    .map(|s| {
-                        (0.3 * q.iter().zip(at(s, 0)).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum::<f64>()).exp()
-                    })
-                    .collect();
+                let score = |s| 0.3 * q.iter().zip(at(s, 0)).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum::<f64>();
+                let capped = |score: f64| softcap.map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh());
+                let weights: Vec<f64> = (start..end).map(|s| capped(score(s)).exp()).collect();
                 let sum: f64 = weights.iter().sum();
                 for (i, out) in out.iter().enumerate() {
                     let mixed: f64 = weights.iter().zip(start..).map(|(w, s)| w * f64::from(at(s, 1)[i])).sum();
@@ -454,13 +474,24 @@ mod tests {
                 hidden_dim: 64,
                 vocab_size: 64,
                 max_seq: 2048,
+                encoder: false,
+                pooling: Pooling::Last,
             };
-            for (total, tokens, window) in [(5, 5, None), (700, 21, None), (1100, 5, Some(530)), (300, 9, Some(4))] {
-                let alone = attention(&config, total, tokens, 1, window);
+            for (total, tokens, window, softcap) in [
+                (5, 5, None, None),
+                (700, 21, None, None),
+                (1100, 5, Some(530), None),
+                (300, 9, Some(4), None),
+                (300, 9, None, Some(2.0)),
+            ] {
+                let alone = attention(&config, (total, tokens, 1), (true, window), softcap);
                 for at_a_time in [3, 64] {
-                    let together = attention(&config, total, tokens, at_a_time, window);
+                    let together = attention(&config, (total, tokens, at_a_time), (true, window), softcap);
                     assert!(alone == together, "{n_heads} heads, {total} positions, {at_a_time} at a time, {window:?}");
                 }
+            }
+            for total in [1, 5, 300] {
+                attention(&config, (total, total, total), (false, None), None);
             }
         }
     }

@@ -231,7 +231,7 @@ mod tests {
             for (rows, blocks, tokens) in [(1, 1, 1), (17, 1, 3), (16, 3, 4), (35, 2, 13)] {
                 let cols = blocks * format.block_len().max(32);
                 let bytes = random_rows(format, rows, cols);
-                let weight = Weight { name: "w".into(), tensor: 0, rows, cols, format };
+                let weight = Weight { name: "w".into(), tensor: 0, first_row: 0, rows, cols, format };
                 let mut matrix = matrix(&weight).unwrap();
                 let split = (rows / 2 / ROWS * ROWS) * format.row_bytes(cols).unwrap();
                 matrix.load_rows(&bytes[..split]);

@@ -92,7 +92,7 @@ fn times(clock: Clock, budget_ms: f64, mut work: impl FnMut()) -> [f64; RUNS] {
 /// Times one kernel; `budget_ms` for each of five runs.
 pub fn kernel(format: Format, kernel: Kernel, tokens: usize, clock: Clock, budget_ms: f64) -> Speed {
     let (rows, cols) = SHAPE;
-    let weight = Weight { name: format.name().into(), tensor: 0, rows, cols, format };
+    let weight = Weight { name: format.name().into(), tensor: 0, first_row: 0, rows, cols, format };
     let mut matrix = matrix(&weight).expect("half a megabyte");
     matrix.load_rows(&random_rows(format, rows, cols));
     let input = random_input(tokens, cols, matrix.forms(kernel));

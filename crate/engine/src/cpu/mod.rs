@@ -20,14 +20,16 @@ mod tiles;
 mod tune;
 
 use std::future::ready;
+use std::ops::Range;
 
 use crate::error::Result;
 use crate::executor::{Executor, Logits, Run, Tuning};
-use crate::program::{Activation, Norm, Op, Program, Rope, WeightId};
+use crate::program::{Activation, Linear, Norm, NormKind, Op, Program, Rope, WeightId};
 use attention::Cut;
 pub use attention::MAX_HEAD_DIM;
 use cache::Cache;
-use divide::{Columns, Rows};
+use codes::ROWS;
+use divide::{Columns, Rows, Strip};
 use input::{Forms, Input, quantize};
 pub use matrix::Kernel;
 use matrix::{Matrix, matrix};
@@ -112,39 +114,54 @@ impl Cpu {
         let (count, dim, first) = (tokens.len(), config.dim, *cached);
         let Scratch { x, input, h, up, turns, units, logits: out } = scratch;
         match op {
-            Op::Embed { table, scale } => {
+            Op::Embed { table, scale, positions, kind } => {
                 x.resize(count * dim, 0.0);
-                team.each(Rows::new(x, count), |t, x| {
+                h.resize(count * dim, 0.0);
+                team.each((Rows::new(x, count), Rows::new(h, count)), |t, (x, position)| {
                     weights.matrices[*table].row(tokens[t] as usize, x);
                     x.iter_mut().for_each(|x| *x *= scale);
+                    if let Some(positions) = positions {
+                        weights.matrices[*positions].row(first + t, position);
+                        elementwise::add(x, position);
+                    }
+                    if let Some(kind) = kind {
+                        elementwise::add(x, &weights.vectors[*kind]);
+                    }
                 });
             }
+            Op::Norm { norm } => team.each(Rows::new(x, count), |_, x| weights.norm(*norm, x)),
             Op::NormLinear { norm, linears, activation } => {
-                weights.prepare_normed(*norm, x, input, team, weights.forms(linears, *kernel));
+                weights.prepare_normed(*norm, (x, dim), input, team, weights.forms(linears, *kernel));
                 h.resize(count * plan.width(), 0.0);
-                let gate = match activation {
-                    Activation::None => return weights.multiply(plan, *kernel, input, h, team),
-                    Activation::GatedSilu => elementwise::gated_silu,
-                    Activation::GatedGelu => elementwise::gated_gelu,
-                };
-                weights.multiply_gated(plan, *kernel, input, (h, up), gate, team);
+                match activation {
+                    Activation::None => return weights.multiply(plan, *kernel, input, h, |_| {}, team),
+                    Activation::Gelu => weights.multiply(plan, *kernel, input, h, elementwise::gelu, team),
+                    Activation::GeluErf => weights.multiply(plan, *kernel, input, h, elementwise::gelu_erf, team),
+                    Activation::GatedSilu => {
+                        weights.multiply_gated(plan, *kernel, input, (h, up), elementwise::gated_silu, team);
+                    }
+                    Activation::GatedGelu => {
+                        weights.multiply_gated(plan, *kernel, input, (h, up), elementwise::gated_gelu, team);
+                    }
+                }
                 // The matrix that reads it comes next and says in what form.
                 input.resize(count, plan.width(), Forms::default());
                 std::mem::swap(&mut input.x, h);
             }
-            Op::Attention { layer, q_norm, k_norm, rope, window, scale } => {
+            Op::Attention { layer, q_norm, k_norm, rope, causal, window, scale, softcap } => {
                 let (e, n_kv_heads) = (config.head_dim, config.n_kv_heads);
                 let (queries, keys) = (config.n_heads * e, n_kv_heads * e);
                 let width = queries + 2 * keys;
-                let turns = turns_of(turns, *rope, &weights.vectors, first, count);
+                let turns = rope.map(|rope| turns_of(turns, rope, &weights.vectors, first, count));
                 team.each(Rows::new(h, count), |t, h| {
                     let (q, rest) = h.split_at_mut(queries);
                     for (norm, heads) in [(q_norm, q), (k_norm, &mut rest[..keys])] {
                         if let Some(norm) = norm {
-                            let weight = &weights.vectors[norm.weight];
-                            heads.chunks_exact_mut(e).for_each(|head| elementwise::norm(head, weight, norm.eps));
+                            heads.chunks_exact_mut(e).for_each(|head| weights.norm(*norm, head));
                         }
-                        turns.rotate(t, heads, e);
+                        if let Some(turns) = turns {
+                            turns.rotate(t, heads, e);
+                        }
                     }
                 });
                 let heads = &mut cache[*layer].heads;
@@ -156,37 +173,57 @@ impl Cpu {
                         head.append(first, h, width, (at, at + keys), e);
                     }
                 });
-                let cut = Cut::new(config, first, count, *window);
+                let cut = Cut::new(config, (first, count), (*causal, *window), (*scale, *softcap));
                 units.resize(cut.len(), 0.0);
-                team.each(Rows::new(units, cut.units()), |i, out| cut.attend(i, heads, h, width, *scale, out));
+                team.each(Rows::new(units, cut.units()), |i, out| cut.attend(i, heads, h, width, out));
                 // The matrix that reads it comes next and says in what form.
                 input.resize(count, queries, Forms::default());
                 team.each(Rows::new(&mut input.x, count), |t, x| cut.merge(t, units, x));
             }
             Op::LinearAdd { linear, post_norm } => {
-                let forms = weights.matrices[*linear].forms(*kernel);
+                let forms = weights.forms(&[*linear], *kernel);
                 prepare(input, team, forms);
                 h.resize(count * dim, 0.0);
                 match post_norm {
                     None => weights.multiply_add(plan, *kernel, input, h, x, team),
                     Some(norm) => {
-                        weights.multiply(plan, *kernel, input, h, team);
+                        weights.multiply(plan, *kernel, input, h, |_| {}, team);
                         team.each((Rows::new(h, count), Rows::new(x, count)), |_, (h, x)| {
-                            elementwise::norm(h, &weights.vectors[norm.weight], norm.eps);
+                            weights.norm(*norm, h);
                             elementwise::add(x, h);
                         });
                     }
                 }
             }
-            Op::Head { norm, linear } => {
+            Op::Head { transform, norm, linear, softcap } => {
                 let first = match logits {
                     Logits::None => return,
                     Logits::Last => x.len() - dim,
-                    Logits::All => 0,
+                    Logits::All | Logits::Hidden => 0,
                 };
-                weights.prepare_normed(*norm, &x[first..], input, team, weights.matrices[*linear].forms(*kernel));
+                let mut x = &x[first..];
+                let Some(linear) = linear.filter(|_| logits != Logits::Hidden) else {
+                    out.clear();
+                    out.extend_from_slice(x);
+                    if let Some(norm) = norm.filter(|_| transform.is_none()) {
+                        team.each(Rows::new(out, count), |_, x| weights.norm(norm, x));
+                    }
+                    return;
+                };
+                if let (Some(transform), Some(plan)) = (transform, plan.before()) {
+                    weights.prepare_normed(None, (x, dim), input, team, weights.forms(&[*transform], *kernel));
+                    h.resize(x.len(), 0.0);
+                    weights.multiply(plan, *kernel, input, h, elementwise::gelu_erf, team);
+                    x = h;
+                }
+                weights.prepare_normed(*norm, (x, dim), input, team, weights.forms(&[linear], *kernel));
                 out.resize(input.tokens() * plan.width(), 0.0);
-                weights.multiply(plan, *kernel, input, out, team);
+                match softcap {
+                    None => weights.multiply(plan, *kernel, input, out, |_| {}, team),
+                    Some(cap) => {
+                        weights.multiply(plan, *kernel, input, out, |logits| elementwise::softcap(logits, *cap), team);
+                    }
+                }
             }
         }
     }
@@ -194,30 +231,66 @@ impl Cpu {
 
 impl Weights {
     /// The forms that any of these reads.
-    fn forms(&self, linears: &[WeightId], kernel: Kernel) -> Forms {
+    fn forms(&self, linears: &[Linear], kernel: Kernel) -> Forms {
         linears
             .iter()
-            .map(|&id| self.matrices[id].forms(kernel))
+            .map(|linear| self.matrices[linear.weight].forms(kernel))
             .fold(Forms::default(), |a, b| Forms { pairs: a.pairs | b.pairs, bytes: a.bytes | b.bytes })
     }
 
-    /// Norms the rows of `x` into `input`, in these forms.
-    fn prepare_normed(&self, norm: Norm, x: &[f32], input: &mut Input, team: &mut Team, forms: Forms) {
-        let weight = &self.vectors[norm.weight];
-        let (cols, count) = (weight.len(), x.len() / weight.len());
+    /// Norms a row, or a head.
+    fn norm(&self, Norm { kind, weight, bias, eps }: Norm, x: &mut [f32]) {
+        let weight = &self.vectors[weight];
+        match kind {
+            NormKind::Rms => elementwise::rms_norm(x, weight, eps),
+            NormKind::Layer => elementwise::layer_norm(x, weight, bias.map(|id| self.vectors[id].as_slice()), eps),
+        }
+    }
+
+    /// The rows of `x`, `cols` wide, into `input`, normed if they are to be, in these forms.
+    fn prepare_normed(
+        &self,
+        norm: Option<Norm>,
+        (x, cols): (&[f32], usize),
+        input: &mut Input,
+        team: &mut Team,
+        forms: Forms,
+    ) {
+        let count = x.len() / cols;
         input.resize(count, cols, forms);
         team.each(input.rows(count), |t, (row, pairs, bytes)| {
             row.copy_from_slice(&x[t * cols..(t + 1) * cols]);
-            elementwise::norm(row, weight, norm.eps);
+            if let Some(norm) = norm {
+                self.norm(norm, row);
+            }
             quantize(row, pairs, bytes);
         });
     }
 
-    /// The products of `input` with the plan's matrices, side by side.
-    fn multiply(&self, plan: &Plan, kernel: Kernel, input: &Input, out: &mut [f32], team: &mut Team) {
+    /// The products of `input` with some bands of a matrix, and its bias.
+    fn product(&self, linear: Linear, bands: Range<usize>, kernel: Kernel, input: &Input, out: &mut Strip) {
+        let first = bands.start * ROWS;
+        self.matrices[linear.weight].product(kernel, input, bands, out);
+        if let Some(bias) = linear.bias {
+            let bias = &self.vectors[bias][first..];
+            (0..input.tokens()).for_each(|t| elementwise::add(out.row(t), bias));
+        }
+    }
+
+    /// The products of `input` with the plan's matrices, side by side, and what `finish` makes of them.
+    fn multiply(
+        &self,
+        plan: &Plan,
+        kernel: Kernel,
+        input: &Input,
+        out: &mut [f32],
+        finish: impl Fn(&mut [f32]) + Sync,
+        team: &mut Team,
+    ) {
         team.each(Columns::new(out, plan.width(), plan.bounds()), |i, mut strip| {
-            let (matrix, bands) = plan.piece(i);
-            self.matrices[matrix].product(kernel, input, bands, &mut strip);
+            let piece = plan.piece(i);
+            self.product(piece.linear, piece.bands.clone(), kernel, input, &mut strip);
+            (0..input.tokens()).for_each(|t| finish(strip.row(t)));
         });
     }
 
@@ -234,9 +307,9 @@ impl Weights {
         ups.resize(gates.len(), 0.0);
         let (width, bounds) = (plan.width(), plan.bounds());
         team.each((Columns::new(gates, width, bounds), Columns::new(ups, width, bounds)), |i, (mut gates, mut ups)| {
-            let (matrix, bands) = plan.piece(i);
-            self.matrices[matrix].product(kernel, input, bands.clone(), &mut gates);
-            self.matrices[plan.up()].product(kernel, input, bands, &mut ups);
+            let piece = plan.piece(i);
+            self.product(piece.linear, piece.bands.clone(), kernel, input, &mut gates);
+            self.product(plan.up(), piece.bands.clone(), kernel, input, &mut ups);
             (0..input.tokens()).for_each(|t| gate(gates.row(t), ups.row(t)));
         });
     }
@@ -245,8 +318,8 @@ impl Weights {
     fn multiply_add(&self, plan: &Plan, kernel: Kernel, input: &Input, h: &mut [f32], x: &mut [f32], team: &mut Team) {
         let (width, bounds) = (plan.width(), plan.bounds());
         team.each((Columns::new(h, width, bounds), Columns::new(x, width, bounds)), |i, (mut h, mut x)| {
-            let (matrix, bands) = plan.piece(i);
-            self.matrices[matrix].product(kernel, input, bands, &mut h);
+            let piece = plan.piece(i);
+            self.product(piece.linear, piece.bands.clone(), kernel, input, &mut h);
             (0..input.tokens()).for_each(|t| elementwise::add(x.row(t), h.row(t)));
         });
     }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::codes::ROWS;
 use super::matrix::Matrix;
-use crate::program::{Activation, Op, WeightId};
+use crate::program::{Linear, Op};
 
 /// Bytes of weights in a piece, about: 0.5 µs of decoding, or 30 µs of reading a prompt.
 const PIECE_BYTES: usize = 16 << 10;
@@ -20,8 +20,18 @@ const MOST: usize = 256;
 pub struct Plan {
     /// The columns of the output at which pieces begin, and the end of the last.
     bounds: Vec<usize>,
-    pieces: Vec<(WeightId, Range<usize>)>,
-    up: Option<WeightId>,
+    pieces: Vec<Piece>,
+    up: Option<Linear>,
+    before: Option<Box<Plan>>,
+}
+
+/// Some bands of a matrix.
+#[derive(Clone)]
+pub struct Piece {
+    /// Whose.
+    pub linear: Linear,
+    /// Which.
+    pub bands: Range<usize>,
 }
 
 impl Plan {
@@ -29,27 +39,33 @@ impl Plan {
     pub fn new(op: &Op, matrices: &[Box<dyn Matrix>]) -> Plan {
         let mut plan = Plan { bounds: vec![0], ..Plan::default() };
         match op {
-            Op::NormLinear { linears, activation: Activation::None, .. } => {
-                linears.iter().for_each(|&id| plan.push(id, matrices));
-            }
-            Op::NormLinear { linears, .. } => {
+            Op::NormLinear { linears, activation, .. } if activation.is_gated() => {
                 plan.push(linears[0], matrices);
                 plan.up = Some(linears[1]);
             }
-            Op::LinearAdd { linear, .. } | Op::Head { linear, .. } => plan.push(*linear, matrices),
-            Op::Embed { .. } | Op::Attention { .. } => {}
+            Op::Head { transform, linear, .. } => {
+                linear.iter().for_each(|&linear| plan.push(linear, matrices));
+                plan.before = transform.map(|linear| Box::new(Plan::of(linear, matrices)));
+            }
+            _ => op.linears().for_each(|linear| plan.push(linear, matrices)),
         }
         plan
     }
 
-    fn push(&mut self, id: WeightId, matrices: &[Box<dyn Matrix>]) {
-        let matrix = &matrices[id];
+    fn of(linear: Linear, matrices: &[Box<dyn Matrix>]) -> Plan {
+        let mut plan = Plan { bounds: vec![0], ..Plan::default() };
+        plan.push(linear, matrices);
+        plan
+    }
+
+    fn push(&mut self, linear: Linear, matrices: &[Box<dyn Matrix>]) {
+        let matrix = &matrices[linear.weight];
         let bands = matrix.rows().div_ceil(ROWS);
         let step = (PIECE_BYTES / matrix.band_bytes().max(1)).max(bands.div_ceil(MOST)).max(1);
         let first = self.width();
         for start in (0..bands).step_by(step) {
             let end = (start + step).min(bands);
-            self.pieces.push((id, start..end));
+            self.pieces.push(Piece { linear, bands: start..end });
             self.bounds.push(first + (end * ROWS).min(matrix.rows()));
         }
     }
@@ -64,13 +80,18 @@ impl Plan {
         &self.bounds
     }
 
-    /// The matrix and the bands of piece `i`.
-    pub fn piece(&self, i: usize) -> (WeightId, Range<usize>) {
-        self.pieces[i].clone()
+    /// Piece `i`.
+    pub fn piece(&self, i: usize) -> &Piece {
+        &self.pieces[i]
+    }
+
+    /// What is done first: a masked-language head's transform.
+    pub fn before(&self) -> Option<&Plan> {
+        self.before.as_deref()
     }
 
     /// The second matrix of a gate.
-    pub fn up(&self) -> WeightId {
+    pub fn up(&self) -> Linear {
         self.up.expect("a gate has two matrices")
     }
 }

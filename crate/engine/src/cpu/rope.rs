@@ -24,7 +24,7 @@ impl Turns {
             self.turns.extend(frequencies.iter().map(|frequency| {
                 // Not the standard library's: that is another one in the browser, and the last bit decides a near-tie.
                 let (sin, cos) = libm::sincosf(position as f32 * frequency);
-                (cos, sin)
+                (cos * rope.magnitude, sin * rope.magnitude)
             }));
         }
     }

@@ -22,7 +22,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let position = state.position + t;
     // From what the first token sees to what the last one does.
     let begin = position + 1u - min(position + 1u, WINDOW);
-    let end = state.position + min(t + QUERIES, state.count);
+    let end = state.position + select(state.count, min(t + QUERIES, state.count), CAUSAL);
     let share = (end - begin + SPLITS - 1u) / SPLITS;
     let start = min(begin + group.y * share, end);
     let stop = min(start + share, end);
@@ -53,7 +53,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let k = key_at((s * KV_HEADS + kv) * VECTORS + j);
                 score{i} += dot(q[{i}u * VECTORS + j], k);
             }
-            p[{i}u * TILE + i] = select(LOWEST, score{i} * SCALE, visible(s, position + {i}u / GROUP));
+            p[{i}u * TILE + i] = select(LOWEST, capped_score(score{i} * SCALE), visible(s, position + {i}u / GROUP));
         }
         workgroupBarrier();
         let count = min(TILE, stop - tile);
@@ -90,7 +90,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 // Whether the token at `position` sees position s.
 fn visible(s: u32, position: u32) -> bool {
-    return QUERIES == 1u || (s <= position && position - s < WINDOW);
+    return !CAUSAL || QUERIES == 1u || (s <= position && position - s < WINDOW);
 }
 
 fn weight(score: f32, high: f32) -> f32 {

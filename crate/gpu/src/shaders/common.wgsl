@@ -55,6 +55,10 @@ fn block_times(x: Block, y: Block) -> Block {
     return Block(x.a * y.a, x.b * y.b, x.c * y.c, x.d * y.d, x.e * y.e, x.f * y.f, x.g * y.g, x.h * y.h);
 }
 
+fn block_plus(x: Block, y: Block) -> Block {
+    return Block(x.a + y.a, x.b + y.b, x.c + y.c, x.d + y.d, x.e + y.e, x.f + y.f, x.g + y.g, x.h + y.h);
+}
+
 fn block_squares(x: Block) -> f32 {
     return (dot(x.a, x.a) + dot(x.b, x.b)) + (dot(x.c, x.c) + dot(x.d, x.d))
         + ((dot(x.e, x.e) + dot(x.f, x.f)) + (dot(x.g, x.g) + dot(x.h, x.h)));

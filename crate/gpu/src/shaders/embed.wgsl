@@ -1,4 +1,4 @@
-// x[t] = table[tokens[position + t]] * scale. CPU twin: `Matrix::row`. Grid: (blocks of a row / 64, T). Tokens outside this part
+// x[t] = table[tokens[position + t]] * scale + what `added` says: a learned position, a kind. CPU twin: `Matrix::row`. Grid: (blocks of a row / 64, T). Tokens outside this part
 // of the table are another dispatch's.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) i: u32) {
@@ -9,6 +9,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let w = w0_decode(token * BLOCKS + block);
     let at = (group.y * BLOCKS + block) * 8u;
-    x[at] = w.a * SCALE; x[at + 1u] = w.b * SCALE; x[at + 2u] = w.c * SCALE; x[at + 3u] = w.d * SCALE;
-    x[at + 4u] = w.e * SCALE; x[at + 5u] = w.f * SCALE; x[at + 6u] = w.g * SCALE; x[at + 7u] = w.h * SCALE;
+    let p = added(state.position + group.y, block);
+    x[at] = w.a * SCALE + p.a; x[at + 1u] = w.b * SCALE + p.b;
+    x[at + 2u] = w.c * SCALE + p.c; x[at + 3u] = w.d * SCALE + p.d;
+    x[at + 4u] = w.e * SCALE + p.e; x[at + 5u] = w.f * SCALE + p.f;
+    x[at + 6u] = w.g * SCALE + p.g; x[at + 7u] = w.h * SCALE + p.h;
 }

@@ -52,18 +52,6 @@ fn turned(at: u32, vector: u32, position: u32, scale: f32, query: bool) -> vec4<
         turned_one(at, e + 2u, position, scale, query), turned_one(at, e + 3u, position, scale, query));
 }
 
-fn turned_one(at: u32, e: u32, position: u32, scale: f32, query: bool) -> f32 {
-    let own = h[at + e] * scale * head_weight(e, query);
-    if (e >= TURNING) {
-        return own;
-    }
-    let partner = select(e ^ 1u, select(e + TURNING / 2u, e - TURNING / 2u, e >= TURNING / 2u), HALVES);
-    let pair = select(e / 2u, e % (TURNING / 2u), HALVES);
-    let turn = turns[position * (TURNING / 2u) + pair];
-    let other = h[at + partner] * scale * head_weight(partner, query);
-    return own * turn.x + select(other, -other, e < partner) * turn.y;
-}
-
 // Stores the key and value of token t at its position.
 fn keep(kv: u32, t: u32, position: u32, i: u32) {
     let at = (position * KV_HEADS + kv) * VECTORS;

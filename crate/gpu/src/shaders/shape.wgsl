@@ -12,7 +12,7 @@ fn store(t: u32, row: u32, count: u32, sum: vec4<f32>) {
     for (var j = 0u; j < 4u; j += 1u) {
         if (t + j < count) {
             let at = (t + j) * shape.stride + shape.offset + row;
-            y[at] = select(0.0, y[at], shape.add == 1u) + sum[j];
+            y[at] = select(0.0, y[at], shape.add == 1u) + finished(shape.offset + row, sum[j]);
         }
     }
 }
