@@ -15,29 +15,68 @@ pub struct Named {
 }
 
 macro_rules! files {
-    ($($folder:literal: $($name:literal),+;)+) => {
-        &[$(($folder, &[$(($name, include_bytes!(concat!("../fixtures/folders/", $folder, "/", $name)))),+])),+]
+    ($($folder:literal: $($weights:literal),+;)+) => {
+        &[$(($folder, &[
+            $(($weights, include_bytes!(concat!("../fixtures/folders/", $folder, "/", $weights)))),+,
+            ("config.json", include_bytes!(concat!("../fixtures/folders/", $folder, "/config.json"))),
+            ("tokenizer.json", include_bytes!(concat!("../fixtures/folders/", $folder, "/tokenizer.json"))),
+            ("tokenizer_config.json", include_bytes!(concat!("../fixtures/folders/", $folder, "/tokenizer_config.json"))),
+            ("reference.json", include_bytes!(concat!("../fixtures/folders/", $folder, "/reference.json"))),
+        ])),+]
     };
 }
 
+/// A folder's name, and its files with theirs.
 type Folder = (&'static str, &'static [(&'static str, &'static [u8])]);
 
-const FOLDERS: &[Folder] = files! {
-    "tiny-llama-f32": "config.json", "tokenizer.json", "tokenizer_config.json", "reference.json", "model.safetensors";
-    "tiny-llama-bf16": "config.json", "tokenizer.json", "tokenizer_config.json", "reference.json", "model.safetensors";
-    "tiny-llama-f16-sharded": "config.json", "tokenizer.json", "tokenizer_config.json", "reference.json",
+/// The folders of `fixtures/folders`, each with its weights.
+pub const FOLDERS: &[Folder] = files! {
+    "tiny-llama-f32": "model.safetensors";
+    "tiny-llama-bf16": "model.safetensors";
+    "tiny-llama-f16-sharded":
         "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json";
-    "tiny-llama-gguf": "tiny-llama-00001-of-00003.gguf", "tiny-llama-00002-of-00003.gguf", "tiny-llama-00003-of-00003.gguf";
-    "tiny-gemma3-bf16": "config.json", "tokenizer.json", "tokenizer_config.json", "reference.json", "model.safetensors";
-    "tiny-gemma3-f32-sharded": "config.json", "tokenizer.json", "tokenizer_config.json", "reference.json",
-        "model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors",
-        "model.safetensors.index.json";
+    "tiny-gemma3-bf16": "model.safetensors";
+    "tiny-gemma3-f32-sharded": "model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
+        "model-00003-of-00003.safetensors", "model.safetensors.index.json";
+    "tiny-mistral-f16": "model.safetensors";
+    "tiny-smollm3-f16": "model.safetensors";
+    "tiny-qwen2-f16": "model.safetensors";
+    "tiny-qwen3-f16": "model.safetensors";
+    "tiny-gemma2-f16": "model.safetensors";
+    "tiny-phi3-f16": "model.safetensors";
+    "tiny-gpt2-f16": "model.safetensors";
+    "tiny-bert-f16": "model.safetensors";
+    "tiny-bert-mlm-f16": "model.safetensors";
 };
+
+const PARTS: &[(&str, &[u8])] = &[
+    (
+        "tiny-llama-00001-of-00003.gguf",
+        include_bytes!("../fixtures/folders/tiny-llama-gguf/tiny-llama-00001-of-00003.gguf"),
+    ),
+    (
+        "tiny-llama-00002-of-00003.gguf",
+        include_bytes!("../fixtures/folders/tiny-llama-gguf/tiny-llama-00002-of-00003.gguf"),
+    ),
+    (
+        "tiny-llama-00003-of-00003.gguf",
+        include_bytes!("../fixtures/folders/tiny-llama-gguf/tiny-llama-00003-of-00003.gguf"),
+    ),
+];
+
+fn named(files: &[(&str, &[u8])]) -> Vec<Named> {
+    files.iter().map(|&(name, bytes)| Named { name: name.into(), bytes: bytes.into() }).collect()
+}
+
+/// `tiny-llama.gguf` in three parts, the first without a tensor.
+pub fn parts() -> Vec<Named> {
+    named(PARTS)
+}
 
 /// The files of a folder of `fixtures/folders`.
 pub fn folder(name: &str) -> Vec<Named> {
     let folder = FOLDERS.iter().find(|folder| folder.0 == name).expect("it is in the list");
-    folder.1.iter().map(|&(name, bytes)| Named { name: name.into(), bytes: bytes.into() }).collect()
+    named(folder.1)
 }
 
 /// A session over these files, read as they are wanted and in pieces of at most `piece` bytes. No byte of weights is wanted twice.

@@ -4,7 +4,7 @@
 use hearth_engine::Error;
 use hearth_engine::loader::Device;
 use serde_json::Value as Json;
-use tests::files::{Named, folder, session};
+use tests::files::{Named, folder, parts, session};
 use wasm_bindgen_test::*;
 
 #[cfg(target_arch = "wasm32")]
@@ -63,7 +63,7 @@ const INDEX: &str = "model.safetensors.index.json";
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_part_of_a_gguf_model_is_missing_or_too_many() {
-    let parts = folder("tiny-llama-gguf");
+    let parts = tests::files::parts();
     says(&parts[..2], "bad_files", &["tiny-llama-00003-of-00003.gguf is missing", "all 3 files"]);
     says(&parts[1..], "bad_files", &["tiny-llama-00001-of-00003.gguf is missing"]);
     says(&parts[1..2], "bad_files", &["part 2 of 3", "give all parts together"]);
@@ -79,7 +79,7 @@ fn parts_with_other_names_tell_which_they_are() {
     let named = |names: &[&str], parts: Vec<Named>| -> Vec<Named> {
         parts.into_iter().zip(names).map(|(part, name)| Named { name: (*name).into(), ..part }).collect()
     };
-    let parts = named(&["b.gguf", "c.gguf", "a.gguf"], folder("tiny-llama-gguf"));
+    let parts = named(&["b.gguf", "c.gguf", "a.gguf"], parts());
     session(&parts, Device::Naive, PIECE).unwrap();
     says(&parts[..2], "bad_files", &["b.gguf is one of 3 files, but 2 are given"]);
     let twice = [&parts[..2], &parts[1..2]].concat();
@@ -101,10 +101,10 @@ fn replaced(file: &mut Named, from: &[u8], to: &[u8]) {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_part_of_another_gguf_model_is_told() {
-    let mut parts = folder("tiny-llama-gguf");
+    let mut parts = tests::files::parts();
     replaced(&mut parts[2], b"blk.1.ffn_down.weight", b"blk.0.ffn_down.weight");
     says(&parts, "bad_files", &["tiny-llama-00003-of-00003.gguf is of another model", "blk.0.ffn_down.weight"]);
-    let mut parts = folder("tiny-llama-gguf");
+    let mut parts = tests::files::parts();
     let key = b"split.tensors.count";
     let at = parts[1].bytes.windows(key.len()).position(|bytes| bytes == key).unwrap() + key.len() + 4;
     parts[1].bytes[at] += 1;
@@ -129,7 +129,7 @@ fn a_folders_files_must_be_there() {
     says(&[files.as_slice(), &[shard]].concat(), "bad_files", &[SHARDS[0], "is given twice"]);
     let config = files.iter().find(|file| file.name == "config.json").unwrap().clone();
     says(&[files.as_slice(), &[config]].concat(), "bad_files", &["config.json is given twice"]);
-    let gguf = folder("tiny-llama-gguf").remove(0);
+    let gguf = parts().remove(0);
     says(&[files.as_slice(), &[gguf]].concat(), "bad_files", &["two models in different formats"]);
     let mut two = folder("tiny-llama-f32");
     at(&mut two, "model.safetensors").name = "a.safetensors".into();
@@ -233,10 +233,10 @@ fn a_configuration_says_what_it_cannot_be() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn cut_off_anywhere() {
-    for (name, file) in [("tiny-llama-f16-sharded", SHARDS[1]), ("tiny-llama-gguf", "tiny-llama-00002-of-00003.gguf")] {
-        let whole = folder(name).iter().find(|named| named.name == file).unwrap().bytes.len();
+    for (given, file) in [(folder("tiny-llama-f16-sharded"), SHARDS[1]), (parts(), "tiny-llama-00002-of-00003.gguf")] {
+        let whole = given.iter().find(|named| named.name == file).unwrap().bytes.len();
         for end in (0..200).chain((200..whole).step_by(397)).chain([whole - 1]) {
-            let mut files = folder(name);
+            let mut files = given.clone();
             at(&mut files, file).bytes.truncate(end);
             says(&files, "truncated", &[file, "cut off"]);
         }
@@ -245,14 +245,13 @@ fn cut_off_anywhere() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn flipped_bytes_never_panic() {
-    for (name, file, step) in [
-        ("tiny-llama-f16-sharded", SHARDS[1], 7),
-        ("tiny-llama-f16-sharded", "config.json", 1),
-        ("tiny-llama-f16-sharded", INDEX, 13),
-        ("tiny-gemma3-bf16", "config.json", 3),
-        ("tiny-llama-gguf", "tiny-llama-00002-of-00003.gguf", 5),
+    for (mut files, file, step) in [
+        (folder("tiny-llama-f16-sharded"), SHARDS[1], 7),
+        (folder("tiny-llama-f16-sharded"), "config.json", 1),
+        (folder("tiny-llama-f16-sharded"), INDEX, 13),
+        (folder("tiny-gemma3-bf16"), "config.json", 3),
+        (parts(), "tiny-llama-00002-of-00003.gguf", 5),
     ] {
-        let mut files = folder(name);
         let len = at(&mut files, file).bytes.len().min(2400);
         for place in (0..len).step_by(step) {
             for flip in [1, 0x80] {

@@ -1,7 +1,6 @@
 //! Rotations stretched over longer contexts, against `transformers`. `fixtures/make_architectures.py` made the numbers.
 
-use hearth_engine::Result;
-use hearth_engine::formats::{TensorInfo, hf};
+use hearth_engine::formats::gguf::{Header, TensorInfo, Value};
 use hearth_engine::models;
 use hearth_engine::program::{Op, Rope};
 use hearth_engine::quant::Format;
@@ -11,39 +10,45 @@ use wasm_bindgen_test::*;
 #[cfg(target_arch = "wasm32")]
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
 
-/// The rotation of a Llama of one layer whose heads have 32 numbers, with these fields in its configuration; its frequencies.
-fn rope(fields: &Json, context: usize) -> Result<(Rope, Vec<f32>)> {
-    let config = serde_json::json!({
-        "model_type": "llama", "num_hidden_layers": 1, "max_position_embeddings": 256, "hidden_size": 64,
-        "intermediate_size": 64, "num_attention_heads": 2, "vocab_size": 8, "rope_parameters": fields,
-    });
-    let config = hf::Config::new(config.to_string().as_bytes())?;
-    let (mut header, made) = hf::header(&config, &hf::Texts::default())?;
-    let mut add = |name: &str, shape: &[usize]| {
-        let size_bytes = shape.iter().product::<usize>() as u64 * 4;
-        header.tensors.push(TensorInfo {
-            name: name.into(),
-            shape: shape.into(),
-            format: Format::F32,
-            offset: 0,
-            size_bytes,
-        });
-    };
+/// Of a Llama of one layer whose heads have 32 numbers.
+fn header() -> Header {
+    let mut header = Header::default();
+    header.metadata.insert("general.architecture".into(), Value::String("llama".into()));
+    let sizes = [
+        ("block_count", 1),
+        ("context_length", 256),
+        ("embedding_length", 64),
+        ("feed_forward_length", 64),
+        ("attention.head_count", 2),
+    ];
+    for (key, size) in sizes {
+        header.metadata.insert(format!("llama.{key}"), Value::Unsigned(size));
+    }
     for name in ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"] {
-        add(&format!("blk.0.{name}.weight"), &[64, 64]);
+        add(&mut header, &format!("blk.0.{name}.weight"), &[64, 64]);
     }
-    add("token_embd.weight", &[8, 64]);
+    add(&mut header, "token_embd.weight", &[8, 64]);
     for name in ["blk.0.attn_norm", "blk.0.ffn_norm", "output_norm"] {
-        add(&format!("{name}.weight"), &[64]);
+        add(&mut header, &format!("{name}.weight"), &[64]);
     }
-    let program = models::program(&header, context)?;
-    let rope =
-        program.ops.iter().find_map(|op| if let Op::Attention { rope, .. } = op { *rope } else { None }).unwrap();
-    let divisors = rope.divisors.map(|id| {
-        let bytes = &made[program.weights[id].tensor];
-        bytes.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)).collect::<Vec<_>>()
+    header
+}
+
+fn add(header: &mut Header, name: &str, shape: &[usize]) {
+    let size_bytes = shape.iter().product::<usize>() as u64 * 4;
+    header.tensors.push(TensorInfo {
+        name: name.into(),
+        shape: shape.into(),
+        format: Format::F32,
+        offset: 0,
+        size_bytes,
     });
-    Ok((rope, rope.frequencies(divisors.as_deref())))
+}
+
+fn rope(header: &Header, context: usize) -> (Rope, Vec<String>) {
+    let program = models::program(header, context).unwrap();
+    let rope = program.ops.iter().find_map(|op| if let Op::Attention { rope, .. } = op { *rope } else { None });
+    (rope.unwrap(), program.weights.into_iter().map(|weight| weight.name).collect())
 }
 
 fn numbers(case: &Json, key: &str) -> Vec<f32> {
@@ -55,10 +60,38 @@ fn stretched_rotations_are_those_of_the_reference() {
     let cases: Vec<Json> = serde_json::from_str(include_str!("../fixtures/ropes.json")).unwrap();
     assert!(cases.len() >= 8);
     for case in &cases {
-        let kind = case["rope_type"].as_str().unwrap();
+        let mut header = header();
+        let kind = case["type"].as_str().unwrap();
+        let mut set = |key: &str, value: Value| header.metadata.insert(format!("llama.rope.scaling.{key}"), value);
+        set("type", Value::String(kind.into()));
+        set("factor", Value::Float(case["factor"].as_f64().unwrap()));
+        if let Some(original) = case["original_max_position_embeddings"].as_u64() {
+            set("original_context_length", Value::Unsigned(original));
+        }
+        for (theirs, ours) in [
+            ("low_freq_factor", "low_freq_factor"),
+            ("high_freq_factor", "high_freq_factor"),
+            ("beta_fast", "yarn_beta_fast"),
+            ("beta_slow", "yarn_beta_slow"),
+        ] {
+            if let Some(number) = case[theirs].as_f64() {
+                set(ours, Value::Float(number));
+            }
+        }
+        if kind == "longrope" {
+            // Its file says what transformers works out.
+            set("attn_factor", Value::Float(case["magnitude"].as_f64().unwrap()));
+            add(&mut header, "rope_factors_long.weight", &[16]);
+            add(&mut header, "rope_factors_short.weight", &[16]);
+        }
         let context = case["context"].as_u64().unwrap() as usize;
-        let (rope, found) = rope(case, context).unwrap();
+        let (rope, weights) = rope(&header, context);
+        let divisors = rope.divisors.map(|id| match weights[id].as_str() {
+            "rope_factors_long.weight" => numbers(case, "long_factor"),
+            _ => numbers(case, "short_factor"),
+        });
         let expected = numbers(case, "frequencies");
+        let found = rope.frequencies(divisors.as_deref());
         assert_eq!(found.len(), expected.len());
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
             assert!(
@@ -73,8 +106,9 @@ fn stretched_rotations_are_those_of_the_reference() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_way_that_is_not_known_is_named() {
-    let fields = serde_json::json!({"rope_type": "spiral", "rope_theta": 10000.0});
-    let error = rope(&fields, 100).unwrap_err();
+    let mut header = header();
+    header.metadata.insert("llama.rope.scaling.type".into(), Value::String("spiral".into()));
+    let error = models::program(&header, 100).unwrap_err();
     assert_eq!(error.code(), "bad_metadata");
     assert!(error.to_string().contains("spiral") && error.to_string().contains("yarn"), "{error}");
 }

@@ -71,7 +71,8 @@ struct Loading {
 impl Loader {
     /// For one GGUF file, run on `device` with room for `context` positions: push its bytes from first to last.
     pub fn new(device: Device, context: usize) -> Loader {
-        Loader::at(Stage::Stream { reader: Box::default(), file: 0, have: 0 }, Vec::new(), device, context)
+        let stage = Stage::Stream { reader: Box::default(), file: 0, have: 0 };
+        Loader { device: Some(device), context, files: Vec::new(), stage, loading: None }
     }
 
     /// For these files, run on `device` with room for `context` positions: push what [`Loader::wants`] asks for. Errors if they
@@ -81,11 +82,7 @@ impl Loader {
             Choice::Gguf(file) => Stage::Stream { reader: Box::default(), file, have: 0 },
             choice => Stage::Scan(Box::new(Scan::new(files.clone(), choice)?)),
         };
-        Ok(Loader::at(stage, files, device, context))
-    }
-
-    fn at(stage: Stage, files: Vec<File>, device: Device, context: usize) -> Loader {
-        Loader { device: Some(device), context, files, stage, loading: None }
+        Ok(Loader { device: Some(device), context, files, stage, loading: None })
     }
 
     /// Which bytes of which file to push next, in pieces of any size; nothing when all has come. Ask again when they are pushed.
@@ -109,13 +106,12 @@ impl Loader {
 
     /// Takes the next bytes: those that are wanted or, of a single GGUF file without a name, those of the file.
     pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        let (device, context, loading) = (&mut self.device, self.context, &mut self.loading);
-        match &mut self.stage {
+        let Loader { device, context, files, stage, loading } = self;
+        match stage {
             Stage::Stream { reader, file, have } => {
                 *have += bytes.len() as u64;
-                let name = self.files.get(*file).map_or("", |file| &file.name);
-                let pushed = reader.push(bytes, |event| Loading::take(loading, device, context, event));
-                pushed.map_err(|error| error.of(name))
+                let pushed = reader.push(bytes, |event| Loading::take(loading, device, *context, event));
+                pushed.map_err(|error| error.of(name(files, *file)))
             }
             Stage::Scan(scan) => scan.push(bytes),
             Stage::Data(data) => {
@@ -127,21 +123,19 @@ impl Loader {
     /// Says that the files have ended; gives the model.
     pub fn finish(mut self) -> Result<Session> {
         let want = self.wants()?;
-        if let (Stage::Scan(_), Some(Want { file, offset, .. })) = (&self.stage, want) {
-            let (what, have) = ("its beginning".into(), offset);
-            return Err(Error::Truncated { what, have, need: have + 1 }.of(&self.files[file].name));
-        }
-        let (device, context, loading) = (&mut self.device, self.context, &mut self.loading);
-        match &mut self.stage {
-            Stage::Stream { reader, file, .. } => {
-                let name = self.files.get(*file).map_or("", |file| &file.name);
-                let finished = reader.finish(|event| Loading::take(loading, device, context, event));
-                finished.map_err(|error| error.of(name))?;
+        let Loader { mut device, context, files, stage, mut loading } = self;
+        match (stage, want) {
+            (Stage::Stream { mut reader, file, .. }, _) => {
+                let finished = reader.finish(|event| Loading::take(&mut loading, &mut device, context, event));
+                finished.map_err(|error| error.of(name(&files, file)))?;
             }
-            Stage::Scan(_) => {}
-            Stage::Data(data) => data.finish()?,
+            (_, Some(Want { file, offset, bytes })) => {
+                let (what, have) = ("the model".into(), offset);
+                return Err(Error::Truncated { what, have, need: offset + bytes }.of(name(&files, file)));
+            }
+            (_, None) => {}
         }
-        let loading = self.loading.ok_or_else(refused)?;
+        let loading = loading.ok_or_else(refused)?;
         Ok(Session::new(loading.tokenizer, loading.executor, context))
     }
 
@@ -157,6 +151,11 @@ impl Loader {
         self.stage = Stage::Data(data);
         Ok(())
     }
+}
+
+/// What a file is called, if it has a name.
+fn name(files: &[File], file: usize) -> &str {
+    files.get(file).map_or("", |file| &file.name)
 }
 
 /// The header was refused and the caller goes on.
@@ -190,8 +189,7 @@ impl Loading {
             let own = rows.start.max(spec.first_row)..rows.end.min(spec.first_row + spec.rows);
             if !own.is_empty() {
                 let bytes = &bytes[(own.start - first_row) * size..(own.end - first_row) * size];
-                let first_row = own.start - spec.first_row;
-                loading.executor.load_rows(weight, first_row, bytes)?;
+                loading.executor.load_rows(weight, own.start - spec.first_row, bytes)?;
             }
         }
         Ok(())

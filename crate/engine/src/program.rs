@@ -11,7 +11,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::formats::{Header, ROW_RUN};
+use crate::formats::gguf::{Header, ROW_RUN};
 use crate::models::Architecture;
 use crate::quant::Format;
 
@@ -142,8 +142,17 @@ pub enum Stretch {
         fast: f32,
         /// Turns up to which it is stretched in full.
         slow: f32,
-        /// Whether the pairs that make so many turns are rounded to whole ones.
-        whole: bool,
+    },
+    /// The same with a ramp over wavelengths. Llama 3.1's `rope_type: llama3`.
+    Llama3 {
+        /// Of the context's length.
+        factor: f32,
+        /// Positions before stretching.
+        original: usize,
+        /// Turns within these positions from which on a frequency stays as it is.
+        fast: f32,
+        /// Turns up to which it is stretched in full.
+        slow: f32,
     },
 }
 
@@ -170,29 +179,31 @@ impl Rope {
     pub fn frequencies(&self, divisors: Option<&[f32]>) -> Vec<f32> {
         let stretched = |i: usize| {
             let frequency = libm::pow(f64::from(self.theta), -2.0 * i as f64 / self.dims as f64);
-            frequency * self.stretching(i)
+            frequency * self.stretching(i, frequency)
         };
         (0..self.dims / 2).map(|i| stretched(i) as f32 / divisors.map_or(1.0, |d| d[i])).collect()
     }
 
     /// What stretching multiplies frequency `i` by.
-    fn stretching(&self, i: usize) -> f64 {
+    fn stretching(&self, i: usize, frequency: f64) -> f64 {
         // How much of the frequency stays as it is.
         let (factor, kept) = match self.stretch {
             Stretch::Linear { factor } => (f64::from(factor), 0.0),
-            Stretch::Yarn { factor, original, fast, slow, whole } => {
+            Stretch::Yarn { factor, original, fast, slow } => {
                 // The pair that makes so many turns.
                 let pair = |turns: f32| {
                     let wavelength = original as f64 / (f64::from(turns) * std::f64::consts::TAU);
                     self.dims as f64 * libm::log(wavelength) / (2.0 * libm::log(f64::from(self.theta)))
                 };
-                let (low, high) = match whole {
-                    true => (libm::floor(pair(fast)), libm::ceil(pair(slow))),
-                    false => (pair(fast), pair(slow)),
-                };
-                let (low, high) = (low.max(0.0), high.min(self.dims as f64 - 1.0));
+                let low = libm::floor(pair(fast)).max(0.0);
+                let high = libm::ceil(pair(slow)).min(self.dims as f64 - 1.0);
                 let ramp = (i as f64 - low) / (high - low).max(1e-3);
                 (f64::from(factor), 1.0 - ramp.clamp(0.0, 1.0))
+            }
+            Stretch::Llama3 { factor, original, fast, slow } => {
+                let turns = original as f64 * frequency / std::f64::consts::TAU;
+                let ramp = (turns - f64::from(slow)) / f64::from(fast - slow);
+                (f64::from(factor), ramp.clamp(0.0, 1.0))
             }
         };
         kept + (1.0 - kept) / factor

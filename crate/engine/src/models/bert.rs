@@ -1,5 +1,5 @@
 //! BERT and encoders built like it (MiniLM, BGE, E5): every token sees all others, learned positions, norms after each half, GELU.
-//! Devlin et al. 2018, arXiv:1810.04805; GGUF names by llama.cpp; those of the masked-language head are ModernBERT's there.
+//! Devlin et al. 2018, arXiv:1810.04805; GGUF names by llama.cpp, which has none for the masked-language head: `mlm_*` are ours.
 
 use super::keys::Keys;
 use crate::error::Result;
@@ -13,10 +13,6 @@ pub fn program(keys: Keys) -> Result<Program> {
     let positions = Some(b.matrix("position_embd.weight", max_seq, dim)?);
     let kinds = keys.rows_of("token_types.weight");
     let kind = kinds.map(|kinds| b.rows("token_types.weight", [kinds, dim], 0..1)).transpose()?;
-    let activation = match keys.header.string("hearth.activation")? {
-        Some("gelu_tanh") => Activation::Gelu,
-        _ => Activation::GeluErf,
-    };
     let mut ops = vec![
         Op::Embed { table, scale: 1.0, positions, kind },
         Op::Norm { norm: keys.layer_norm(&mut b, "token_embd_norm", dim)? },
@@ -40,16 +36,19 @@ pub fn program(keys: Keys) -> Result<Program> {
         });
         ops.push(Op::LinearAdd { linear: b.linear(&name("attn_output"), dim, n_heads * head_dim)?, post_norm: None });
         ops.push(Op::Norm { norm: keys.layer_norm(&mut b, &name("attn_output_norm"), dim)? });
-        ops.push(Op::NormLinear { norm: None, linears: vec![b.linear(&name("ffn_up"), hidden_dim, dim)?], activation });
+        ops.push(Op::NormLinear {
+            norm: None,
+            linears: vec![b.linear(&name("ffn_up"), hidden_dim, dim)?],
+            activation: Activation::GeluErf,
+        });
         ops.push(Op::LinearAdd { linear: b.linear(&name("ffn_down"), dim, hidden_dim)?, post_norm: None });
         ops.push(Op::Norm { norm: keys.layer_norm(&mut b, &name("layer_output_norm"), dim)? });
     }
-    // A file without this norm, but with a matrix `cls`, ranks texts: its vectors are read without it.
-    ops.push(match b.has("cls.norm.weight") {
+    ops.push(match b.has("mlm_dense.weight") {
         true => Op::Head {
-            transform: Some(b.linear("cls", dim, dim)?),
-            norm: Some(keys.layer_norm(&mut b, "cls.norm", dim)?),
-            linear: Some(Linear { weight: table, bias: b.vector_if_any("output.bias", vocab_size)? }),
+            transform: Some(b.linear("mlm_dense", dim, dim)?),
+            norm: Some(keys.layer_norm(&mut b, "mlm_norm", dim)?),
+            linear: Some(Linear { weight: table, bias: b.vector_if_any("mlm_output.bias", vocab_size)? }),
             softcap: None,
         },
         false => Op::Head { transform: None, norm: None, linear: None, softcap: None },

@@ -31,23 +31,15 @@ pub struct Style {
 
 impl Style {
     /// Llama's.
-    pub fn plain(config: &Config, rope: Rope) -> Style {
+    pub fn plain(config: &Config, rope: Rope, window: Option<usize>) -> Style {
         Style {
             embed_scale: 1.0,
             head_norms: false,
             post_norms: false,
             activation: Activation::GatedSilu,
             scale: 1.0 / (config.head_dim as f32).sqrt(),
-            sight: Box::new(move |_| Sight { rope: Some(rope), window: None }),
+            sight: Box::new(move |_| Sight { rope: Some(rope), window }),
         }
-    }
-
-    /// The same, where layers see no more than a window if the file has one.
-    pub fn windowed(keys: Keys, config: &Config, rope: Rope) -> Result<Style> {
-        let window = keys.uint_if_any("attention.sliding_window")?;
-        let slides = keys.slides(config, |_| true)?;
-        let sight = move |layer: usize| Sight { rope: Some(rope), window: window.filter(|_| slides[layer]) };
-        Ok(Style { sight: Box::new(sight), ..Style::plain(config, rope) })
     }
 }
 

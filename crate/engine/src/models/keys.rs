@@ -89,8 +89,11 @@ impl Keys<'_> {
 
     /// The rotation of heads, stretched as the file says. `theta`: the base where it names none.
     ///
-    /// `rope.scaling.type` is none, linear, yarn or longrope, as llama.cpp writes and reads them; Llama 3's way is a tensor of
-    /// divisors. In dynamic NTK scaling, which only Hugging Face's files have, the base grows with the context.
+    /// | `rope.scaling.type` | |
+    /// | --- | --- |
+    /// | none, linear, yarn, longrope | as llama.cpp writes and reads them |
+    /// | llama3 | Hugging Face's; a GGUF file has a tensor of divisors instead |
+    /// | dynamic | Hugging Face's: the base grows with the context (`DynamicNTKScalingRotaryEmbedding`) |
     pub fn rope(&self, b: &mut Builder, config: &Config, pairs: RopePairs, theta: f32) -> Result<Rope> {
         let dims = self.rope_dims(config.head_dim)?;
         let mut rope = Rope {
@@ -113,38 +116,33 @@ impl Keys<'_> {
             "yarn" => {
                 let fast = self.positive_or("rope.scaling.yarn_beta_fast", 32.0)?;
                 let slow = self.positive_or("rope.scaling.yarn_beta_slow", 1.0)?;
-                let whole = self.header.bool("hearth.rope.yarn.truncate")?.unwrap_or(true);
-                rope.stretch = Stretch::Yarn { factor, original, fast, slow, whole };
+                rope.stretch = Stretch::Yarn { factor, original, fast, slow };
                 rope.magnitude *= 1.0 + 0.1 * libm::logf(factor.max(1.0));
+            }
+            "llama3" => {
+                let slow = self.positive_or("rope.scaling.low_freq_factor", 1.0)?;
+                let fast = self.positive_or("rope.scaling.high_freq_factor", 4.0)?;
+                if fast <= slow {
+                    return Err(Error::Metadata { key, what: format!("frequencies from {fast} to {slow} are none") });
+                }
+                rope.stretch = Stretch::Llama3 { factor, original, fast, slow };
             }
             "longrope" => {
                 let which = if context > original { "long" } else { "short" };
                 rope.divisors = Some(b.vector(&format!("rope_factors_{which}.weight"), dims / 2)?);
             }
+            "dynamic" if context > original && dims > 2 => {
+                let grown = f64::from(factor) * context as f64 / original as f64 - f64::from(factor - 1.0);
+                let power = dims as f64 / (dims as f64 - 2.0);
+                rope.theta = (f64::from(rope.theta) * libm::pow(grown, power)) as f32;
+            }
+            "dynamic" => {}
             other => {
-                let what = format!("\"{other}\" is not supported; linear, yarn and longrope are");
+                let what = format!("\"{other}\" is not supported; linear, yarn, longrope, llama3 and dynamic are");
                 return Err(Error::Metadata { key, what });
             }
         }
-        if let Some(factor) = self.dynamic_factor()?.filter(|_| context > original && dims > 2) {
-            let grown = f64::from(factor) * context as f64 / original as f64 - f64::from(factor - 1.0);
-            let power = dims as f64 / (dims as f64 - 2.0);
-            rope.theta = (f64::from(rope.theta) * libm::pow(grown, power)) as f32;
-        }
-        if let Some(magnitude) = self.header.float("hearth.rope.attention_factor")? {
-            rope.magnitude = magnitude;
-        }
         Ok(rope)
-    }
-
-    /// By how much dynamic NTK scaling lengthens the context.
-    fn dynamic_factor(&self) -> Result<Option<f32>> {
-        let key = "hearth.rope.dynamic.factor";
-        match self.header.float(key)? {
-            Some(factor) if factor.is_finite() && factor >= 1.0 => Ok(Some(factor)),
-            Some(factor) => Err(bad(key, format!("{factor} is out of range"))),
-            None => Ok(None),
-        }
     }
 
     /// A root-mean-square norm over `len` numbers.
@@ -193,26 +191,30 @@ impl Keys<'_> {
         self.positive_or("attention.scale", 1.0 / (width as f32).sqrt())
     }
 
-    /// Which numbers of a head turn together in a family whose heads GGUF permutes: neighbours, unless they were left as Hugging
-    /// Face has them.
-    pub fn permuted_pairs(&self) -> Result<RopePairs> {
-        Ok(match self.header.bool("hearth.rope.halves")? {
-            Some(true) => RopePairs::Halves,
-            _ => RopePairs::Neighbours,
-        })
+    /// Which numbers of a head turn together: as GGUF has it for this family, or as the file says.
+    pub fn pairs(&self, gguf: RopePairs) -> Result<RopePairs> {
+        match self.header.metadata.get("hearth.rope.halves") {
+            Some(Value::Bool(true)) => Ok(RopePairs::Halves),
+            _ => Ok(gguf),
+        }
     }
 
-    /// Of each layer, whether it sees no more than a window: as the file says, one by one or all but the last of every so many, or
-    /// as `usual`.
-    pub fn slides(&self, config: &Config, usual: impl Fn(usize) -> bool) -> Result<Vec<bool>> {
-        let key = self.key("attention.sliding_window_pattern");
-        let layers = 0..config.n_layers;
-        match self.header.metadata.get(&key) {
-            None => Ok(layers.map(usual).collect()),
-            Some(&Value::Unsigned(period)) => Ok(layers.map(|i| !(i as u64 + 1).is_multiple_of(period)).collect()),
-            Some(Value::Bools(flags)) if flags.len() == config.n_layers => Ok(flags.clone()),
-            Some(_) => Err(bad(&key, format!("{} flags were expected", config.n_layers))),
-        }
+    /// Which layers see a window only: as the file says, one by one or all but the last of every so many, or as `usual`.
+    pub fn slides(&self, usual: fn(usize) -> bool) -> Result<Box<dyn Fn(usize) -> bool>> {
+        let name = "attention.sliding_window_pattern";
+        let layers = self.uint("block_count")?;
+        Ok(match self.header.metadata.get(&self.key(name)) {
+            None => Box::new(usual),
+            Some(Value::Bools(slides)) if slides.len() == layers => {
+                let slides = slides.clone();
+                Box::new(move |layer| slides[layer])
+            }
+            Some(Value::Bools(_)) => return Err(bad(&self.key(name), format!("{layers} flags were expected"))),
+            Some(_) => {
+                let period = self.uint(name)?;
+                Box::new(move |layer| !(layer + 1).is_multiple_of(period))
+            }
+        })
     }
 
     /// Rows of the tensor called `name`, if there is one.
@@ -238,13 +240,12 @@ impl Keys<'_> {
     /// Positions the model was made for, stretched ones included.
     fn max_seq(&self) -> Result<usize> {
         let trained = self.uint("context_length")?;
-        let factor = match self.header.string(&self.key("rope.scaling.type"))? {
-            Some("yarn") => Some(self.rope_factor()?),
-            _ => self.dynamic_factor()?,
-        };
-        let stretched = match factor {
-            Some(factor) => (self.original_context()? as f64 * f64::from(factor)) as usize,
-            None => trained,
+        let stretched = match self.header.string(&self.key("rope.scaling.type"))? {
+            Some("yarn" | "dynamic") => {
+                let stretched = self.original_context()? as f64 * f64::from(self.rope_factor()?);
+                stretched as usize
+            }
+            _ => trained,
         };
         Ok(trained.max(stretched).min(MOST_POSITIONS))
     }

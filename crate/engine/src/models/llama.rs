@@ -3,11 +3,12 @@
 use super::decoder::{self, Style};
 use super::keys::Keys;
 use crate::error::Result;
-use crate::program::Program;
+use crate::program::{Program, RopePairs};
 
 pub fn program(keys: Keys) -> Result<Program> {
     decoder::program(keys, |b, config| {
-        let rope = keys.rope(b, config, keys.permuted_pairs()?, 10_000.0)?;
-        Style::windowed(keys, config, rope)
+        // Llama's converters permute heads for this; Hugging Face's own files have halves.
+        let rope = keys.rope(b, config, keys.pairs(RopePairs::Neighbours)?, 10_000.0)?;
+        Ok(Style::plain(config, rope, keys.uint_if_any("attention.sliding_window")?))
     })
 }

@@ -18,7 +18,7 @@ mod smollm3;
 use std::collections::HashSet;
 
 use crate::error::{Error, Result};
-use crate::formats::Header;
+use crate::formats::gguf::Header;
 use crate::program::Program;
 use keys::Keys;
 

@@ -9,6 +9,6 @@ use crate::program::{Program, RopePairs};
 pub fn program(keys: Keys) -> Result<Program> {
     decoder::program(keys, |b, config| {
         let rope = keys.rope(b, config, RopePairs::Halves, 10_000.0)?;
-        Style::windowed(keys, config, rope)
+        Ok(Style::plain(config, rope, keys.uint_if_any("attention.sliding_window")?))
     })
 }

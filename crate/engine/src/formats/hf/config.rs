@@ -152,8 +152,7 @@ impl Config {
         if let Some(scalar) = self.number("query_pre_attn_scalar")? {
             metadata.insert(self.key("attention.scale"), Value::Float(1.0 / libm::sqrt(scalar)));
         }
-        self.check_no_rope_layers()?;
-        metadata.insert("hearth.activation".into(), Value::String(self.activation()?.into()));
+        self.check_activation()?;
         if self.family.permuted {
             metadata.insert("hearth.rope.halves".into(), Value::Bool(true));
         }
@@ -169,31 +168,31 @@ impl Config {
         Ok(metadata)
     }
 
-    /// SmolLM3 lists the layers that know positions: all but those at an interval.
-    fn check_no_rope_layers(&self) -> Result<()> {
-        let (name, interval) = ("no_rope_layers", self.count("no_rope_layer_interval")?.unwrap_or(u64::MAX));
-        let regular = |(i, knows): (usize, &Json)| (knows == 1) != (i as u64 + 1).is_multiple_of(interval);
-        match self.field(name).and_then(Json::as_array) {
-            Some(layers) if !layers.iter().enumerate().all(regular) => {
-                Err(bad(name, format!("only layers at intervals of {interval} may be without positions")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn activation(&self) -> Result<&'static str> {
+    fn check_activation(&self) -> Result<()> {
         let fields = ["hidden_activation", "activation_function", "hidden_act"];
         let field = fields.into_iter().find(|field| self.field(field).is_some()).unwrap_or("hidden_act");
         let found = self.field(field).and_then(Json::as_str).unwrap_or_default();
         let known = ACTIVATIONS.iter().find(|row| row.1.contains(&found)).map(|row| row.0);
-        known.filter(|name| self.family.activations.contains(name)).ok_or_else(|| {
-            let supported = self.family.activations.join(", ");
-            bad(field, format!("\"{found}\" is not supported in {}; supported: {supported}", self.architecture()))
-        })
+        match known.is_some_and(|name| self.family.activations.contains(&name)) {
+            true => Ok(()),
+            false => {
+                let supported = self.family.activations.join(", ");
+                Err(bad(field, format!("\"{found}\" is not supported in {}; {supported} is", self.architecture())))
+            }
+        }
     }
 
     /// The window, and which layers see no more than it.
     fn windows(&self, metadata: &mut BTreeMap<String, Value>) -> Result<()> {
+        // SmolLM3 lists the layers that know no positions, too: every so many.
+        if let (Some(Json::Array(layers)), Some(interval)) =
+            (self.field("no_rope_layers"), self.count("no_rope_layer_interval")?)
+        {
+            let turns = |layer: usize| u64::from(!(layer as u64 + 1).is_multiple_of(interval));
+            if layers.iter().enumerate().any(|(layer, value)| value.as_u64() != Some(turns(layer))) {
+                return Err(bad("no_rope_layers", format!("only one in every {interval} layers is supported")));
+            }
+        }
         if self.flag("use_sliding_window")? == Some(false) {
             return Ok(());
         }
@@ -212,9 +211,6 @@ impl Config {
             self.count("max_window_layers")?.map(|first| (0..layers).map(|layer| layer >= first).collect())
         };
         if let Some(pattern) = pattern {
-            if !pattern.contains(&true) {
-                return Ok(());
-            }
             metadata.insert(self.key("attention.sliding_window_pattern"), Value::Bools(pattern));
         }
         metadata.insert(self.key("attention.sliding_window"), Value::Unsigned(window));

@@ -26,11 +26,11 @@ pub struct Family {
     pub skipped: &'static [&'static str],
     /// How the names of tensors that change end, and how they do.
     pub changes: &'static [(&'static str, Change)],
-    /// The activations there is a page for, as `hearth.activation`.
+    /// The activations that its page computes.
     pub activations: &'static [&'static str],
     /// Whether positions are rotations.
     pub rotates: bool,
-    /// Whether GGUF permutes queries and keys so that neighbours turn together.
+    /// Whether GGUF has queries and keys permuted so that neighbours turn together.
     pub permuted: bool,
     /// Fields that must be as they are here, since nothing else is computed.
     pub fixed: &'static [(&'static str, &'static str)],
@@ -76,7 +76,8 @@ const SMOLLM3: Family = Family {
     types: &["smollm3"],
     architecture: "smollm3",
     defaults: r#"{"max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "hidden_act": "silu", "rope_theta": 2000000.0,
-        "tie_word_embeddings": true, "num_key_value_heads": 4, "no_rope_layer_interval": 4, "use_sliding_window": false}"#,
+        "num_key_value_heads": 4, "tie_word_embeddings": true, "no_rope_layer_interval": 4, "use_sliding_window": false}"#,
+    fixed: &[("use_sliding_window", "false")],
     ..LLAMA
 };
 
@@ -213,15 +214,15 @@ const BERT: Family = Family {
         ("embeddings.position_embeddings", "position_embd"),
         ("embeddings.token_type_embeddings", "token_types"),
         ("embeddings.LayerNorm", "token_embd_norm"),
-        ("cls.predictions.transform.dense", "cls"),
-        ("cls.predictions.transform.LayerNorm", "cls.norm"),
-        ("cls.predictions.decoder", "output"),
-        ("cls.predictions", "output"),
+        ("cls.predictions.transform.dense", "mlm_dense"),
+        ("cls.predictions.transform.LayerNorm", "mlm_norm"),
+        ("cls.predictions.decoder", "mlm_output"),
+        ("cls.predictions", "mlm_output"),
     ],
     // The decoder's bias is `cls.predictions.bias` once more.
     skipped: &["embeddings.position_ids", "pooler.", "cls.seq_relationship.", "cls.predictions.decoder.bias"],
     changes: &[],
-    activations: &["gelu", "gelu_tanh"],
+    activations: &["gelu"],
     rotates: false,
     permuted: false,
     fixed: &[("position_embedding_type", "\"absolute\""), ("is_decoder", "false"), ("add_cross_attention", "false")],

@@ -4,22 +4,14 @@
 //! `gguf-py/gguf/constants.py` and `tensor_mapping.py`; what `transformers` assumes where a configuration is silent is in
 //! `families`.
 //!
-//! What GGUF has no key for, or says less exactly, is under keys of our own:
+//! One key is our own: `hearth.rope.halves`, a flag. True: the numbers that turn together are half a head apart. GGUF files of Llama
+//! have their queries and keys permuted so that they are neighbours; here they are as they were.
 //!
-//! | key | type | means |
-//! | --- | --- | --- |
-//! | `hearth.rope.halves` | flag | true: the numbers that turn together are half a head apart. GGUF files of Llama have their queries and keys permuted so that they are neighbours; here they are as they were |
-//! | `hearth.rope.attention_factor` | number | what `transformers` multiplies cosines and sines by (YaRN, LongRoPE) |
-//! | `hearth.rope.dynamic.factor` | number | dynamic NTK scaling, which changes nothing up to `context_length` positions |
-//! | `hearth.rope.yarn.truncate` | flag | false: YaRN's bounds are not rounded to whole dimensions |
-//! | `hearth.activation` | string | `silu`, `gelu` (with erf) or `gelu_tanh` |
-//! | `hearth.embedding.normalize` | flag | true: the pooled vector is brought to length 1 (sentence-transformers' `Normalize`) |
-//!
-//! Two keys are llama.cpp's, though its converter leaves them out: `ARCHITECTURE.attention.scale`, the factor on the scores where
-//! `query_pre_attn_scalar` says so, and `ARCHITECTURE.attention.sliding_window_pattern`, a flag for each layer, true where it sees
-//! a window. Llama 3's scaling becomes the tensor `rope_freqs.weight`, LongRoPE's factors `rope_factors_long.weight` and
-//! `rope_factors_short.weight`, as in GGUF. BERT's head for masked words, which the converter drops, has the names it gives
-//! ModernBERT's: `cls` and `cls.norm` (`transform`), `output` (`decoder`).
+//! Others are llama.cpp's, though its converter does not write them all for every model: `ARCHITECTURE.attention.scale`, the factor
+//! on the scores that `query_pre_attn_scalar` asks for; `ARCHITECTURE.attention.sliding_window_pattern`, a flag for each layer, true
+//! where it sees a window only; `ARCHITECTURE.rope.scaling.type` "llama3", with `low_freq_factor` and `high_freq_factor` beside it,
+//! and "dynamic". LongRoPE's factors become the tensors `rope_factors_long.weight` and `rope_factors_short.weight`, as in GGUF.
+//! BERT's head for masked words, which the converter drops, is `mlm_dense`, `mlm_norm` and `mlm_output`.
 
 mod change;
 mod config;
@@ -69,6 +61,9 @@ pub fn header(config: &Config, texts: &Texts) -> Result<(Header, Vec<Vec<u8>>)> 
     Ok((header, made))
 }
 
+/// Heads that may be the embedding table.
+const HEADS: [&str; 2] = ["output.weight", "mlm_output.weight"];
+
 /// The tensors of a file that the model needs, in the order of their data.
 pub fn sources(config: &Config, entries: Vec<Entry>) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
@@ -76,7 +71,7 @@ pub fn sources(config: &Config, entries: Vec<Entry>) -> Result<Vec<Source>> {
         match names::target(config.family(), &entry.name) {
             Target::Skip => {}
             // The embedding table is the head as well, whatever else the file may have in its place.
-            Target::Tensor(name) if name == "output.weight" && config.is_tied() => {}
+            Target::Tensor(name) if config.is_tied() && HEADS.contains(&name.as_str()) => {}
             Target::Tensor(name) => sources.push(source(config, name, &entry)?),
             Target::Unknown => {
                 let found = format!("{} with {}", config.architecture(), entry.name);

@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn decoders_have_llama_cpps_names() {
-        for model_type in ["llama", "mistral", "qwen2", "qwen3"] {
+        for model_type in ["llama", "mistral", "smollm3", "qwen2", "qwen3"] {
             all(
                 model_type,
                 &[
@@ -130,10 +130,10 @@ mod tests {
                 ("bert.encoder.layer.5.attention.output.LayerNorm.beta", "blk.5.attn_output_norm.bias"),
                 ("encoder.layer.5.intermediate.dense.weight", "blk.5.ffn_up.weight"),
                 ("encoder.layer.5.output.LayerNorm.weight", "blk.5.layer_output_norm.weight"),
-                ("cls.predictions.transform.dense.weight", "cls.weight"),
-                ("cls.predictions.transform.LayerNorm.bias", "cls.norm.bias"),
-                ("cls.predictions.bias", "output.bias"),
-                ("cls.predictions.decoder.weight", "output.weight"),
+                ("cls.predictions.transform.dense.weight", "mlm_dense.weight"),
+                ("cls.predictions.transform.LayerNorm.bias", "mlm_norm.bias"),
+                ("cls.predictions.bias", "mlm_output.bias"),
+                ("cls.predictions.decoder.weight", "mlm_output.weight"),
             ],
         );
         let (gpt2, bert) = (Family::of("gpt2").unwrap(), Family::of("bert").unwrap());

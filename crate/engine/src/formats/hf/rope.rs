@@ -52,12 +52,7 @@ pub fn describe(config: &Config, metadata: &mut BTreeMap<String, Value>) -> Resu
             put("rope.scaling.factor", Value::Float(scaling.need("factor")?));
             Ok(Vec::new())
         }
-        "dynamic" => {
-            metadata.insert("hearth.rope.dynamic.factor".into(), Value::Float(scaling.need("factor")?));
-            Ok(Vec::new())
-        }
-        "yarn" => scaling.yarn(metadata).map(|()| Vec::new()),
-        "llama3" => Ok(vec![("rope_freqs.weight", scaling.llama3(turning)?)]),
+        "dynamic" | "yarn" | "llama3" => scaling.stretched(&kind, metadata).map(|()| Vec::new()),
         "longrope" => scaling.longrope(turning, metadata),
         _ => {
             let what = format!("\"{kind}\" is not supported; default, linear, dynamic, yarn, llama3 and longrope are");
@@ -130,58 +125,46 @@ impl Scaling<'_> {
         }
     }
 
-    /// Peng et al. 2023, arXiv:2309.00071.
-    fn yarn(&self, metadata: &mut BTreeMap<String, Value>) -> Result<()> {
-        let factor = self.stretch()?;
+    /// NTK scaling by the context's length, YaRN (Peng et al. 2023, arXiv:2309.00071), and Llama 3.1's way.
+    fn stretched(&self, kind: &str, metadata: &mut BTreeMap<String, Value>) -> Result<()> {
+        let factor = if kind == "yarn" { self.stretch()? } else { self.need("factor")? };
+        // NTK scaling begins where the model's own positions end.
+        let original = match kind {
+            "dynamic" => self.config.count("max_position_embeddings")?.unwrap_or_default(),
+            _ => self.original()?,
+        };
         let mut put =
             |name: &str, value: Value| metadata.insert(self.config.key(&format!("rope.scaling.{name}")), value);
-        put("type", Value::String("yarn".into()));
+        put("type", Value::String(kind.into()));
         put("factor", Value::Float(factor));
-        put("original_context_length", Value::Unsigned(self.original()?));
-        for (name, key) in [
-            ("extrapolation_factor", "yarn_ext_factor"),
-            ("attention_factor", "yarn_attn_factor"),
-            ("beta_fast", "yarn_beta_fast"),
-            ("beta_slow", "yarn_beta_slow"),
-        ] {
-            if let Some(value) = self.number(name)? {
-                put(key, Value::Float(value));
+        put("original_context_length", Value::Unsigned(original));
+        if kind == "llama3" {
+            for name in ["low_freq_factor", "high_freq_factor"] {
+                put(name, Value::Float(self.need(name)?));
             }
         }
-        let magnitude = |scale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * scale * libm::log(factor) + 1.0 };
-        let attention = match (self.number("attention_factor")?, self.number("mscale")?, self.number("mscale_all_dim")?)
-        {
-            (Some(attention), ..) => attention,
-            (None, Some(scale), Some(all)) if scale != 0.0 && all != 0.0 => magnitude(scale) / magnitude(all),
-            _ => magnitude(1.0),
-        };
-        metadata.insert("hearth.rope.attention_factor".into(), Value::Float(attention));
-        if self.field("truncate") == Some(&Json::Bool(false)) {
-            metadata.insert("hearth.rope.yarn.truncate".into(), Value::Bool(false));
+        if kind == "yarn" {
+            for (name, key) in [("beta_fast", "yarn_beta_fast"), ("beta_slow", "yarn_beta_slow")] {
+                if let Some(value) = self.number(name)? {
+                    put(key, Value::Float(value));
+                }
+            }
+            if self.field("truncate") == Some(&Json::Bool(false)) {
+                return Err(bad("truncate", "false is not supported in YaRN"));
+            }
+            // In GGUF it is a factor on what YaRN has by itself.
+            let usual = magnitude(factor, 1.0);
+            let (scale, all) = (self.number("mscale")?, self.number("mscale_all_dim")?);
+            let attention = match (self.number("attention_factor")?, scale, all) {
+                (Some(attention), ..) => attention,
+                (None, Some(scale), Some(all)) if scale != 0.0 && all != 0.0 => {
+                    magnitude(factor, scale) / magnitude(factor, all)
+                }
+                _ => usual,
+            };
+            put("attn_factor", Value::Float(attention / usual));
         }
         Ok(())
-    }
-
-    /// Llama 3.1's divisors of the frequencies, `[dims / 2]`: 1 for those that turn fast, `factor` for the slow ones, and a
-    /// smooth passage between.
-    fn llama3(&self, dims: u64) -> Result<Vec<f32>> {
-        let (factor, low, high) = (self.need("factor")?, self.need("low_freq_factor")?, self.need("high_freq_factor")?);
-        let (theta, original) = (self.theta("rope_theta")?, self.original()? as f64);
-        if dims > MAX_DIMS {
-            return Err(bad("head_dim", format!("{dims} is out of range")));
-        }
-        let divisor = |i: u64| {
-            let wavelength = 2.0 * std::f64::consts::PI * libm::pow(theta, 2.0 * i as f64 / dims as f64);
-            if wavelength < original / high {
-                return 1.0;
-            }
-            if wavelength > original / low {
-                return factor;
-            }
-            let smooth = (original / wavelength - low) / (high - low);
-            1.0 / ((1.0 - smooth) / factor + smooth)
-        };
-        Ok((0..dims / 2).map(|i| divisor(i) as f32).collect())
     }
 
     /// Ding et al. 2024, arXiv:2402.13753.
@@ -198,7 +181,6 @@ impl Scaling<'_> {
         put("type", Value::String("longrope".into()));
         put("original_context_length", Value::Unsigned(original));
         put("attn_factor", Value::Float(attention));
-        metadata.insert("hearth.rope.attention_factor".into(), Value::Float(attention));
         let factors = |name: &str| {
             let missing = || bad(name, format!("{} numbers were expected", dims / 2));
             let numbers = numbers(name, self.field(name).ok_or_else(missing)?)?;
@@ -211,8 +193,10 @@ impl Scaling<'_> {
     }
 }
 
-/// Wider heads are damage.
-const MAX_DIMS: u64 = 1 << 16;
+/// What YaRN multiplies cosines and sines by.
+fn magnitude(factor: f64, scale: f64) -> f64 {
+    if factor <= 1.0 { 1.0 } else { 0.1 * scale * libm::log(factor) + 1.0 }
+}
 
 #[cfg(test)]
 mod tests {
@@ -274,35 +258,37 @@ mod tests {
     }
 
     #[test]
-    fn llama3_divides_slow_frequencies() {
-        let (_, made) = described(
-            r#""model_type": "llama", "rope_theta": 500000.0, "head_dim": 64, "rope_scaling": {"rope_type": "llama3",
-                "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}"#,
+    fn llama3_has_its_own_factors() {
+        let (metadata, _) = described(
+            r#""model_type": "llama", "rope_scaling": {"rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}"#,
         )
         .unwrap();
-        let (name, divisors) = &made[0];
-        assert_eq!((*name, divisors.len()), ("rope_freqs.weight", 32));
-        // Llama 3.2 1B: the frequencies of transformers without scaling over those with it.
-        let expected = [1.0, 1.651_329, 3.292_262, 9.666_729, 32.0];
-        for (divisor, expected) in divisors[14..19].iter().zip(expected) {
-            assert!((divisor / expected - 1.0).abs() < 1e-5, "{divisor}, not {expected}");
-        }
-        assert!(
-            divisors[..14].iter().all(|&divisor| divisor == 1.0)
-                && divisors[19..].iter().all(|&divisor| divisor == 32.0)
-        );
+        let found = ["factor", "low_freq_factor", "high_freq_factor", "original_context_length"]
+            .map(|name| number(&metadata, &format!("llama.rope.scaling.{name}")));
+        assert_eq!(found, [32.0, 1.0, 4.0, 8192.0]);
     }
 
     #[test]
     fn yarn_and_longrope_scale_what_turns() {
-        let (metadata, _) = described(
-            r#""model_type": "qwen2", "rope_scaling": {"type": "yarn", "factor": 4.0, "beta_fast": 16,
-                "original_max_position_embeddings": 32768}"#,
-        )
-        .unwrap();
+        let yarn = |more: &str| {
+            described(&format!(
+                r#""model_type": "qwen2", "rope_scaling": {{"type": "yarn", "factor": 4.0, "beta_fast": 16,
+                    "original_max_position_embeddings": 32768 {more}}}"#
+            ))
+        };
+        let (metadata, _) = yarn("").unwrap();
         assert_eq!(number(&metadata, "qwen2.rope.scaling.original_context_length"), 32768.0);
         assert_eq!(number(&metadata, "qwen2.rope.scaling.yarn_beta_fast"), 16.0);
-        assert!((number(&metadata, "hearth.rope.attention_factor") - (0.1 * 4f64.ln() + 1.0)).abs() < 1e-12);
+        assert_eq!(number(&metadata, "qwen2.rope.scaling.attn_factor"), 1.0);
+        let usual = 0.1 * 4f64.ln() + 1.0;
+        for (more, attention) in [
+            (r#", "attention_factor": 1.5"#, 1.5),
+            (r#", "mscale": 2, "mscale_all_dim": 1"#, (0.2 * 4f64.ln() + 1.0) / usual),
+        ] {
+            let found = number(&yarn(more).unwrap().0, "qwen2.rope.scaling.attn_factor");
+            assert!((found * usual - attention).abs() < 1e-12, "{found}");
+        }
 
         let factors = |x: f32| format!("{:?}", [x; 6]);
         let phi3 = |kind: &str, short: &str| {
@@ -332,14 +318,14 @@ mod tests {
             (r#"{"type": "linear", "factor": 0}"#, "out of range"),
             (r#"{"type": 3}"#, "rope_type"),
             (r#"{"type": "llama3", "factor": 8}"#, "low_freq_factor"),
+            (r#"{"type": "yarn", "factor": 8, "truncate": false}"#, "truncate"),
         ] {
             let error = described(&format!(r#""model_type": "llama", "rope_scaling": {scaling}"#)).unwrap_err();
             assert_eq!(error.code(), "bad_metadata");
             assert!(error.to_string().contains(word), "{error}");
         }
-        // Up to as many positions as the model was made for it changes nothing.
         let (metadata, _) =
             described(r#""model_type": "llama", "rope_scaling": {"type": "dynamic", "factor": 2}"#).unwrap();
-        assert_eq!(number(&metadata, "hearth.rope.dynamic.factor"), 2.0);
+        assert_eq!(number(&metadata, "llama.rope.scaling.original_context_length"), 131_072.0);
     }
 }

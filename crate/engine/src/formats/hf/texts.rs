@@ -64,7 +64,7 @@ impl Texts {
         }
     }
 
-    /// Adds what sentence-transformers says of pooling: llama.cpp's number for it, and whether vectors are normalized.
+    /// Adds what sentence-transformers says of pooling: llama.cpp's number for it.
     pub fn pooling(&self, architecture: &str, metadata: &mut BTreeMap<String, Value>) -> Result<()> {
         if let Some(pooling) = self.json(Texts::POOLING)? {
             let kind = pooling_type(&pooling).map_err(|error| error.of(Texts::POOLING))?;
@@ -76,9 +76,6 @@ impl Texts {
             if let Some(module) = modules.iter().find(|module| is(module, ".Dense")) {
                 let what = format!("{} is a layer behind the pooling, which is not supported", module["path"]);
                 return Err(bad("Dense", what).of(Texts::MODULES));
-            }
-            if modules.iter().any(|module| is(module, ".Normalize")) {
-                metadata.insert("hearth.embedding.normalize".into(), Value::Bool(true));
             }
         }
         Ok(())
@@ -133,9 +130,7 @@ mod tests {
         ] {
             let metadata = pooling(text, modules).unwrap();
             assert_eq!(metadata["bert.pooling_type"], Value::Unsigned(kind));
-            assert_eq!(metadata["hearth.embedding.normalize"], Value::Bool(true));
         }
-        assert!(!pooling(r#"{"pooling_mode":"cls"}"#, "[]").unwrap().contains_key("hearth.embedding.normalize"));
     }
 
     #[test]

@@ -87,11 +87,4 @@ impl Data {
         }
         Ok(())
     }
-
-    /// Errors if something is still missing.
-    pub fn finish(&self) -> Result<()> {
-        let Some(part) = self.parts.front() else { return Ok(()) };
-        let what = "its weights".into();
-        Err(Error::Truncated { what, have: part.next, need: part.end }.of(&self.files[part.file].name))
-    }
 }
