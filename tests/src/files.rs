@@ -79,6 +79,19 @@ pub fn folder(name: &str) -> Vec<Named> {
     named(folder.1)
 }
 
+/// A session over a folder of a disk, which may have other files, too.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn open(folder: &std::path::Path, device: Device) -> Session {
+    let read = |name: &str| {
+        let bytes = std::fs::read(folder.join(name)).ok()?;
+        Some(Named { name: name.into(), bytes })
+    };
+    let names = ["config.json", "tokenizer.json", "tokenizer_config.json", "modules.json", "1_Pooling/config.json"];
+    let files: Vec<Named> = names.into_iter().chain(["model.safetensors"]).filter_map(read).collect();
+    assert!(!files.is_empty(), "{}: no model; see cargo xtask models", folder.display());
+    session(&files, device, 4 << 20).expect("a model")
+}
+
 /// A session over these files, read as they are wanted and in pieces of at most `piece` bytes. No byte of weights is wanted twice.
 pub fn session(files: &[Named], device: Device, piece: usize) -> Result<Session> {
     let known = |file: &Named| File { name: file.name.clone(), size_bytes: file.bytes.len() as u64 };

@@ -1,6 +1,8 @@
 //! What the tests share: loading models from bytes.
 
 pub mod files;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod gpt2;
 pub mod made;
 
 use hearth_engine::Result;

@@ -63,7 +63,7 @@ const INDEX: &str = "model.safetensors.index.json";
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_part_of_a_gguf_model_is_missing_or_too_many() {
-    let parts = tests::files::parts();
+    let parts = parts();
     says(&parts[..2], "bad_files", &["tiny-llama-00003-of-00003.gguf is missing", "all 3 files"]);
     says(&parts[1..], "bad_files", &["tiny-llama-00001-of-00003.gguf is missing"]);
     says(&parts[1..2], "bad_files", &["part 2 of 3", "give all parts together"]);
@@ -101,10 +101,10 @@ fn replaced(file: &mut Named, from: &[u8], to: &[u8]) {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_part_of_another_gguf_model_is_told() {
-    let mut parts = tests::files::parts();
+    let mut parts = parts();
     replaced(&mut parts[2], b"blk.1.ffn_down.weight", b"blk.0.ffn_down.weight");
     says(&parts, "bad_files", &["tiny-llama-00003-of-00003.gguf is of another model", "blk.0.ffn_down.weight"]);
-    let mut parts = tests::files::parts();
+    let mut parts = parts();
     let key = b"split.tensors.count";
     let at = parts[1].bytes.windows(key.len()).position(|bytes| bytes == key).unwrap() + key.len() + 4;
     parts[1].bytes[at] += 1;

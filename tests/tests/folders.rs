@@ -1,11 +1,9 @@
 //! Models in several files: folders of Hugging Face's against the logits that `transformers` computed for them
 //! (`fixtures/make_folders.py`), and a GGUF file in parts against the whole, natively and in headless Chrome.
 
-use hearth_engine::cpu::Cpu;
-use hearth_engine::executor::{Executor, Logits};
+use hearth_engine::executor::Logits;
 use hearth_engine::formats::set::{Choice, File, Model, Scan, Want};
-use hearth_engine::loader::Device;
-use hearth_engine::naive::Naive;
+use hearth_engine::loader::{Device, Places};
 use pollster::block_on;
 use serde::Deserialize;
 use tests::files::{FOLDERS, Named, folder, parts, session};
@@ -35,23 +33,10 @@ fn numbers(files: &[Named], device: Device, tokens: &[u32], wanted: Logits) -> V
     }
     let Model { header, made, mut data, .. } = scan.finish().unwrap();
     let program = hearth_engine::models::program(&header, usize::MAX).unwrap();
-    let weights = program.weights.clone();
-    let mut executor: Box<dyn Executor> = match device {
-        Device::Cpu(team) => Box::new(Cpu::new(program, team).unwrap()),
-        _ => Box::new(Naive::new(program)),
-    };
-    let mut rows = |tensor: usize, first_row: usize, bytes: &[u8]| {
-        for (weight, spec) in weights.iter().enumerate().filter(|(_, spec)| spec.tensor == tensor) {
-            let size = spec.format.row_bytes(spec.cols).unwrap();
-            let rows = first_row..first_row + bytes.len() / size;
-            let own = rows.start.max(spec.first_row)..rows.end.min(spec.first_row + spec.rows);
-            if !own.is_empty() {
-                let bytes = &bytes[(own.start - first_row) * size..(own.end - first_row) * size];
-                executor.load_rows(weight, own.start - spec.first_row, bytes)?;
-            }
-        }
-        Ok(())
-    };
+    let places = Places::new(&header, &program);
+    let mut executor = device.executor(program).unwrap();
+    let mut rows =
+        |tensor: usize, first_row: usize, bytes: &[u8]| places.load(&mut *executor, tensor, first_row, bytes);
     made.iter().enumerate().try_for_each(|(tensor, bytes)| rows(tensor, 0, bytes)).unwrap();
     while let Some(want) = data.wants() {
         bytes(want).chunks(777).try_for_each(|piece| data.push(piece, &mut rows)).unwrap();

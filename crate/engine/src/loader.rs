@@ -64,8 +64,48 @@ enum Stage {
 struct Loading {
     tokenizer: Tokenizer,
     executor: Box<dyn Executor>,
-    /// Which weights the rows of each tensor become: none of those that nobody needs, several of one in parts.
-    weights: Vec<Vec<WeightId>>,
+    places: Places,
+}
+
+/// Which weights the rows of each tensor become: none of those that nobody needs, several of one in parts.
+pub struct Places(Vec<Vec<WeightId>>);
+
+impl Places {
+    /// Of a file with this header, for its program.
+    pub fn new(header: &Header, program: &Program) -> Places {
+        let mut places = vec![Vec::new(); header.tensors.len()];
+        for (id, weight) in program.weights.iter().enumerate() {
+            places[weight.tensor].push(id);
+        }
+        Places(places)
+    }
+
+    /// Brings rows of a tensor to where they are used.
+    pub fn load(&self, executor: &mut dyn Executor, tensor: usize, first_row: usize, bytes: &[u8]) -> Result<()> {
+        for &weight in &self.0[tensor] {
+            let spec = &executor.program().weights[weight];
+            let size = spec.format.row_bytes(spec.cols).expect("the header was checked");
+            let rows = first_row..first_row + bytes.len() / size;
+            let own = rows.start.max(spec.first_row)..rows.end.min(spec.first_row + spec.rows);
+            if !own.is_empty() {
+                let bytes = &bytes[(own.start - first_row) * size..(own.end - first_row) * size];
+                let first_row = own.start - spec.first_row;
+                executor.load_rows(weight, first_row, bytes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Device {
+    /// The executor of a program on it.
+    pub fn executor(self, program: Program) -> Result<Box<dyn Executor>> {
+        Ok(match self {
+            Device::Naive => Box::new(Naive::new(program)),
+            Device::Cpu(team) => Box::new(Cpu::new(program, team)?),
+            Device::Other(make) => make(program)?,
+        })
+    }
 }
 
 impl Loader {
@@ -182,17 +222,7 @@ impl Loading {
 
     fn rows(loading: &mut Option<Loading>, tensor: usize, first_row: usize, bytes: &[u8]) -> Result<()> {
         let loading = loading.as_mut().ok_or_else(refused)?;
-        for &weight in &loading.weights[tensor] {
-            let spec = &loading.executor.program().weights[weight];
-            let size = spec.format.row_bytes(spec.cols).expect("the header was checked");
-            let rows = first_row..first_row + bytes.len() / size;
-            let own = rows.start.max(spec.first_row)..rows.end.min(spec.first_row + spec.rows);
-            if !own.is_empty() {
-                let bytes = &bytes[(own.start - first_row) * size..(own.end - first_row) * size];
-                loading.executor.load_rows(weight, own.start - spec.first_row, bytes)?;
-            }
-        }
-        Ok(())
+        loading.places.load(&mut *loading.executor, tensor, first_row, bytes)
     }
 
     /// From a header and, of a folder, its texts.
@@ -204,16 +234,8 @@ impl Loading {
             let what = format!("{expected} tokens but only {found} embeddings");
             return Err(Error::Metadata { key: "tokenizer.ggml.tokens".into(), what });
         }
-        let mut weights = vec![Vec::new(); header.tensors.len()];
-        for (id, weight) in program.weights.iter().enumerate() {
-            weights[weight.tensor].push(id);
-        }
-        let executor: Box<dyn Executor> = match device {
-            Device::Naive => Box::new(Naive::new(program)),
-            Device::Cpu(team) => Box::new(Cpu::new(program, team)?),
-            Device::Other(make) => make(program)?,
-        };
-        Ok(Loading { tokenizer, executor, weights })
+        let places = Places::new(header, &program);
+        Ok(Loading { tokenizer, executor: device.executor(program)?, places })
     }
 }
 
