@@ -242,8 +242,6 @@ impl HeaderParser {
 fn type_name(id: u32) -> String {
     const OTHERS: &[(u32, &str)] = &[
         (9, "Q8_1"),
-        (10, "Q2_K"),
-        (11, "Q3_K"),
         (15, "Q8_K"),
         (16, "IQ2_XXS"),
         (17, "IQ2_XS"),
@@ -251,7 +249,6 @@ fn type_name(id: u32) -> String {
         (19, "IQ1_S"),
         (21, "IQ3_S"),
         (22, "IQ2_S"),
-        (23, "IQ4_XS"),
         (24, "I8"),
         (25, "I16"),
         (26, "I32"),
@@ -260,7 +257,6 @@ fn type_name(id: u32) -> String {
         (29, "IQ1_M"),
         (34, "TQ1_0"),
         (35, "TQ2_0"),
-        (39, "MXFP4"),
     ];
     OTHERS.iter().find(|other| other.0 == id).map_or(format!("number {id}"), |other| other.1.to_owned())
 }
