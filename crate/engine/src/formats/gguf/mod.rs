@@ -12,8 +12,12 @@
 
 mod header;
 mod parse;
+mod requantize;
+mod write;
 
 pub use header::{Header, Strings, TensorInfo, Value};
+pub use requantize::Requantizer;
+pub use write::Writer;
 
 use crate::error::{Error, Result};
 use parse::{Cursor, HeaderParser, Stop};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::header::{Header, Strings, TensorInfo, Value, bad};
+use super::header::{Header, Strings, TensorInfo, Value};
 use crate::error::{Error, Result};
 use crate::quant::Format;
 
@@ -213,11 +213,7 @@ impl HeaderParser {
     pub fn finish(mut self, end: u64) -> Result<Header> {
         let damaged = |what: String| Error::Header { offset: end, what };
         let mut header = Header { version: self.version, metadata: self.metadata, tensors: Vec::new() };
-        let alignment = header.uint("general.alignment")?.unwrap_or(32) as u64;
-        if !alignment.is_power_of_two() || alignment > 1 << 20 {
-            return Err(bad("general.alignment", format!("{alignment} is not a sensible power of two")));
-        }
-        let start = end.next_multiple_of(alignment);
+        let start = end.next_multiple_of(header.alignment()?);
         for tensor in &mut self.tensors {
             let offset = tensor.offset.checked_add(start).filter(|o| o.checked_add(tensor.size_bytes).is_some());
             tensor.offset = offset.ok_or_else(|| damaged(format!("tensor {} lies beyond any file", tensor.name)))?;
