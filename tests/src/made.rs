@@ -79,6 +79,11 @@ fn block(format: Format, size: f32, norm: bool, random: &mut fastrand::Rng) -> V
             put(2, -size);
         }
         Format::Q8_0 | Format::IQ4_NL => put(0, size / 128.0),
+        Format::Q2_K => {
+            put(80, size / 30.0);
+            put(82, size / 20.0);
+        }
+        Format::Q3_K => put(108, size / 60.0),
         Format::Q4_K => {
             put(0, size / 300.0);
             put(2, size / 40.0);
@@ -88,6 +93,9 @@ fn block(format: Format, size: f32, norm: bool, random: &mut fastrand::Rng) -> V
             put(2, size / 40.0);
         }
         Format::Q6_K => put(208, size / 4000.0),
+        Format::IQ4_XS => put(0, size / 2000.0),
+        // The power of two below `size`, over 8 to 32; numbers are up to twelve times that.
+        Format::MXFP4 => bytes[0] = (size.to_bits() >> 23) as u8 - 4 + bytes[0] % 3,
     }
     bytes
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod inspect;
 mod kernels;
+mod quantize;
 mod score;
 
 use std::error::Error;
@@ -63,6 +64,8 @@ enum Command {
     },
     /// Measures reading a prompt and making tokens.
     Bench(bench::Bench),
+    /// Stores a model's matrices in another format.
+    Quantize(quantize::Quantize),
     /// Measures every kernel on every format.
     Kernels {
         /// Print JSON.
@@ -161,6 +164,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Perplexity { score } => score::perplexity(&score),
         Command::Logprobs { score, top, json } => score::logprobs(&score, top, json),
         Command::Bench(bench) => bench.run(),
+        Command::Quantize(quantize) => quantize.run(),
         Command::Kernels { json } => kernels::kernels(json),
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! To add a format: a line in `layout`, and if its codes or scales are like no other's, a file in `shaders/formats`.
 
-use hearth_engine::quant::Format;
+use hearth_engine::quant::{Format, MXFP4_VALUES, iq4_xs_scales, q3_k_scales};
 
 use crate::kernels::Product;
 
@@ -22,7 +22,7 @@ pub struct Layout {
     bytes: [usize; REGIONS],
     /// Numbers that `bytes` and `split` are for: a block or eight.
     per: usize,
-    /// The code that stands for zero, where scales do not say.
+    /// The code that stands for zero.
     pub zero: f32,
     /// What kernels that multiply codes must know; none where numbers are no whole codes times a scale.
     pub codes: Option<Codes>,
@@ -66,15 +66,29 @@ pub fn layout(format: Format) -> Layout {
         Format::Q5_0 => row([wgsl!("words5", "unsigned"), half], UNSIGNED, [16, 4, 2, 0], BLOCK, 16.0, q5_0),
         Format::Q5_1 => row([wgsl!("words5", "unsigned"), pair], UNSIGNED, [16, 4, 4, 0], BLOCK, 0.0, q5_1),
         Format::Q8_0 => row([wgsl!("words8", "signed"), half], SIGNED, [32, 0, 2, 0], BLOCK, 0.0, q8_0),
+        Format::Q2_K => {
+            row([wgsl!("words2", "unsigned"), wgsl!("scales_k2")], HALVES, [64, 0, 16, 4], 8 * BLOCK, 0.0, q2_k)
+        }
+        Format::Q3_K => {
+            row([wgsl!("words3", "unsigned"), wgsl!("scales_k6")], HALVES, [64, 32, 16, 4], 8 * BLOCK, 4.0, q3_k)
+        }
         Format::Q4_K => row([wgsl!("words4"), wgsl!("scales_k4")], UNSIGNED, [128, 0, 16, 0], 8 * BLOCK, 0.0, q4_k),
         Format::Q5_K => {
             row([wgsl!("words5", "unsigned"), wgsl!("scales_k4")], UNSIGNED, [128, 32, 16, 0], 8 * BLOCK, 0.0, q5_k)
         }
         Format::Q6_K => {
-            row([wgsl!("words6", "unsigned"), wgsl!("scales_k6")], HALVES, [128, 64, 16, 4], 8 * BLOCK, 0.0, q6_k)
+            row([wgsl!("words6", "unsigned"), wgsl!("scales_k6")], HALVES, [128, 64, 16, 4], 8 * BLOCK, 32.0, q6_k)
         }
         // Its nibbles are the places of a table.
         Format::IQ4_NL => row([wgsl!("words4_nl", "signed"), half], SIGNED, [16, 0, 2, 0], BLOCK, 0.0, q4_0),
+        // Its scales are those of halves, each twice: 148 bytes for 256 numbers, of which the file has 136.
+        Format::IQ4_XS => {
+            row([wgsl!("words4_nl", "signed"), wgsl!("scales_k6")], SIGNED, [128, 0, 16, 4], 8 * BLOCK, 0.0, iq4_xs)
+        }
+        // Five bits, of what its nibbles stand for, need no second table: 21 bytes for 32 numbers, of which the file has 17.
+        Format::MXFP4 => {
+            row([wgsl!("words5", "unsigned"), wgsl!("scales_power")], UNSIGNED, [16, 4, 1, 0], BLOCK, 12.0, mxfp4)
+        }
     }
 }
 
@@ -122,9 +136,16 @@ fn put_nibbles(codes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The fifth bits of 32 codes, the lowest of `fifth(i)`: a word, whose byte b has those of numbers 4g + b in bit g.
-fn put_fifths(fifth: impl Fn(usize) -> u8, out: &mut Vec<u8>) {
-    out.extend((0..4).map(|b| (0..8).fold(0, |byte, g| byte | (fifth(4 * g + b) & 1) << g)));
+/// One more bit of 32 codes, the lowest of `bit(i)`: a word, whose byte b has those of numbers 4g + b in bit g.
+fn put_bits(bit: impl Fn(usize) -> u8, out: &mut Vec<u8>) {
+    out.extend((0..4).map(|b| (0..8).fold(0, |byte, g| byte | (bit(4 * g + b) & 1) << g)));
+}
+
+/// Two bits of each of 32 codes: a word for each half, whose byte b has those of numbers 4g + b in bits 2g and 2g + 1.
+fn put_twos(codes: &[u8; BLOCK], out: &mut Vec<u8>) {
+    for half in codes.as_chunks::<16>().0 {
+        out.extend((0..4).map(|b| (0..4).fold(0, |byte, g| byte | (half[4 * g + b] & 3) << (2 * g))));
+    }
 }
 
 /// The codes of a block of ggml's: its low nibbles are the first sixteen numbers.
@@ -144,13 +165,13 @@ fn q4_1(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
 
 fn q5_0(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
     put_nibbles(&ggml_nibbles(&block[6..]), &mut regions[0]);
-    put_fifths(|i| block[2 + i / 8] >> (i % 8), &mut regions[1]);
+    put_bits(|i| block[2 + i / 8] >> (i % 8), &mut regions[1]);
     regions[2].extend_from_slice(&block[..2]);
 }
 
 fn q5_1(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
     put_nibbles(&ggml_nibbles(&block[8..]), &mut regions[0]);
-    put_fifths(|i| block[4 + i / 8] >> (i % 8), &mut regions[1]);
+    put_bits(|i| block[4 + i / 8] >> (i % 8), &mut regions[1]);
     regions[2].extend_from_slice(&block[..4]);
 }
 
@@ -167,6 +188,32 @@ fn put_k_nibbles(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Two bits of eight blocks, four of them in 32 bytes.
+fn put_k_twos(bytes: &[u8], out: &mut Vec<u8>) {
+    for four in bytes.as_chunks::<BLOCK>().0 {
+        (0..4).for_each(|j| put_twos(&four.map(|byte| byte >> (2 * j)), out));
+    }
+}
+
+/// The f16 at `at` as f32: it is often below the smallest normal one, which a device may take for zero.
+fn put_common(block: &[u8], at: usize, out: &mut Vec<u8>) {
+    let d = half::f16::from_le_bytes([block[at], block[at + 1]]).to_f32();
+    out.extend_from_slice(&d.to_le_bytes());
+}
+
+fn q2_k(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+    put_k_twos(&block[16..80], &mut regions[0]);
+    regions[2].extend_from_slice(&block[..16]);
+    regions[3].extend_from_slice(&block[80..]);
+}
+
+fn q3_k(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+    put_k_twos(&block[32..96], &mut regions[0]);
+    (0..8).for_each(|j| put_bits(|i| block[i] >> j, &mut regions[1]));
+    regions[2].extend(q3_k_scales(block).map(|scale| scale as u8));
+    put_common(block, 108, &mut regions[3]);
+}
+
 fn q4_k(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
     put_k_nibbles(&block[16..], &mut regions[0]);
     regions[2].extend_from_slice(&block[..16]);
@@ -174,7 +221,7 @@ fn q4_k(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
 
 fn q5_k(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
     put_k_nibbles(&block[48..], &mut regions[0]);
-    (0..8).for_each(|j| put_fifths(|i| block[16 + i] >> j, &mut regions[1]));
+    (0..8).for_each(|j| put_bits(|i| block[16 + i] >> j, &mut regions[1]));
     regions[2].extend_from_slice(&block[..16]);
 }
 
@@ -184,12 +231,23 @@ fn q6_k(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
         let codes: [u8; BLOCK] =
             std::array::from_fn(|i| low[i] >> (j % 4 / 2 * 4) & 15 | (high[i] >> (j % 4 * 2) & 3) << 4);
         put_nibbles(&codes, &mut regions[0]);
-        for half in codes.as_chunks::<16>().0 {
-            regions[1].extend((0..4).map(|b| (0..4).fold(0, |byte, g| byte | (half[4 * g + b] >> 4) << (2 * g))));
-        }
+        put_twos(&codes.map(|code| code >> 4), &mut regions[1]);
     }
     regions[2].extend_from_slice(&block[192..208]);
-    // Often below the smallest normal f16, which a device may take for zero.
-    let d = half::f16::from_le_bytes([block[208], block[209]]).to_f32();
-    regions[3].extend_from_slice(&d.to_le_bytes());
+    put_common(block, 208, &mut regions[3]);
+}
+
+fn iq4_xs(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+    for codes in block[8..].as_chunks::<16>().0 {
+        put_nibbles(&ggml_nibbles(codes), &mut regions[0]);
+    }
+    regions[2].extend(iq4_xs_scales(block).into_iter().flat_map(|scale| [scale as u8; 2]));
+    put_common(block, 0, &mut regions[3]);
+}
+
+fn mxfp4(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+    let codes = ggml_nibbles(&block[1..]).map(|place| (MXFP4_VALUES[usize::from(place)] + 12) as u8);
+    put_nibbles(&codes, &mut regions[0]);
+    put_bits(|i| codes[i] >> 4, &mut regions[1]);
+    regions[2].push(block[0]);
 }

@@ -42,7 +42,8 @@ pub fn run() -> Result<()> {
         // Shaders are the same in every build and slow to compile on the CPU: here in one build, in Firefox in another.
         let gpu: &[&str] = if build.name == "threads-relaxed" { &["--test", "gpu"] } else { &[] };
         let packages = ["--package", "tests", "--package", "hearth-engine", "--lib"];
-        process::run(chrome.args(packages).args(["--test", "fixtures", "--test", "bad_input"]).args(gpu))?;
+        let small = ["fixtures", "quants", "quantize", "bad_input"].iter().flat_map(|test| ["--test", test]);
+        process::run(chrome.args(packages).args(small).args(gpu))?;
     }
 
     // Another browser, another compiler of shaders, the native tests' adapter.

@@ -179,6 +179,71 @@ impl Codes for Codes6 {
     }
 }
 
+/// Two bits, 0 to 3: for each group and plane, the codes of quad `q` in bits `2q` and `2q + 1` of the bytes.
+#[derive(Clone, Copy, Zeroable)]
+#[repr(transparent)]
+pub struct Codes2([[[u8; 16]; 2]; 4]);
+
+impl Codes for Codes2 {
+    const BITS: u32 = 2;
+
+    #[inline(always)]
+    fn set(&mut self, row: usize, group: usize, codes: [u8; GROUP]) {
+        for (plane, lane) in self.0[group].iter_mut().zip(lanes(codes)) {
+            put(plane, row, lane << (row / 4 * 2));
+        }
+    }
+
+    #[inline(always)]
+    fn planes(&self, quad: usize, group: usize, masks: &Masks) -> [I16x8; 2] {
+        // 0x0303, made of a mask that is there already.
+        let two = masks.nibble.and(masks.nibble.shr::<2>());
+        self.0[group].map(|bytes| {
+            let v = I16x8::from_bytes(bytes);
+            let v = match quad {
+                0 => v,
+                1 => v.shr::<2>(),
+                2 => v.shr::<4>(),
+                _ => v.shr::<6>(),
+            };
+            v.and(two)
+        })
+    }
+}
+
+/// Three bits, 0 to 7: two, and for each group the third bits of quad `q`, plane `p` in bit `2q + p` of the bytes.
+#[derive(Clone, Copy, Zeroable)]
+#[repr(C)]
+pub struct Codes3 {
+    high: [[u8; 16]; 4],
+    low: Codes2,
+}
+
+impl Codes for Codes3 {
+    const BITS: u32 = 3;
+
+    #[inline(always)]
+    fn set(&mut self, row: usize, group: usize, codes: [u8; GROUP]) {
+        self.low.set(row, group, codes.map(|code| code & 3));
+        let [a, b] = lanes(codes.map(|code| code >> 2));
+        put(&mut self.high[group], row, (a | b << 1) << (row / 4 * 2));
+    }
+
+    #[inline(always)]
+    fn planes(&self, quad: usize, group: usize, masks: &Masks) -> [I16x8; 2] {
+        let [a, b] = self.low.planes(quad, group, masks);
+        let bit_2 = masks.bit_4.shr::<2>();
+        let v = I16x8::from_bytes(self.high[group]);
+        let [third_a, third_b] = match quad {
+            0 => [v.shl::<2>(), v.shl::<1>()],
+            1 => [v, v.shr::<1>()],
+            2 => [v.shr::<2>(), v.shr::<3>()],
+            _ => [v.shr::<4>(), v.shr::<5>()],
+        };
+        [a.or(third_a.and(bit_2)), b.or(third_b.and(bit_2))]
+    }
+}
+
 /// Four bits, the places of signed bytes in the table of IQ4_NL. Their products are of i16 like those of signed bytes: products
 /// of bytes would need one table for the positive and one for the negative, and as many instructions.
 #[derive(Clone, Copy, Zeroable)]
@@ -246,6 +311,8 @@ mod tests {
 
     #[wasm_bindgen_test(unsupported = test)]
     fn every_code_comes_back() {
+        comes_back::<Codes2>(2, i32::from);
+        comes_back::<Codes3>(3, i32::from);
         comes_back::<Codes4>(4, i32::from);
         comes_back::<CodesNl>(4, |code| IQ4_NL_VALUES[usize::from(code)].into());
         comes_back::<Codes5>(5, i32::from);

@@ -98,8 +98,8 @@ impl Dots for Relaxed16 {
         x: [&Block<Bytes>; N],
         masks: &Masks,
     ) -> [[I32x4; N]; Q] {
-        // A lane gains at most 2 · 127 · code a plane: 8 planes of four bits, 4 of five, 2 of six stay below 2^15.
-        let most = (4_usize >> (C::BITS - 4)).clamp(1, GROUPS);
+        // A lane gains at most 2 · 127 · code a plane: 8 planes of up to four bits, 4 of five, 2 of six stay below 2^15.
+        let most = (4_usize >> C::BITS.saturating_sub(4)).clamp(1, GROUPS);
         let mut wide = [[I32x4::splat(0); N]; Q];
         for first in (first..first + GROUPS).step_by(most) {
             let mut sums = [[I16x8::splat(0); N]; Q];

@@ -8,7 +8,8 @@ use super::divide::Strip;
 use super::dots::{self, Dots, unroll};
 use super::input::{BLOCK, Block, Forms, Input};
 use super::lanes::{F32x4, RELAXED};
-use super::tiles::{self, Ranged, RangedK, Scaled, Tile};
+use super::tiles::{self, Ranged, Scaled, Tile};
+use super::tiles_k::{Q2K, RangedK, ScaledK};
 use crate::error::{Error, Result};
 use crate::program::Weight;
 use crate::quant::Format;
@@ -79,10 +80,14 @@ pub fn matrix(weight: &Weight) -> Result<Box<dyn Matrix>> {
         Format::Q5_0 => Tiled::<Scaled<tiles::Q5_0>>::boxed(weight),
         Format::Q5_1 => Tiled::<Ranged<tiles::Q5_1>>::boxed(weight),
         Format::Q8_0 => Tiled::<Scaled<tiles::Q8_0>>::boxed(weight),
+        Format::Q2_K => Tiled::<Q2K>::boxed(weight),
+        Format::Q3_K => Tiled::<ScaledK<tiles::Q3_K>>::boxed(weight),
         Format::Q4_K => Tiled::<RangedK<tiles::Q4_K>>::boxed(weight),
         Format::Q5_K => Tiled::<RangedK<tiles::Q5_K>>::boxed(weight),
-        Format::Q6_K => Tiled::<tiles::Q6K>::boxed(weight),
+        Format::Q6_K => Tiled::<ScaledK<tiles::Q6_K>>::boxed(weight),
         Format::IQ4_NL => Tiled::<Scaled<tiles::IQ4_NL>>::boxed(weight),
+        Format::IQ4_XS => Tiled::<ScaledK<tiles::IQ4_XS>>::boxed(weight),
+        Format::MXFP4 => Tiled::<Scaled<tiles::MXFP4>>::boxed(weight),
     }
 }
 

@@ -40,17 +40,21 @@ pub(super) fn random_rows(format: Format, rows: usize, cols: usize) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..rows * row_bytes).map(|_| random.u8(..)).collect();
     // Where a block keeps its f16, and their size.
     let (halves, size): (&[usize], f32) = match format {
-        Format::F32 | Format::BF16 => (&[], 0.05),
+        Format::F32 | Format::BF16 | Format::MXFP4 => (&[], 0.05),
         Format::F16 | Format::Q4_0 | Format::Q5_0 | Format::Q8_0 | Format::IQ4_NL => (&[0], 0.05),
         Format::Q4_1 | Format::Q5_1 => (&[0, 2], 0.05),
+        Format::Q2_K => (&[80, 82], 1e-3),
+        Format::Q3_K => (&[108], 1e-3),
         Format::Q4_K | Format::Q5_K => (&[0, 2], 1e-4),
         Format::Q6_K => (&[208], 1e-4),
+        Format::IQ4_XS => (&[0], 1e-4),
     };
     for block in bytes.chunks_exact_mut(format.block_bytes()) {
         let mut number = || (random.f32() - 0.5) * size;
         match format {
             Format::F32 => block.copy_from_slice(&number().to_le_bytes()),
             Format::BF16 => block.copy_from_slice(&half::bf16::from_f32(number()).to_le_bytes()),
+            Format::MXFP4 => block[0] = 119 + block[0] % 6,
             _ => halves.iter().for_each(|&at| {
                 block[at..at + 2].copy_from_slice(&half::f16::from_f32(number()).to_le_bytes());
             }),

@@ -17,6 +17,7 @@ mod plan;
 mod rope;
 pub mod team;
 mod tiles;
+mod tiles_k;
 mod tune;
 
 use std::future::ready;

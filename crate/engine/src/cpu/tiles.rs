@@ -1,14 +1,15 @@
 //! Quantized weights repacked so that one pass over memory feeds sixteen rows: a tile is 16 rows × one block of columns (32,
-//! or 256 for the K formats), as many bytes as in the file but for the K formats' scales, which are widened.
-//! How codes lie is told in `codes`.
+//! or 256 for the K formats), as many bytes as in the file but for the K formats' scales, which are widened (1 to 9 %), and for
+//! MXFP4, whose codes are made whole and take five bits (21 bytes a block, not 17). Tiles of the K formats are
+//! in `tiles_k`; how codes lie is told in `codes`.
 
 use bytemuck::Zeroable;
 
-use super::codes::{Codes, Codes4, Codes5, Codes6, Codes8, CodesNl, GROUP, Masks, QUADS, ROWS};
+use super::codes::{Codes, Codes2, Codes3, Codes4, Codes5, Codes6, Codes8, CodesNl, GROUP, Masks, QUADS, ROWS};
 use super::dots::{Dots, unroll};
 use super::input::{Block, UP};
 use super::lanes::{F32x4, HALF_SCALE, I32x4};
-use crate::quant::{Format, q4_k_scale_and_min};
+use crate::quant::{Format, MXFP4_VALUES, mxfp4_scale};
 
 /// Sixteen rows × one block, of one format.
 pub trait Tile: Copy + Zeroable + Send + Sync {
@@ -38,38 +39,91 @@ pub trait Tile: Copy + Zeroable + Send + Sync {
     );
 }
 
-/// f16 of the sixteen rows, by quads.
-type Halves = [[u16; 4]; QUADS];
+/// The scale of a block, as few bytes as in the file.
+pub trait Scale: Copy + Zeroable + Send + Sync {
+    /// What widened ones lack, over what the activations bring.
+    const DOWN: f32;
 
-/// Widened halves lack [`HALF_SCALE`], of which the activations bring [`UP`].
-const DOWN_OF_HALVES: f32 = HALF_SCALE / UP;
+    /// The one at the beginning of a block.
+    fn read(block: &[u8]) -> Self;
 
-/// f32 of the sixteen rows. The scales of K formats are multiplied again and so small that many are subnormal f16; widened by
-/// shifting they would be subnormal f32, which many machines multiply far more slowly. It costs 1 to 3 % more memory.
-type Floats = [[f32; 4]; QUADS];
+    /// Its number.
+    fn number(self) -> f32;
+
+    /// Those of a quad.
+    fn widen(four: [Self; 4]) -> F32x4;
+}
+
+/// f16.
+#[derive(Clone, Copy, Zeroable)]
+#[repr(transparent)]
+pub struct Half(u16);
+
+impl Half {
+    /// The one at byte `at` of a block.
+    pub fn at(block: &[u8], at: usize) -> Half {
+        Half(u16::from_le_bytes([block[at], block[at + 1]]))
+    }
+}
+
+impl Scale for Half {
+    /// Widened halves lack [`HALF_SCALE`], of which the activations bring [`UP`].
+    const DOWN: f32 = HALF_SCALE / UP;
+
+    #[inline(always)]
+    fn read(block: &[u8]) -> Half {
+        Half::at(block, 0)
+    }
+
+    fn number(self) -> f32 {
+        half::f16::from_bits(self.0).to_f32()
+    }
+
+    #[inline(always)]
+    fn widen(four: [Half; 4]) -> F32x4 {
+        F32x4::from_half(four.map(|half| half.0))
+    }
+}
+
+/// The exponent of MXFP4.
+#[derive(Clone, Copy, Zeroable)]
+#[repr(transparent)]
+pub struct Power(u8);
+
+impl Scale for Power {
+    /// Widened exponents are those of twice the scale.
+    const DOWN: f32 = 0.5 / UP;
+
+    #[inline(always)]
+    fn read(block: &[u8]) -> Power {
+        Power(block[0])
+    }
+
+    fn number(self) -> f32 {
+        mxfp4_scale(self.0)
+    }
+
+    /// Of 0 it makes zero and of 255 infinity.
+    #[inline(always)]
+    fn widen(four: [Power; 4]) -> F32x4 {
+        I32x4::from_u8(four.map(|power| power.0)).shl::<23>().bits_as_f32()
+    }
+}
+
+/// Scales of the sixteen rows, by quads.
+type Scales<S> = [[S; 4]; QUADS];
 
 /// The block of each input that lies against part `i` of a tile.
 #[inline(always)]
-fn nth<B, const N: usize>(x: [&[B]; N], i: usize) -> [&B; N] {
+pub fn nth<B, const N: usize>(x: [&[B]; N], i: usize) -> [&B; N] {
     x.map(|blocks| &blocks[i])
-}
-
-fn half_at(block: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([block[at], block[at + 1]])
-}
-
-fn widened(block: &[u8], at: usize) -> f32 {
-    half::f16::from_bits(half_at(block, at)).to_f32()
-}
-
-fn half(values: &Halves, row: usize) -> f32 {
-    half::f16::from_bits(values[row / 4][row % 4]).to_f32()
 }
 
 /// How the blocks of a format are read.
 pub trait Blocks: Copy + Send + Sync {
     const FORMAT: Format;
     type Codes: Codes + Send + Sync;
+    type Scale: Scale;
     /// What is taken from a code before it is scaled.
     const ZERO: i32;
     /// The codes of eight columns of a block.
@@ -78,7 +132,7 @@ pub trait Blocks: Copy + Send + Sync {
 
 /// A type of each name that reads [`Blocks`] of the format of this name.
 macro_rules! blocks {
-    ($($name:ident, $codes:ty, $zero:literal: |$block:ident, $group:ident| $read:expr;)*) => {$(
+    ($($name:ident, $scale:ty, $codes:ty, $zero:literal: |$block:ident, $group:ident| $read:expr;)*) => {$(
         #[allow(non_camel_case_types)] // the field's own names
         #[derive(Clone, Copy)]
         pub enum $name {}
@@ -86,6 +140,7 @@ macro_rules! blocks {
         impl Blocks for $name {
             const FORMAT: Format = Format::$name;
             type Codes = $codes;
+            type Scale = $scale;
             const ZERO: i32 = $zero;
 
             #[inline(always)]
@@ -97,16 +152,31 @@ macro_rules! blocks {
 }
 
 blocks! {
-    Q4_0, Codes4, 8: |block, group| nibbles(&block[2..18], group);
-    Q4_1, Codes4, 0: |block, group| nibbles(&block[4..20], group);
-    Q5_0, Codes5, 16: |block, group| with_fifth(nibbles(&block[6..22], group), |i| block[2 + group] >> i);
-    Q5_1, Codes5, 0: |block, group| with_fifth(nibbles(&block[8..24], group), |i| block[4 + group] >> i);
-    Q8_0, Codes8, 0: |block, group| block[2..34].as_chunks().0[group];
-    Q4_K, Codes4, 0: |block, group| k_nibbles(&block[16..144], group);
-    Q5_K, Codes5, 0: |block, group| {
-        with_fifth(k_nibbles(&block[48..176], group), |i| block[16 + group % 4 * GROUP + i] >> (group / 4))
+    Q4_0, Half, Codes4, 8: |block, group| nibbles(&block[2..18], group);
+    Q4_1, Half, Codes4, 0: |block, group| nibbles(&block[4..20], group);
+    Q5_0, Half, Codes5, 16: |block, group| with_bit::<4>(nibbles(&block[6..22], group), |i| block[2 + group] >> i);
+    Q5_1, Half, Codes5, 0: |block, group| with_bit::<4>(nibbles(&block[8..24], group), |i| block[4 + group] >> i);
+    Q8_0, Half, Codes8, 0: |block, group| block[2..34].as_chunks().0[group];
+    Q2_K, Half, Codes2, 0: |block, group| k_twos(&block[16..80], group);
+    Q3_K, Half, Codes3, 4: |block, group| {
+        with_bit::<2>(k_twos(&block[32..96], group), |i| block[group % 4 * GROUP + i] >> (group / 4))
     };
-    IQ4_NL, CodesNl, 0: |block, group| nibbles(&block[2..18], group);
+    Q4_K, Half, Codes4, 0: |block, group| k_nibbles(&block[16..144], group);
+    Q5_K, Half, Codes5, 0: |block, group| {
+        with_bit::<4>(k_nibbles(&block[48..176], group), |i| block[16 + group % 4 * GROUP + i] >> (group / 4))
+    };
+    Q6_K, Half, Codes6, 32: |block, group| {
+        let (half, quarter) = (group / 16, group / 4 % 4);
+        let low: &[[u8; GROUP]] = block[half * 64 + quarter % 2 * 32..][..32].as_chunks().0;
+        let high: &[[u8; GROUP]] = block[128 + half * 32..][..32].as_chunks().0;
+        let (low, high) = (low[group % 4], high[group % 4]);
+        std::array::from_fn(|i| low[i] >> (quarter / 2 * 4) & 15 | (high[i] >> (quarter * 2) & 3) << 4)
+    };
+    IQ4_NL, Half, CodesNl, 0: |block, group| nibbles(&block[2..18], group);
+    IQ4_XS, Half, CodesNl, 0: |block, group| nibbles(&block[8 + group / 4 * 16..][..16], group % 4);
+    MXFP4, Power, Codes5, 12: |block, group| {
+        nibbles(&block[1..17], group).map(|place| (MXFP4_VALUES[usize::from(place)] + 12) as u8)
+    };
 }
 
 /// The eight columns of `group` in 16 bytes that hold column `k` low and `k + 16` high, as all but the K formats do.
@@ -122,10 +192,17 @@ fn k_nibbles(bytes: &[u8], group: usize) -> [u8; GROUP] {
     std::array::from_fn(|i| bytes[part / 2 * 32 + group * GROUP + i] >> (part % 2 * 4) & 15)
 }
 
-/// Nibbles with the lowest bits of `fifth`.
+/// Two bits of the eight columns of `group` in 64 bytes that hold, 32 at a time, four parts of 32 columns.
 #[inline(always)]
-fn with_fifth(low: [u8; GROUP], fifth: impl Fn(usize) -> u8) -> [u8; GROUP] {
-    std::array::from_fn(|i| low[i] | (fifth(i) & 1) << 4)
+fn k_twos(bytes: &[u8], group: usize) -> [u8; GROUP] {
+    let (part, group) = (group / 4, group % 4);
+    std::array::from_fn(|i| bytes[part / 4 * 32 + group * GROUP + i] >> (part % 4 * 2) & 3)
+}
+
+/// Codes with the lowest bits of `bit` as their bit `AT`.
+#[inline(always)]
+fn with_bit<const AT: u32>(low: [u8; GROUP], bit: impl Fn(usize) -> u8) -> [u8; GROUP] {
+    std::array::from_fn(|i| low[i] | (bit(i) & 1) << AT)
 }
 
 /// `d · (q − ZERO)`.
@@ -133,27 +210,27 @@ fn with_fifth(low: [u8; GROUP], fifth: impl Fn(usize) -> u8) -> [u8; GROUP] {
 #[zeroable(bound = "")]
 #[repr(C)]
 pub struct Scaled<F: Blocks> {
-    d: Halves,
+    d: Scales<F::Scale>,
     codes: F::Codes,
 }
 
 impl<F: Blocks> Tile for Scaled<F> {
     const FORMAT: Format = F::FORMAT;
     const BITS: u32 = F::Codes::BITS;
-    const DOWN: f32 = DOWN_OF_HALVES;
+    const DOWN: f32 = F::Scale::DOWN;
 
     #[inline(always)]
     fn pack(blocks: [&[u8]; ROWS]) -> Self {
         let mut tile = Self::zeroed();
         for (row, block) in blocks.into_iter().enumerate() {
-            tile.d[row / 4][row % 4] = half_at(block, 0);
+            tile.d[row / 4][row % 4] = F::Scale::read(block);
             (0..4).for_each(|group| tile.codes.set(row, group, F::codes(block, group)));
         }
         tile
     }
 
     fn decode(&self, row: usize, out: &mut [f32]) {
-        let d = half(&self.d, row);
+        let d = self.d[row / 4][row % 4].number();
         out.iter_mut().enumerate().for_each(|(k, out)| *out = d * (self.codes.get(row, k) - F::ZERO) as f32);
     }
 
@@ -168,7 +245,7 @@ impl<F: Blocks> Tile for Scaled<F> {
         let x = nth(x, 0);
         let products = D::products::<_, 4, Q, N>(&self.codes, 0, quad, x, masks);
         unroll!(q < Q, {
-            let d = F32x4::from_half(self.d[quad + q]);
+            let d = F::Scale::widen(self.d[quad + q]);
             unroll!(n < N, {
                 let product = match F::ZERO {
                     0 => products[q][n],
@@ -185,29 +262,29 @@ impl<F: Blocks> Tile for Scaled<F> {
 #[zeroable(bound = "")]
 #[repr(C)]
 pub struct Ranged<F: Blocks> {
-    d: Halves,
-    m: Halves,
+    d: Scales<Half>,
+    m: Scales<Half>,
     codes: F::Codes,
 }
 
 impl<F: Blocks> Tile for Ranged<F> {
     const FORMAT: Format = F::FORMAT;
     const BITS: u32 = F::Codes::BITS;
-    const DOWN: f32 = DOWN_OF_HALVES;
+    const DOWN: f32 = Half::DOWN;
 
     #[inline(always)]
     fn pack(blocks: [&[u8]; ROWS]) -> Self {
         let mut tile = Self::zeroed();
         for (row, block) in blocks.into_iter().enumerate() {
-            tile.d[row / 4][row % 4] = half_at(block, 0);
-            tile.m[row / 4][row % 4] = half_at(block, 2);
+            tile.d[row / 4][row % 4] = Half::at(block, 0);
+            tile.m[row / 4][row % 4] = Half::at(block, 2);
             (0..4).for_each(|group| tile.codes.set(row, group, F::codes(block, group)));
         }
         tile
     }
 
     fn decode(&self, row: usize, out: &mut [f32]) {
-        let (d, m) = (half(&self.d, row), half(&self.m, row));
+        let [d, m] = [self.d, self.m].map(|scales| scales[row / 4][row % 4].number());
         out.iter_mut().enumerate().for_each(|(k, out)| *out = d * self.codes.get(row, k) as f32 + m);
     }
 
@@ -222,168 +299,11 @@ impl<F: Blocks> Tile for Ranged<F> {
         let x = nth(x, 0);
         let products = D::products::<_, 4, Q, N>(&self.codes, 0, quad, x, masks);
         unroll!(q < Q, {
-            let (d, m) = (F32x4::from_half(self.d[quad + q]), F32x4::from_half(self.m[quad + q]));
+            let (d, m) = (Half::widen(self.d[quad + q]), Half::widen(self.m[quad + q]));
             unroll!(n < N, {
                 let scaled = products[q][n].to_f32().mul(d.mul(F32x4::splat(x[n].scale_up)));
                 sums[q][n] = sums[q][n].add(scaled).add(m.mul(F32x4::splat(x[n].sum_up)));
             });
         });
-    }
-}
-
-/// `d · s · q − dmin · m`, with `s` and `m` for each of eight parts of 32 columns, widened from six bits to bytes.
-#[derive(Clone, Copy, Zeroable)]
-#[zeroable(bound = "")]
-#[repr(C)]
-pub struct RangedK<F: Blocks> {
-    d: Floats,
-    dmin: Floats,
-    parts: [RangedKPart<F::Codes>; 8],
-}
-
-#[derive(Clone, Copy, Zeroable)]
-#[repr(C)]
-struct RangedKPart<C> {
-    scale: [[u8; 4]; QUADS],
-    min: [[u8; 4]; QUADS],
-    codes: C,
-}
-
-impl<F: Blocks> Tile for RangedK<F> {
-    const FORMAT: Format = F::FORMAT;
-    const BITS: u32 = F::Codes::BITS;
-    const DOWN: f32 = 1.0 / UP;
-
-    #[inline(always)]
-    fn pack(blocks: [&[u8]; ROWS]) -> Self {
-        let mut tile = Self::zeroed();
-        for (row, block) in blocks.into_iter().enumerate() {
-            tile.d[row / 4][row % 4] = widened(block, 0);
-            tile.dmin[row / 4][row % 4] = widened(block, 2);
-            let packed: &[u8; 12] = block[4..16].try_into().expect("twelve bytes");
-            for (j, part) in tile.parts.iter_mut().enumerate() {
-                let (scale, min) = q4_k_scale_and_min(packed, j);
-                part.scale[row / 4][row % 4] = scale;
-                part.min[row / 4][row % 4] = min;
-                (0..4).for_each(|group| part.codes.set(row, group, F::codes(block, 4 * j + group)));
-            }
-        }
-        tile
-    }
-
-    fn decode(&self, row: usize, out: &mut [f32]) {
-        for (part, out) in self.parts.iter().zip(out.chunks_exact_mut(32)) {
-            let scale = self.d[row / 4][row % 4] * f32::from(part.scale[row / 4][row % 4]);
-            let min = self.dmin[row / 4][row % 4] * f32::from(part.min[row / 4][row % 4]);
-            out.iter_mut().enumerate().for_each(|(k, out)| *out = scale * part.codes.get(row, k) as f32 - min);
-        }
-    }
-
-    #[inline(always)]
-    fn dot<D: Dots, const Q: usize, const N: usize>(
-        &self,
-        quad: usize,
-        x: [&[Block<D::Form>]; N],
-        sums: &mut [[F32x4; N]; Q],
-        masks: &Masks,
-    ) {
-        for (j, part) in self.parts.iter().enumerate() {
-            let x = nth(x, j);
-            let products = D::products::<_, 4, Q, N>(&part.codes, 0, quad, x, masks);
-            unroll!(q < Q, {
-                let at = quad + q;
-                let scale = F32x4::from_array(self.d[at]).mul(I32x4::from_u8(part.scale[at]).to_f32());
-                let min = F32x4::from_array(self.dmin[at]).mul(I32x4::from_u8(part.min[at]).to_f32());
-                unroll!(n < N, {
-                    let scaled = products[q][n].to_f32().mul(scale.mul(F32x4::splat(x[n].scale_up)));
-                    sums[q][n] = sums[q][n].add(scaled).sub(min.mul(F32x4::splat(x[n].sum_up)));
-                });
-            });
-        }
-    }
-}
-
-/// `d · s · (q − 32)`, with `s` for each of sixteen parts of 16 columns.
-#[derive(Clone, Copy, Zeroable)]
-#[repr(C)]
-pub struct Q6K {
-    d: Floats,
-    parts: [Q6KPart; 8],
-}
-
-#[derive(Clone, Copy, Zeroable)]
-#[repr(C)]
-struct Q6KPart {
-    /// Of columns 0–15 and 16–31.
-    scale: [[[i8; 4]; QUADS]; 2],
-    codes: Codes6,
-}
-
-impl Tile for Q6K {
-    const FORMAT: Format = Format::Q6_K;
-    const BITS: u32 = Codes6::BITS;
-    const DOWN: f32 = 1.0 / UP;
-
-    #[inline(always)]
-    fn pack(blocks: [&[u8]; ROWS]) -> Self {
-        let mut tile = Self::zeroed();
-        for (row, block) in blocks.into_iter().enumerate() {
-            tile.d[row / 4][row % 4] = widened(block, 208);
-            for (j, part) in tile.parts.iter_mut().enumerate() {
-                let (half, quarter) = (j / 4, j % 4);
-                for (h, scale) in part.scale.iter_mut().enumerate() {
-                    scale[row / 4][row % 4] = block[192 + 2 * j + h] as i8;
-                }
-                let low: &[[u8; GROUP]] = block[half * 64 + quarter % 2 * 32..][..32].as_chunks().0;
-                let high: &[[u8; GROUP]] = block[128 + half * 32..][..32].as_chunks().0;
-                for group in 0..4 {
-                    let code = |i: usize| {
-                        let (low, high) = (low[group][i] >> (quarter / 2 * 4), high[group][i] >> (quarter * 2));
-                        low & 15 | (high & 3) << 4
-                    };
-                    part.codes.set(row, group, std::array::from_fn(code));
-                }
-            }
-        }
-        tile
-    }
-
-    fn decode(&self, row: usize, out: &mut [f32]) {
-        for (part, out) in self.parts.iter().zip(out.chunks_exact_mut(32)) {
-            let scale = part.scale.map(|scale| self.d[row / 4][row % 4] * f32::from(scale[row / 4][row % 4]));
-            for (k, out) in out.iter_mut().enumerate() {
-                *out = scale[k / 16] * (part.codes.get(row, k) - 32) as f32;
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn dot<D: Dots, const Q: usize, const N: usize>(
-        &self,
-        quad: usize,
-        x: [&[Block<D::Form>]; N],
-        sums: &mut [[F32x4; N]; Q],
-        masks: &Masks,
-    ) {
-        for (j, part) in self.parts.iter().enumerate() {
-            let x = nth(x, j);
-            let mut scaled = [[F32x4::splat(0.0); N]; Q];
-            unroll!(h < 2, {
-                let products = D::products::<_, 2, Q, N>(&part.codes, 2 * h, quad, x, masks);
-                unroll!(q < Q, {
-                    let scale = I32x4::from_i8(part.scale[h][quad + q]).to_f32();
-                    unroll!(n < N, {
-                        let product = products[q][n].add(I32x4::splat(-32 * x[n].sums[h])).to_f32().mul(scale);
-                        scaled[q][n] = if h == 0 { product } else { scaled[q][n].add(product) };
-                    });
-                });
-            });
-            unroll!(q < Q, {
-                let d = F32x4::from_array(self.d[quad + q]);
-                unroll!(n < N, {
-                    sums[q][n] = sums[q][n].add(scaled[q][n].mul(d.mul(F32x4::splat(x[n].scale_up))));
-                });
-            });
-        }
     }
 }

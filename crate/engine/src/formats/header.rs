@@ -102,6 +102,16 @@ impl Header {
         self.tensors.iter().map(|tensor| tensor.offset + tensor.size_bytes).max().unwrap_or(0)
     }
 
+    /// What tensors' places are multiples of, in bytes. Errors if that is not a sensible power of two.
+    pub fn alignment(&self) -> Result<u64> {
+        let key = "general.alignment";
+        let alignment = self.uint(key)?.unwrap_or(32) as u64;
+        if !alignment.is_power_of_two() || alignment > 1 << 20 {
+            return Err(bad(key, format!("{alignment} is not a sensible power of two")));
+        }
+        Ok(alignment)
+    }
+
     /// The tensor called `name` and its number.
     pub fn tensor(&self, name: &str) -> Option<(usize, &TensorInfo)> {
         self.tensors.iter().enumerate().find(|(_, tensor)| tensor.name == name)

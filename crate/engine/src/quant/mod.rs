@@ -1,6 +1,6 @@
-//! The tensor formats of GGUF: how many bytes a block has and what numbers it stands for.
+//! The tensor formats of GGUF: how many bytes a block has, what numbers it stands for, and how numbers are rounded to it.
 //!
-//! To add one: write `quant/NAME.rs` with `decode`, add a line to the table in `Format`, and a case to
+//! To add one: write `quant/NAME.rs` with `decode` and, if it is to be written too, `encode`, add a line to the table in `Format`, and a case to
 //! `tests/fixtures/make_quants.py`. It then works everywhere by decoding; `cpu/` can give it a packed kernel.
 //!
 //! Layouts follow ggml's `block_*` structures: a row is a sequence of blocks along the input axis. `d` (and `m`) are
@@ -8,6 +8,11 @@
 
 mod floats;
 mod iq4_nl;
+mod iq4_xs;
+mod mxfp4;
+mod nearest;
+mod q2_k;
+mod q3_k;
 mod q4_0;
 mod q4_1;
 mod q4_k;
@@ -16,9 +21,15 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+mod search;
 
 pub use iq4_nl::VALUES as IQ4_NL_VALUES;
+pub use iq4_xs::scales as iq4_xs_scales;
+pub use mxfp4::{VALUES as MXFP4_VALUES, scale as mxfp4_scale};
+pub use q3_k::scales as q3_k_scales;
 pub use q4_k::scale_and_min as q4_k_scale_and_min;
+
+use crate::error::{Error, Result};
 
 /// How the numbers of a tensor are stored.
 #[allow(non_camel_case_types, missing_docs)] // the field's own names
@@ -32,10 +43,14 @@ pub enum Format {
     Q5_0,
     Q5_1,
     Q8_0,
+    Q2_K,
+    Q3_K,
     Q4_K,
     Q5_K,
     Q6_K,
     IQ4_NL,
+    IQ4_XS,
+    MXFP4,
 }
 
 /// One line of the format table.
@@ -48,23 +63,44 @@ struct Row {
     block_len: usize,
     /// Bytes in a block.
     block_bytes: usize,
-    /// Decodes one block.
-    decode: fn(&[u8], &mut [f32]),
+    decode: Decode,
+    encode: Option<Encode>,
+}
+
+/// Decodes one block.
+type Decode = fn(&[u8], &mut [f32]);
+
+/// Encodes one block of finite numbers.
+type Encode = fn(&[f32], &mut [u8]);
+
+const fn row(
+    format: Format,
+    name: &'static str,
+    id: u32,
+    [block_len, block_bytes]: [usize; 2],
+    decode: Decode,
+    encode: Option<Encode>,
+) -> Row {
+    Row { format, name, id, block_len, block_bytes, decode, encode }
 }
 
 const TABLE: &[Row] = &[
-    Row { format: Format::F32, name: "F32", id: 0, block_len: 1, block_bytes: 4, decode: floats::decode_f32 },
-    Row { format: Format::F16, name: "F16", id: 1, block_len: 1, block_bytes: 2, decode: floats::decode_f16 },
-    Row { format: Format::BF16, name: "BF16", id: 30, block_len: 1, block_bytes: 2, decode: floats::decode_bf16 },
-    Row { format: Format::Q4_0, name: "Q4_0", id: 2, block_len: 32, block_bytes: 18, decode: q4_0::decode },
-    Row { format: Format::Q4_1, name: "Q4_1", id: 3, block_len: 32, block_bytes: 20, decode: q4_1::decode },
-    Row { format: Format::Q5_0, name: "Q5_0", id: 6, block_len: 32, block_bytes: 22, decode: q5_0::decode },
-    Row { format: Format::Q5_1, name: "Q5_1", id: 7, block_len: 32, block_bytes: 24, decode: q5_1::decode },
-    Row { format: Format::Q8_0, name: "Q8_0", id: 8, block_len: 32, block_bytes: 34, decode: q8_0::decode },
-    Row { format: Format::Q4_K, name: "Q4_K", id: 12, block_len: 256, block_bytes: 144, decode: q4_k::decode },
-    Row { format: Format::Q5_K, name: "Q5_K", id: 13, block_len: 256, block_bytes: 176, decode: q5_k::decode },
-    Row { format: Format::Q6_K, name: "Q6_K", id: 14, block_len: 256, block_bytes: 210, decode: q6_k::decode },
-    Row { format: Format::IQ4_NL, name: "IQ4_NL", id: 20, block_len: 32, block_bytes: 18, decode: iq4_nl::decode },
+    row(Format::F32, "F32", 0, [1, 4], floats::decode_f32, Some(floats::encode_f32)),
+    row(Format::F16, "F16", 1, [1, 2], floats::decode_f16, Some(floats::encode_f16)),
+    row(Format::BF16, "BF16", 30, [1, 2], floats::decode_bf16, Some(floats::encode_bf16)),
+    row(Format::Q4_0, "Q4_0", 2, [32, 18], q4_0::decode, Some(q4_0::encode)),
+    row(Format::Q4_1, "Q4_1", 3, [32, 20], q4_1::decode, Some(q4_1::encode)),
+    row(Format::Q5_0, "Q5_0", 6, [32, 22], q5_0::decode, Some(q5_0::encode)),
+    row(Format::Q5_1, "Q5_1", 7, [32, 24], q5_1::decode, Some(q5_1::encode)),
+    row(Format::Q8_0, "Q8_0", 8, [32, 34], q8_0::decode, Some(q8_0::encode)),
+    row(Format::Q2_K, "Q2_K", 10, [256, 84], q2_k::decode, None),
+    row(Format::Q3_K, "Q3_K", 11, [256, 110], q3_k::decode, None),
+    row(Format::Q4_K, "Q4_K", 12, [256, 144], q4_k::decode, Some(q4_k::encode)),
+    row(Format::Q5_K, "Q5_K", 13, [256, 176], q5_k::decode, Some(q5_k::encode)),
+    row(Format::Q6_K, "Q6_K", 14, [256, 210], q6_k::decode, Some(q6_k::encode)),
+    row(Format::IQ4_NL, "IQ4_NL", 20, [32, 18], iq4_nl::decode, Some(iq4_nl::encode)),
+    row(Format::IQ4_XS, "IQ4_XS", 23, [256, 136], iq4_xs::decode, None),
+    row(Format::MXFP4, "MXFP4", 39, [32, 17], mxfp4::decode, None),
 ];
 
 impl Format {
@@ -75,7 +111,12 @@ impl Format {
 
     /// All names, comma-separated, for error messages.
     pub fn names() -> String {
-        TABLE.iter().map(|row| row.name).collect::<Vec<_>>().join(", ")
+        names(Format::all())
+    }
+
+    /// The format of this name, in letters of either case.
+    pub fn from_name(name: &str) -> Option<Format> {
+        Format::all().find(|format| format.name().eq_ignore_ascii_case(name))
     }
 
     /// The format with ggml's type number `id`.
@@ -116,6 +157,35 @@ impl Format {
         (cols / row.block_len).checked_mul(row.block_bytes)
     }
 
+    /// Whether numbers can be written in it.
+    pub fn encodes(self) -> bool {
+        self.row().encode.is_some()
+    }
+
+    /// Encodes whole blocks, each number rounded to the nearest that its block can say. Errors where the format has no encoder
+    /// or a number is not finite, which would spoil its whole block; panics unless `bytes` are exactly the blocks of `numbers`.
+    pub fn encode(self, numbers: &[f32], bytes: &mut [u8]) -> Result<()> {
+        let row = self.row();
+        assert_eq!(self.row_bytes(numbers.len()), Some(bytes.len()), "{} wants whole blocks", row.name);
+        let Some(encode) = row.encode else {
+            let others = names(Format::all().filter(|format| format.encodes()));
+            return Err(Error::InvalidInput(format!(
+                "{} can only be read; to be written there are {others}",
+                row.name
+            )));
+        };
+        if row.block_len > 1
+            && let Some(i) = numbers.iter().position(|number| !number.is_finite())
+        {
+            let what = format!("number {i} of a row is {}: there is no scale for it in {}", numbers[i], row.name);
+            return Err(Error::InvalidInput(what));
+        }
+        for (numbers, block) in numbers.chunks_exact(row.block_len).zip(bytes.chunks_exact_mut(row.block_bytes)) {
+            encode(numbers, block);
+        }
+        Ok(())
+    }
+
     /// Decodes whole blocks. Panics unless `bytes` are exactly the blocks of `out`.
     pub fn decode(self, bytes: &[u8], out: &mut [f32]) {
         let row = self.row();
@@ -124,6 +194,10 @@ impl Format {
             (row.decode)(block, numbers);
         }
     }
+}
+
+fn names(formats: impl Iterator<Item = Format>) -> String {
+    formats.map(Format::name).collect::<Vec<_>>().join(", ")
 }
 
 /// The little-endian f16 at `at`, as f32.

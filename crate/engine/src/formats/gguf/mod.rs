@@ -11,9 +11,13 @@
 //! pushed only the header is held. Whatever the file claims, memory is taken only for bytes that arrived.
 
 mod parse;
+mod requantize;
+mod write;
 
 pub use super::header::{Header, Strings, TensorInfo, Value};
 pub use super::rows::{Event, ROW_RUN};
+pub use requantize::Requantizer;
+pub use write::Writer;
 
 use super::rows::{Extent, Rows};
 use crate::error::{Error, Result};

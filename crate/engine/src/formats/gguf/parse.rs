@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
-use crate::formats::header::{Header, Strings, TensorInfo, Value, bad};
+use crate::formats::header::{Header, Strings, TensorInfo, Value};
 use crate::quant::Format;
 
 /// Above this a count or length is damage, not data. (The largest real vocabularies have about 2^18 strings.)
@@ -213,11 +213,7 @@ impl HeaderParser {
     pub fn finish(mut self, end: u64) -> Result<Header> {
         let damaged = |what: String| Error::Header { offset: end, what };
         let mut header = Header { version: self.version, metadata: self.metadata, tensors: Vec::new() };
-        let alignment = header.uint("general.alignment")?.unwrap_or(32) as u64;
-        if !alignment.is_power_of_two() || alignment > 1 << 20 {
-            return Err(bad("general.alignment", format!("{alignment} is not a sensible power of two")));
-        }
-        let start = end.next_multiple_of(alignment);
+        let start = end.next_multiple_of(header.alignment()?);
         for tensor in &mut self.tensors {
             let offset = tensor.offset.checked_add(start).filter(|o| o.checked_add(tensor.size_bytes).is_some());
             tensor.offset = offset.ok_or_else(|| damaged(format!("tensor {} lies beyond any file", tensor.name)))?;
@@ -242,8 +238,6 @@ impl HeaderParser {
 fn type_name(id: u32) -> String {
     const OTHERS: &[(u32, &str)] = &[
         (9, "Q8_1"),
-        (10, "Q2_K"),
-        (11, "Q3_K"),
         (15, "Q8_K"),
         (16, "IQ2_XXS"),
         (17, "IQ2_XS"),
@@ -251,7 +245,6 @@ fn type_name(id: u32) -> String {
         (19, "IQ1_S"),
         (21, "IQ3_S"),
         (22, "IQ2_S"),
-        (23, "IQ4_XS"),
         (24, "I8"),
         (25, "I16"),
         (26, "I32"),
@@ -260,7 +253,6 @@ fn type_name(id: u32) -> String {
         (29, "IQ1_M"),
         (34, "TQ1_0"),
         (35, "TQ2_0"),
-        (39, "MXFP4"),
     ];
     OTHERS.iter().find(|other| other.0 == id).map_or(format!("number {id}"), |other| other.1.to_owned())
 }
