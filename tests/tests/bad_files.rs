@@ -101,14 +101,14 @@ fn replaced(file: &mut Named, from: &[u8], to: &[u8]) {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_part_of_another_gguf_model_is_told() {
-    let mut parts = tests::files::parts();
-    replaced(&mut parts[2], b"blk.1.ffn_down.weight", b"blk.0.ffn_down.weight");
-    says(&parts, "bad_files", &["tiny-llama-00003-of-00003.gguf is of another model", "blk.0.ffn_down.weight"]);
-    let mut parts = tests::files::parts();
+    let mut all = parts();
+    replaced(&mut all[2], b"blk.1.ffn_down.weight", b"blk.0.ffn_down.weight");
+    says(&all, "bad_files", &["tiny-llama-00003-of-00003.gguf is of another model", "blk.0.ffn_down.weight"]);
+    let mut all = parts();
     let key = b"split.tensors.count";
-    let at = parts[1].bytes.windows(key.len()).position(|bytes| bytes == key).unwrap() + key.len() + 4;
-    parts[1].bytes[at] += 1;
-    says(&parts, "bad_files", &["tiny-llama-00002-of-00003.gguf is of another model", "split.tensors.count"]);
+    let at = all[1].bytes.windows(key.len()).position(|bytes| bytes == key).unwrap() + key.len() + 4;
+    all[1].bytes[at] += 1;
+    says(&all, "bad_files", &["tiny-llama-00002-of-00003.gguf is of another model", "split.tensors.count"]);
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -34,7 +34,7 @@ impl Default for Embedding {
 impl Session {
     /// The hidden states of `tokens`, `[T, D]`: what logits would be made of. Forgets the conversation.
     pub async fn hidden(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
-        self.check(tokens, self.context())?;
+        self.check(tokens, tokens.len(), self.context())?;
         self.reset();
         // Where tokens see later ones, they are read together.
         let chunk = if self.config().encoder { tokens.len() } else { CHUNK };

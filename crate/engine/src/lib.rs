@@ -10,10 +10,12 @@
 //!
 //! [`loader::Loader`] is the first line, [`generate::Session`] the second.
 
+pub mod constraint;
 pub mod cpu;
 pub mod embed;
 pub mod error;
 pub mod executor;
+pub mod fingerprint;
 pub mod formats;
 pub mod generate;
 pub mod loader;

@@ -10,9 +10,10 @@ use crate::cpu::Cpu;
 use crate::cpu::team::Team;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
+use crate::fingerprint::Fingerprint;
 use crate::formats::gguf::Reader;
 use crate::formats::set::{Choice, Data, File, Model, Scan, Split, Want};
-use crate::formats::{Event, Header, hf};
+use crate::formats::{Event, Header, TensorInfo, hf};
 use crate::generate::Session;
 use crate::models;
 use crate::naive::Naive;
@@ -64,6 +65,8 @@ enum Stage {
 struct Loading {
     tokenizer: Tokenizer,
     executor: Box<dyn Executor>,
+    fingerprint: Fingerprint,
+    tensors: Vec<TensorInfo>,
     places: Places,
 }
 
@@ -176,7 +179,7 @@ impl Loader {
             (_, None) => {}
         }
         let loading = loading.ok_or_else(refused)?;
-        Ok(Session::new(loading.tokenizer, loading.executor, context))
+        Ok(Session::new(loading.tokenizer, loading.executor, loading.fingerprint.finish(), context))
     }
 
     /// Everything is known of several files: their model is made, and its weights are wanted.
@@ -222,6 +225,9 @@ impl Loading {
 
     fn rows(loading: &mut Option<Loading>, tensor: usize, first_row: usize, bytes: &[u8]) -> Result<()> {
         let loading = loading.as_mut().ok_or_else(refused)?;
+        if first_row == 0 {
+            loading.fingerprint.rows(&loading.tensors[tensor], bytes);
+        }
         loading.places.load(&mut *loading.executor, tensor, first_row, bytes)
     }
 
@@ -235,7 +241,8 @@ impl Loading {
             return Err(Error::Metadata { key: "tokenizer.ggml.tokens".into(), what });
         }
         let places = Places::new(header, &program);
-        Ok(Loading { tokenizer, executor: device.executor(program)?, places })
+        let (fingerprint, tensors) = (Fingerprint::new(header), header.tensors.clone());
+        Ok(Loading { tokenizer, executor: device.executor(program)?, fingerprint, tensors, places })
     }
 }
 
