@@ -14,14 +14,15 @@
 import {
   bestBuild, fetchBuild, fetchPrograms, get, HearthError, memoryFor, Remote, startEngine, workerOf,
 } from './worker/start.js';
+import {direct, grouped, plansAt, titleOf} from './worker/addresses.js';
+import {given, nameOf, stored, wanted} from './worker/files.js';
 import {arePlain, findAdapter, judge, kernelsOf, PLAIN, verdicts} from './worker/device.js';
 
-export {HearthError};
+export {direct, HearthError, nameOf, titleOf};
 
 const BASE = new URL('./', import.meta.url);
 const BUILDS = ['base', 'threads', 'threads-relaxed'];
 const DEVICES = ['auto', 'cpu', 'gpu'];
-const SLICE = 4 << 20;
 const CONTEXT = 8192;
 /** Positions that the GPU has memory for: all of it is taken at once. */
 const GPU_CONTEXT = 4096;
@@ -122,30 +123,43 @@ export class Hearth {
     return this.#catalog;
   }
 
-  /** What is stored: `[{plan: {key, name, size_bytes, ...}, stored_bytes}]`. */
-  stored() {
-    return this.#store.call('files');
+  /** What is stored: `[{plan: {key, name, url, size_bytes}, stored_bytes, whole}]`, a model in several files as one. */
+  async stored() {
+    return grouped(await this.#store.call('files'));
   }
 
   /** Bytes stored of a catalog's model. */
   async storedBytes(id) {
-    return this.#store.call('stored', {plan: await this.#plan(id, this.#jobs++)});
+    return this.#store.call('stored', {plan: await this.#known(id)});
   }
 
-  /** Removes a stored file. */
-  remove(key) {
-    return this.#store.call('remove', {key});
+  /** Removes a stored model. */
+  async remove(key) {
+    for (const one of [key].flat()) await this.#store.call('remove', {key: one});
   }
 
-  async #plan(source, job) {
-    if (source.includes('/')) return this.#store.call('plan', {job, url: direct(new URL(source, document.baseURI).href)});
-    const folder = new URL('models/shards', BASE).href;
-    return this.#store.call('plan', {catalog: await this.catalog(), id: source, folder});
+  /** The plan of a model of the catalog. */
+  async #known(id) {
+    return this.#store.call('plan', {catalog: await this.catalog(), id, folder: new URL('models/shards', BASE).href});
+  }
+
+  /** The plans of all files of the model at an address. */
+  #plans(source, job) {
+    const plan = url => this.#store.call('plan', {job, url});
+    const read = async plan => {
+      await this.#store.call('download', {job, plan});
+      const pieces = Array.from({length: Math.ceil(plan.size_bytes / plan.shard_bytes)}, (_, index) =>
+        this.#store.call('shard', {key: plan.key, index}));
+      return new Blob(await Promise.all(pieces)).text();
+    };
+    return plansAt(direct(new URL(source, document.baseURI).href), plan, read);
   }
 
   /**
-   * Loads a model. `source`: an id of the catalog, the address of a GGUF file (with a slash in it, or a URL), or the file
-   * itself (File, Blob, ArrayBuffer).
+   * Loads a model. `source`: an id of the catalog; the address (with a slash in it, or a URL) of a GGUF file, of one of its
+   * parts, or of a Hugging Face model or folder (`https://huggingface.co/ORG/NAME`, `.../resolve/main/`); the file itself (File,
+   * Blob, ArrayBuffer); or an array of files or a FileList: all parts of a GGUF file, or a Hugging Face folder's config.json,
+   * tokenizer.json and safetensors, and what lies beside them.
    * `device`: 'cpu', 'gpu' where the browser has WebGPU, or 'auto', which takes the GPU if a trial of both finds it right and
    * faster; the trial, of some seconds, is made once for each adapter, browser and size of model, after one of kernels, of a
    * second or two, made once for each adapter and browser. `threads`: a number (at most
@@ -160,14 +174,14 @@ export class Hearth {
       throw new HearthError('invalid_input', `device is ${device}; ${DEVICES.join(', ')} are known`);
     }
     check(signal);
-    const pieces = typeof source === 'string' || source instanceof URL
+    const set = typeof source === 'string' || source instanceof URL
       ? await this.#fetched(String(source), onProgress, signal)
       : given(source);
     check(signal);
     const run = (device, options = {}) =>
-      this.#run(pieces, {device, threads, context, phase: 'load', signal, onProgress, ...options});
+      this.#run(set, {device, threads, context, phase: 'load', signal, onProgress, ...options});
     const [running, verdict, failed] = device === 'auto'
-      ? await this.#choose(run, {size: pieces.size, threads, signal})
+      ? await this.#choose(run, {size: set.size, threads, signal})
       : [await run(device), {device, why: 'asked'}];
     // Only a GPU needs somebody to take over, and the file for it.
     const lost = async error => {
@@ -181,9 +195,9 @@ export class Hearth {
     return new Model(running, {...verdict, load_ms: performance.now() - start}, spare);
   }
 
-  /** A file in an engine of its own: `{engine, started, info, fixed}`. */
-  async #run(pieces, {device, threads, context, phase, kernels, onProgress, signal}) {
-    const engine = await this.#start(pieces.size);
+  /** A model in an engine of its own: `{engine, started, info, fixed}`. */
+  async #run(set, {device, threads, context, phase, kernels, onProgress, signal}) {
+    const engine = await this.#start(set.size);
     const {remote} = engine;
     try {
       const gpu = device === 'gpu';
@@ -192,22 +206,20 @@ export class Hearth {
       await engine.init();
       const about = gpu && [engine.build, (await findAdapter())?.key];
       if (gpu) kernels ??= kernelsOf.read(...about);
-      const {adapter, kernels: used} = await remote.call('begin', {device, threads: count, context, kernels});
+      const {adapter, kernels: used} = await remote.call('begin', {
+        device, threads: count, context, kernels, files: set.files,
+      });
       // A tab in the background is slowed down.
       if (gpu && !kernels && !document.hidden) kernelsOf.keep(used, ...about);
       const joined = engine.join(count); // never fails
-      const report = meter(phase, pieces.size, onProgress);
+      const report = meter(phase, set.size, onProgress);
       let loaded = 0;
-      // The next piece is read while the engine packs this one.
-      let next = pieces.count > 0 ? pieces.get(0) : undefined;
-      for (let index = 0; index < pieces.count; index++) {
+      for await (const bytes of wanted(set, () => remote.call('wants'))) {
         check(signal);
-        const bytes = await next;
-        next = index + 1 < pieces.count ? pieces.get(index + 1) : undefined;
-        next?.catch(() => {}); // told when it is awaited
         loaded += bytes.byteLength;
         await remote.call('push', {bytes}, {transfer: [bytes]});
-        report(loaded);
+        // Beginnings and small files come on top of the weights.
+        report(Math.min(loaded, set.size));
       }
       const info = await remote.call('finish');
       const started = await joined;
@@ -342,40 +354,26 @@ export class Hearth {
     return remote.call('use', {tuning: {kernel, threads: auto ? Math.min(threads, started) : started}});
   }
 
-  /** Downloads what is missing of a file and gives its pieces. */
+  /** Downloads what is missing of a model and gives its files. */
   async #fetched(source, onProgress, signal) {
     const job = this.#jobs++;
     const abort = () => this.#store.call('abort', {job});
     signal?.addEventListener('abort', abort);
     try {
-      const plan = await this.#plan(source, job);
-      check(signal);
-      const report = meter('download', plan.size_bytes, onProgress);
-      await this.#store.call('download', {job, plan}, {step: ({bytes, elsewhere}) => report(bytes, {elsewhere})});
-      const count = Math.ceil(plan.size_bytes / plan.shard_bytes);
-      return {count, size: plan.size_bytes, get: index => this.#store.call('shard', {key: plan.key, index})};
+      const plans = source.includes('/') ? await this.#plans(source, job) : [await this.#known(source)];
+      const report = meter('download', plans.reduce((sum, plan) => sum + plan.size_bytes, 0), onProgress);
+      let before = 0;
+      for (const plan of plans) {
+        check(signal);
+        const step = ({bytes, elsewhere}) => report(before + bytes, {elsewhere});
+        await this.#store.call('download', {job, plan}, {step});
+        before += plan.size_bytes;
+      }
+      return stored(plans, (key, index) => this.#store.call('shard', {key, index}));
     } finally {
       signal?.removeEventListener('abort', abort);
     }
   }
-}
-
-/** The address of the file itself for the address of Hugging Face's page about it. */
-export function direct(address) {
-  return address.replace(/^(https:\/\/huggingface\.co\/[^/]+\/[^/]+)\/blob\//, '$1/resolve/');
-}
-
-/** The pieces of a file that the page has in its hands. */
-function given(source) {
-  if (!(source instanceof Blob || source instanceof ArrayBuffer || ArrayBuffer.isView(source))) {
-    throw new HearthError('invalid_input', 'a model is given by an id, an address, a File, a Blob or an ArrayBuffer');
-  }
-  const blob = source instanceof Blob ? source : new Blob([source]);
-  return {
-    count: Math.ceil(blob.size / SLICE),
-    size: blob.size,
-    get: index => blob.slice(index * SLICE, (index + 1) * SLICE).arrayBuffer(),
-  };
 }
 
 class Model {

@@ -1,7 +1,7 @@
 // hearth.js with the real models: loading from every kind of source, exactness, memory, answers.
 import assert from 'node:assert/strict';
 import {execFileSync} from 'node:child_process';
-import {readFileSync} from 'node:fs';
+import {readdirSync, readFileSync} from 'node:fs';
 import {test} from 'node:test';
 import {GEMMA, generate, inBrowser, load, shards, SMOLLM2} from './browser.mjs';
 import {ROOT} from './server.mjs';
@@ -69,6 +69,44 @@ test('a file from a server without ranges, a Blob and an ArrayBuffer load too', 
     return {tokens: await models[1].tokenize('he'), unloaded};
   }, `${host.url}tiny.gguf`);
   assert.deepEqual(given, {tokens: [256], unloaded: 'unloaded'});
+}));
+
+const FOLDERS = `${ROOT}tests/fixtures/folders/`;
+const filesOf = folder => readdirSync(`${FOLDERS}${folder}`).map(name => ({name, bytes: readFileSync(`${FOLDERS}${folder}/${name}`)}));
+
+test('a folder and a GGUF file in parts load, from files and from addresses', () => inBrowser(async ({page, host}) => {
+  const folders = ['tiny-llama-f32', 'tiny-llama-f16-sharded', 'tiny-gemma3-bf16', 'tiny-llama-gguf'];
+  const served = Object.fromEntries(folders.flatMap(folder => filesOf(folder).map(({name, bytes}) => [`/${folder}/${name}`, bytes])));
+  host.intercept = (request, response) => {
+    const bytes = served[request.url];
+    if (!bytes) return false;
+    response.writeHead(200, {'Content-Length': bytes.length}).end(bytes);
+    return true;
+  };
+  for (const folder of folders) {
+    const names = filesOf(folder).map(({name}) => name);
+    const loaded = await page.evaluate(async ([base, names]) => {
+      const {Hearth} = await import('/hearth.js');
+      window.hearth ??= await Hearth.open();
+      const files = await Promise.all(names.map(async name => new File([await (await fetch(base + name)).blob()], name)));
+      window.model = await window.hearth.load(files, {device: 'cpu'});
+      const some = files.filter(({name}) => name !== 'tokenizer.json' && !name.includes('-00002-of-'));
+      const less = await window.hearth.load(some, {device: 'cpu'}).catch(error => error.code);
+      return [window.model.info.architecture, less];
+    }, [`${host.url}${folder}/`, names]);
+    assert.match(loaded[0], /llama|gemma3/);
+    assert.equal(loaded[1], 'bad_files', 'a file is missing');
+    const options = {prompt: 'he', ...greedy, max_tokens: 5, ignore_eos: true};
+    const given = await generate(page, options);
+    assert.equal(given.tokens.length, 5);
+    const address = folder === 'tiny-llama-gguf' ? `${folder}/tiny-llama-00001-of-00003.gguf` : `${folder}/`;
+    assert.ok((await load(page, host.url + address, {device: 'cpu'})).info, folder);
+    assert.deepEqual((await generate(page, options)).tokens, given.tokens);
+  }
+  const stored = await page.evaluate(() => window.hearth.stored());
+  assert.deepEqual(stored.map(({whole}) => whole), [true, true, true, true]);
+  await page.evaluate(keys => Promise.all(keys.map(key => window.hearth.remove(key))), stored.map(({plan}) => plan.key));
+  assert.deepEqual(await page.evaluate(() => window.hearth.stored()), []);
 }));
 
 test('answers stop, repeat with a seed, and refuse what cannot be', () => inBrowser(async ({page}) => {

@@ -1,5 +1,6 @@
 // The page as a person uses it: first visit, chat, settings, languages, themes, phone, keyboard, errors.
 import assert from 'node:assert/strict';
+import {readFileSync} from 'node:fs';
 import {test} from 'node:test';
 import {inBrowser, shards} from './browser.mjs';
 
@@ -144,6 +145,29 @@ test('pause keeps what came; a file of one\'s own and a wrong one', () => inBrow
   assert.match(await page.textContent('.notice'), /not a GGUF file/);
   await page.click('.tab.models');
   await page.setInputFiles('input[type=file]', new URL('../fixtures/tiny-llama.gguf', import.meta.url).pathname);
+  await page.waitForFunction(() => /tiny-llama.*CPU/.test(document.querySelector('#chip').textContent));
+}));
+
+test('several files are chosen or dropped together', () => inBrowser(async ({page}) => {
+  const folder = new URL('../fixtures/folders/tiny-llama-gguf/', import.meta.url);
+  const names = [1, 2, 3].map(n => `tiny-llama-0000${n}-of-00003.gguf`);
+  const paths = names.map(name => new URL(name, folder).pathname);
+  await page.click('.tab.models');
+  await page.setInputFiles('input[type=file]', paths.slice(0, 2));
+  await page.waitForSelector('.notice');
+  assert.match(await page.textContent('.notice'), /do not make one model.*tiny-llama-00003-of-00003\.gguf/s);
+  await page.click('.tab.models');
+  await page.setInputFiles('input[type=file]', paths);
+  await page.waitForFunction(() => /tiny-llama.*CPU/.test(document.querySelector('#chip').textContent));
+
+  await page.reload();
+  await page.click('.tab.models');
+  const texts = names.map((name, i) => [name, readFileSync(paths[i]).toString('base64')]);
+  await page.evaluate(texts => {
+    const transfer = new DataTransfer();
+    for (const [name, text] of texts) transfer.items.add(new File([Uint8Array.from(atob(text), c => c.charCodeAt(0))], name));
+    document.querySelector('input[type=file]').closest('.card').dispatchEvent(new DragEvent('drop', {dataTransfer: transfer, bubbles: true}));
+  }, texts);
   await page.waitForFunction(() => /tiny-llama.*CPU/.test(document.querySelector('#chip').textContent));
 }));
 

@@ -88,7 +88,7 @@ async function resume() {
   const source = state.source ?? catalog[0].id;
   const sha256 = catalog.find(({id}) => id === source)?.sha256;
   const file = stored.find(({plan}) => plan.url === source || plan.key === `sha256-${sha256}`);
-  if (phase === 'none' && file?.stored_bytes === file?.plan.size_bytes && file) await load(source, file.plan.name);
+  if (phase === 'none' && file?.whole && file.stored_bytes === file.plan.size_bytes) await load(source, file.plan.name);
 }
 
 start().catch(error => {

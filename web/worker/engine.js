@@ -33,10 +33,15 @@ serve({
   },
 
   // Gives what the adapter calls itself and which kernels it has, `kernels` or what is found best, if there is an adapter.
-  async begin({device, threads, context, kernels}) {
+  async begin({device, threads, context, kernels, files}) {
     const {Loader} = wasm_bindgen;
-    loader = device === 'gpu' ? await Loader.onGpu(context, kernels) : new Loader(device, threads, context);
+    loader = device === 'gpu' ? await Loader.onGpu(context, kernels, files) : new Loader(device, threads, context, files);
     return {adapter: loader.adapter, kernels: loader.kernels};
+  },
+
+  // Which bytes of which file to push next: {file, offset, bytes}, or null.
+  wants() {
+    return loader.wants();
   },
 
   push({bytes}) {

@@ -1,4 +1,4 @@
-//! `Loader` takes a file piece by piece and becomes a `Model`, which answers step by step.
+//! `Loader` takes a model's files piece by piece and becomes a `Model`, which answers step by step.
 
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
@@ -82,7 +82,7 @@ fn team(threads: usize) -> Team {
     })
 }
 
-/// Takes the bytes of a GGUF file in order.
+/// Takes the bytes of a model's files as it asks for them.
 #[wasm_bindgen]
 pub struct Loader {
     gpu: Option<Gpu>,
@@ -91,17 +91,18 @@ pub struct Loader {
 
 #[wasm_bindgen]
 impl Loader {
-    /// For one file on the GPU, with room for `context` positions. `kernels`: what [`Loader::kernels`] said of this adapter before, or
+    /// For these files, `[{name, size_bytes}]`, on the GPU, with room for `context` positions. `kernels`: what [`Loader::kernels`] said of this adapter before, or
     /// undefined to find it out, which takes a second or two.
     #[wasm_bindgen(js_name = onGpu)]
-    pub async fn on_gpu(context: usize, kernels: JsValue) -> Result<Loader, JsValue> {
+    pub async fn on_gpu(context: usize, kernels: JsValue, files: JsValue) -> Result<Loader, JsValue> {
         let mut gpu = Gpu::open().await.map_err(engine_error)?;
         if kernels.is_undefined() {
             gpu.tune(now).await.map_err(engine_error)?;
         } else {
             gpu = gpu.with(from_js(kernels)?);
         }
-        Ok(Loader { inner: EngineLoader::new(gpu.clone().device(context), context), gpu: Some(gpu) })
+        let inner = EngineLoader::of(from_js(files)?, gpu.clone().device(context), context).map_err(engine_error)?;
+        Ok(Loader { inner, gpu: Some(gpu) })
     }
 
     /// What the adapter calls itself; empty for the CPU.
@@ -116,10 +117,10 @@ impl Loader {
         self.gpu.as_ref().map_or(Ok(JsValue::UNDEFINED), |gpu| to_js(&gpu.kernels()))
     }
 
-    /// For one file, with room for `context` positions; `device` is "cpu" or, for comparisons, "naive". Of `threads`, all but one
+    /// For these files, `[{name, size_bytes}]`, with room for `context` positions; `device` is "cpu" or, for comparisons, "naive". Of `threads`, all but one
     /// are workers that will call [`help`].
     #[wasm_bindgen(constructor)]
-    pub fn new(device: &str, threads: usize, context: usize) -> Result<Loader, JsValue> {
+    pub fn new(device: &str, threads: usize, context: usize, files: JsValue) -> Result<Loader, JsValue> {
         let device = match device {
             "cpu" => Device::Cpu(team(threads)),
             "naive" => Device::Naive,
@@ -130,7 +131,12 @@ impl Loader {
                 ));
             }
         };
-        Ok(Loader { gpu: None, inner: EngineLoader::new(device, context) })
+        Ok(Loader { gpu: None, inner: EngineLoader::of(from_js(files)?, device, context).map_err(engine_error)? })
+    }
+
+    /// Which bytes of which file to push next, `{file, offset, bytes}`, in pieces of any size; null when all has come.
+    pub fn wants(&mut self) -> Result<JsValue, JsValue> {
+        to_js(&self.inner.wants().map_err(engine_error)?)
     }
 
     /// Takes the next bytes.
@@ -140,7 +146,7 @@ impl Loader {
         self.inner.push(bytes).map_err(engine_error)
     }
 
-    /// The file has ended: gives the model, once its weights are where they are used.
+    /// All has come: gives the model, once its weights are where they are used.
     pub async fn finish(self) -> Result<Model, JsValue> {
         if let Some(gpu) = &self.gpu {
             gpu.idle().await.map_err(engine_error)?;

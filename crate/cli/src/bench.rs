@@ -19,7 +19,7 @@ const RUNS: usize = 5;
 
 #[derive(Args)]
 pub struct Bench {
-    /// The GGUF file.
+    /// The GGUF file, one of its parts, or a Hugging Face folder.
     file: PathBuf,
     /// Prompt tokens.
     #[arg(long, default_value_t = 128)]

@@ -3,54 +3,30 @@
 use std::io::{Write, stdout};
 use std::path::Path;
 
-use hearth_engine::formats::gguf::{Event, Header, Reader, Value};
-use hearth_engine::models;
+use hearth_engine::formats::Value;
+use hearth_engine::formats::set::Model;
 use hearth_engine::tokenizer::Tokenizer;
+use hearth_engine::{loader, models};
 
 use crate::Result;
+use crate::files::Files;
 
-/// Reads the header and no further.
-fn header(file: &Path) -> Result<Header> {
-    let mut reader = Reader::new();
-    let mut header = None;
-    let whole = crate::read(file, |bytes| {
-        reader.push(bytes, |event| {
-            if let Event::Header(found) = event {
-                header = Some(found);
-            }
-            Ok(())
-        })?;
-        match header {
-            Some(_) => Err("enough".into()),
-            None => Ok(()),
-        }
-    });
-    if let Some(header) = header {
-        return Ok(header);
-    }
-    whole?;
-    let mut late = None;
-    let finished = reader.finish(|event| {
-        if let Event::Header(found) = event {
-            late = Some(found);
-        }
-        Ok(())
-    });
-    match late {
-        Some(header) => Ok(header),
-        None => Err(finished.err().map_or("the file has no header".into(), Into::into)),
-    }
+/// The model's tokenizer.
+pub fn tokenizer(path: &Path) -> Result<Tokenizer> {
+    let Model { header, texts, .. } = Files::find(path)?.scan()?;
+    Ok(loader::tokenizer(&header, texts.as_ref())?)
 }
 
-/// The file's tokenizer.
-pub fn tokenizer(file: &Path) -> Result<Tokenizer> {
-    Ok(Tokenizer::from_header(&header(file)?)?)
-}
-
-/// Prints what is in the file.
-pub fn inspect(file: &Path) -> Result<()> {
-    let header = header(file)?;
-    writeln!(stdout(), "GGUF version {}, {} bytes", header.version, header.file_bytes())?;
+/// Prints what is in the model's files.
+pub fn inspect(path: &Path) -> Result<()> {
+    let files = Files::find(path)?;
+    let Model { header, .. } = files.scan()?;
+    let format = match header.version {
+        0 => "Hugging Face folder".to_owned(),
+        version => format!("GGUF version {version}"),
+    };
+    let size: u64 = header.tensors.iter().map(|tensor| tensor.size_bytes).sum();
+    writeln!(stdout(), "{format}, {size} bytes of tensors")?;
     writeln!(stdout(), "\nMetadata")?;
     for (key, value) in &header.metadata {
         writeln!(stdout(), "  {key} = {}", describe(value))?;

@@ -1,6 +1,7 @@
 //! `hearth`: the browser's engine on the command line, for looking into models, measuring, and comparing with others.
 
 mod bench;
+mod files;
 mod inspect;
 mod kernels;
 mod quantize;
@@ -9,8 +10,7 @@ mod sampling;
 mod score;
 
 use std::error::Error;
-use std::fs::File;
-use std::io::{ErrorKind, Read, Write, stdout};
+use std::io::{ErrorKind, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -20,9 +20,11 @@ use hearth_engine::loader::{Device, Loader};
 use hearth_gpu::Gpu;
 use pollster::block_on;
 
+use files::Files;
+
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Runs language models in GGUF files with Hearth's engine.
+/// Runs language models in GGUF files and Hugging Face folders with Hearth's engine.
 #[derive(Parser)]
 #[command(name = "hearth", version)]
 struct Cli {
@@ -34,12 +36,12 @@ struct Cli {
 enum Command {
     /// Shows a model's metadata, tensors and program.
     Inspect {
-        /// The GGUF file.
+        /// The GGUF file, one of its parts, or a Hugging Face folder.
         file: PathBuf,
     },
     /// Prints the tokens of a text, as JSON.
     Tokenize {
-        /// The GGUF file.
+        /// The GGUF file, one of its parts, or a Hugging Face folder.
         file: PathBuf,
         /// The text.
         text: String,
@@ -76,7 +78,7 @@ enum Command {
 
 #[derive(Args)]
 struct Score {
-    /// The GGUF file.
+    /// The GGUF file, one of its parts, or a Hugging Face folder.
     file: PathBuf,
     /// The text.
     #[arg(long)]
@@ -141,7 +143,7 @@ const GPU_CONTEXT: usize = 4096;
 
 /// Loads a model with room for all the positions it was made for, or on a GPU for so many. A GPU has plain kernels, so that what it
 /// says can be repeated, or, `tuned`, those that are fastest.
-fn load(file: &Path, executor: Executor, threads: usize, tuned: bool) -> Result<Session> {
+fn load(path: &Path, executor: Executor, threads: usize, tuned: bool) -> Result<Session> {
     let device = match executor {
         Executor::Naive => Device::Naive,
         Executor::Cpu => Device::Cpu(Team::spawn(threads)),
@@ -155,19 +157,10 @@ fn load(file: &Path, executor: Executor, threads: usize, tuned: bool) -> Result<
         }
     };
     let context = if executor == Executor::Gpu { GPU_CONTEXT } else { usize::MAX };
-    let mut loader = Loader::new(device, context);
-    read(file, |bytes| Ok(loader.push(bytes)?))?;
-    Ok(loader.finish()?)
-}
-
-/// Gives `each` the file's bytes, 4 MiB at a time; it may end the reading with an error.
-fn read(file: &Path, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    let mut input = File::open(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let mut buffer = vec![0; 4 << 20];
-    loop {
-        match input.read(&mut buffer)? {
-            0 => return Ok(()),
-            n => each(&buffer[..n])?,
-        }
+    let files = Files::find(path)?;
+    let mut loader = Loader::of(files.files.clone(), device, context)?;
+    while let Some(want) = loader.wants()? {
+        files.read(want, |bytes| Ok(loader.push(bytes)?))?;
     }
+    Ok(loader.finish()?)
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use hearth_engine::formats::gguf::{Reader, Requantizer};
 use hearth_engine::quant::Format;
 
-use crate::Result;
+use crate::{Result, files};
 
 #[derive(Args)]
 pub struct Quantize {
@@ -56,7 +56,7 @@ impl Quantize {
         let mut reader = Reader::new();
         let mut requantizer = Requantizer::new(self.to, self.embeddings.unwrap_or(self.to));
         let mut out = Vec::new();
-        crate::read(&self.input, |bytes| {
+        files::read(&self.input, |bytes| {
             reader.push(bytes, |event| requantizer.take(event, &mut out))?;
             file.write_all(&out)?;
             out.clear();

@@ -14,7 +14,7 @@ use crate::{Executor, Result};
 /// `hearth run`.
 #[derive(Args)]
 pub struct Run {
-    /// The GGUF file.
+    /// The GGUF file, one of its parts, or a Hugging Face folder.
     file: PathBuf,
     /// What to continue or answer.
     #[arg(long, required_unless_present = "restore", default_value = "")]

@@ -1,9 +1,9 @@
-//! Hearth's engine: language models from GGUF bytes to text. It knows no browser, GPU, file system or clock: callers push
-//! bytes and ask for steps, so native tests exercise the real thing.
+//! Hearth's engine: language models from the bytes of GGUF files or Hugging Face folders to text. It knows no browser, GPU, file
+//! system or clock: callers push bytes and ask for steps, so native tests exercise the real thing.
 //!
 //! ```text
 //! bytes ─ formats::gguf::Reader ─┬─ Header ─ models::program ─ Program ─┬─ naive::Naive   the oracle
-//!                                │            tokenizer::Tokenizer      └─ cpu::Cpu       SIMD lanes
+//!       ─ formats::set::Scan     │            tokenizer::Tokenizer      └─ cpu::Cpu       SIMD lanes
 //!                                └─ rows ───────────── load_rows ──────────────┘
 //! text ─ Tokenizer ─ ids ─ generate::Session::step ─ executor ─ logits ─ sampling::Sampler ─ token ─ text
 //! ```

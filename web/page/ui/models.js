@@ -1,5 +1,5 @@
 // What is here and what can be had.
-import {direct} from '../../hearth.js';
+import {direct, nameOf, titleOf} from '../../hearth.js';
 import {fail, hearth, load} from '../actions.js';
 import {$, h} from '../dom.js';
 import {megabytes, t} from '../i18n.js';
@@ -52,32 +52,67 @@ function rows() {
     ({source: plan.url, name: plan.name, facts: [new URL(plan.url).host], size: plan.size_bytes, have: stored_bytes, key: plan.key}))];
 }
 
-function openFile(event) {
-  const [file] = event.currentTarget.files;
-  event.currentTarget.value = '';
-  if (!file) return;
+function open(files) {
+  if (files.length === 0) return;
   set({view: 'chat'});
-  load(file, file.name.replace(/\.gguf$/i, ''));
+  load(files, nameOf(files));
+}
+
+function openChosen(event) {
+  const files = [...event.currentTarget.files];
+  event.currentTarget.value = '';
+  open(files);
+}
+
+/** Files that were dropped, and those in folders that were. */
+async function dropped(entries) {
+  const files = await Promise.all(entries.map(async entry => {
+    if (entry.isFile) {
+      const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+      // The way to it, which a dropped file does not tell by itself.
+      Object.defineProperty(file, 'webkitRelativePath', {value: entry.fullPath.slice(1)});
+      return [file];
+    }
+    const reader = entry.createReader();
+    const found = [];
+    // It gives some at a time.
+    for (let some; (some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject))).length > 0;) {
+      found.push(...some);
+    }
+    return dropped(found);
+  }));
+  return files.flat();
+}
+
+function openDropped(event) {
+  event.preventDefault();
+  // Entries must be taken before anything is waited for.
+  const entries = [...event.dataTransfer.items].map(item => item.webkitGetAsEntry()).filter(Boolean);
+  dropped(entries).then(open, fail);
 }
 
 function openAddress(event) {
   event.preventDefault();
   const address = direct(event.currentTarget.elements.address.value.trim());
   set({view: 'chat'});
-  load(address, address.split(/[?#]/)[0].split('/').at(-1));
+  load(address, titleOf(address));
 }
 
 /** The forms are made once: what is half typed stays. Their words follow the language by `data-i18n`. */
 export function models() {
   const word = (name, key, attributes = {}) => h(name, {...attributes, 'data-i18n': key}, t(key));
+  const chooser = (key, attributes) =>
+    h('label', {class: 'file'}, word('span', key), h('input', {type: 'file', onchange: openChosen, ...attributes}));
   const list = h('ul', {class: 'plain'});
   const address = h('input', {id: 'address', name: 'address', type: 'url', required: true, pattern: 'https?://.+'});
   $('models').append(h('div', {class: 'column'},
     word('h1', 'models.title'), word('p', 'models.text', {class: 'soft'}),
     progressCard(), list,
-    h('div', {class: 'card'},
+    h('div', {class: 'card', ondragover: event => event.preventDefault(), ondrop: openDropped},
       word('h3', 'models.file'), word('p', 'models.file.text', {class: 'small'}),
-      h('label', {class: 'file'}, word('span', 'models.file.choose'), h('input', {type: 'file', accept: '.gguf', onchange: openFile}))),
+      h('div', {class: 'actions'},
+        chooser('models.file.choose', {accept: '.gguf,.safetensors,.json,.jinja', multiple: true}),
+        chooser('models.file.folder', {webkitdirectory: true}))),
     h('form', {class: 'card', onsubmit: openAddress},
       h('h3', {}, word('label', 'models.url', {for: 'address'})), word('p', 'models.url.text', {class: 'small'}),
       h('div', {class: 'actions'}, address, word('button', 'models.url.get', {class: 'main'})))));

@@ -88,7 +88,7 @@ impl TensorInfo {
 /// Everything before the tensor data.
 #[derive(Clone, Debug, Default)]
 pub struct Header {
-    /// 2 or 3.
+    /// GGUF's, 2 or 3; 0 of a folder.
     pub version: u32,
     /// Key–value pairs.
     pub metadata: BTreeMap<String, Value>,

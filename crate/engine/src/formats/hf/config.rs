@@ -244,3 +244,115 @@ pub(super) fn numbers(name: &str, value: &Json) -> Result<Vec<f32>> {
     let values = value.as_array().ok_or_else(|| bad(name, "a list was expected"))?;
     values.iter().map(|value| number(name, value).map(|number| number as f32)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The metadata of a configuration without the architecture's name in front.
+    fn metadata(text: &str) -> BTreeMap<String, Value> {
+        let config = Config::new(text.as_bytes()).unwrap();
+        let prefix = format!("{}.", config.architecture());
+        let short = |(key, value): (String, Value)| (key.strip_prefix(&prefix).unwrap_or(&key).to_owned(), value);
+        config.metadata().unwrap().into_iter().map(short).collect()
+    }
+
+    fn has(metadata: &BTreeMap<String, Value>, counts: &[(&str, u64)]) {
+        for &(key, count) in counts {
+            assert_eq!(metadata.get(key), Some(&Value::Unsigned(count)), "{key}");
+        }
+    }
+
+    #[test]
+    fn fields_have_llama_cpps_keys() {
+        let llama = metadata(
+            r#"{"model_type": "llama", "num_hidden_layers": 16, "hidden_size": 2048, "intermediate_size": 8192,
+                "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64, "max_position_embeddings": 131072,
+                "rms_norm_eps": 1e-05, "vocab_size": 128256, "tie_word_embeddings": true}"#,
+        );
+        let counts = [
+            ("block_count", 16),
+            ("embedding_length", 2048),
+            ("feed_forward_length", 8192),
+            ("attention.head_count", 32),
+            ("attention.head_count_kv", 8),
+            ("attention.key_length", 64),
+            ("context_length", 131_072),
+        ];
+        has(&llama, &counts);
+        assert_eq!(llama["attention.layer_norm_rms_epsilon"], Value::Float(1e-5));
+        assert_eq!(llama["hearth.rope.halves"], Value::Bool(true));
+        let gpt2 = metadata(
+            r#"{"model_type": "gpt2", "n_layer": 12, "n_embd": 768, "n_head": 12, "n_inner": null, "n_positions": 1024}"#,
+        );
+        has(
+            &gpt2,
+            &[
+                ("block_count", 12),
+                ("feed_forward_length", 3072),
+                ("attention.head_count", 12),
+                ("context_length", 1024),
+            ],
+        );
+        assert_eq!(gpt2["attention.layer_norm_epsilon"], Value::Float(1e-5));
+        let bert = metadata(
+            r#"{"model_type": "bert", "num_hidden_layers": 6, "hidden_size": 384, "num_attention_heads": 12}"#,
+        );
+        has(&bert, &[("block_count", 6), ("context_length", 512), ("tokenizer.ggml.token_type_count", 2)]);
+        assert_eq!(
+            (&bert["attention.causal"], &bert["attention.layer_norm_epsilon"]),
+            (&Value::Bool(false), &Value::Float(1e-12))
+        );
+    }
+
+    #[test]
+    fn what_a_configuration_leaves_out_is_as_transformers_has_it() {
+        // Gemma 3 4B, which says no more than this of its text.
+        let gemma3 = metadata(
+            r#"{"model_type": "gemma3", "text_config": {"hidden_size": 2560, "intermediate_size": 10240,
+                "model_type": "gemma3_text", "num_hidden_layers": 34, "sliding_window": 1024}, "vision_config": {"hidden_size": 1152}}"#,
+        );
+        let counts = [
+            ("embedding_length", 2560),
+            ("attention.head_count", 8),
+            ("attention.head_count_kv", 4),
+            ("attention.key_length", 256),
+            ("attention.sliding_window", 1024),
+        ];
+        has(&gemma3, &counts);
+        assert_eq!(gemma3["attention.scale"], Value::Float(1.0 / 16.0));
+        let gemma2 = metadata(r#"{"model_type": "gemma2", "num_hidden_layers": 4}"#);
+        assert_eq!(gemma2["attn_logit_softcapping"], Value::Float(50.0));
+        assert_eq!(gemma2["final_logit_softcapping"], Value::Float(30.0));
+        let none = metadata(r#"{"model_type": "gemma2", "attn_logit_softcapping": null}"#);
+        assert!(!none.contains_key("attn_logit_softcapping"), "null is said, and none");
+    }
+
+    #[test]
+    fn windows_are_said_layer_by_layer() {
+        let pattern = |text: &str| metadata(text).remove("attention.sliding_window_pattern");
+        let (slides, sees) = (true, false);
+        let every_third = Some(Value::Bools(vec![slides, slides, sees, slides]));
+        assert_eq!(
+            pattern(r#"{"model_type": "gemma3_text", "num_hidden_layers": 4, "sliding_window_pattern": 3}"#),
+            every_third
+        );
+        let kinds = r#"["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"]"#;
+        let listed = format!(r#"{{"model_type": "gemma3_text", "num_hidden_layers": 4, "layer_types": {kinds}}}"#);
+        assert_eq!(pattern(&listed), every_third);
+        let gemma2 = pattern(r#"{"model_type": "gemma2", "num_hidden_layers": 3}"#);
+        assert_eq!(gemma2, Some(Value::Bools(vec![slides, sees, slides])));
+        let qwen2 = |used| {
+            format!(
+                r#"{{"model_type": "qwen2", "num_hidden_layers": 3, "use_sliding_window": {used}, "max_window_layers": 1}}"#
+            )
+        };
+        assert_eq!(pattern(&qwen2(true)), Some(Value::Bools(vec![sees, slides, slides])));
+        assert!(!metadata(&qwen2(false)).contains_key("attention.sliding_window"));
+        // Mistral's first version has one in all layers, the later ones have none.
+        assert_eq!(metadata(r#"{"model_type": "mistral"}"#)["attention.sliding_window"], Value::Unsigned(4096));
+        assert!(
+            !metadata(r#"{"model_type": "mistral", "sliding_window": null}"#).contains_key("attention.sliding_window")
+        );
+    }
+}

@@ -156,3 +156,57 @@ pub fn beside(name: &str, others: &[String]) -> Vec<usize> {
     let unwanted = |other: &str| other == Texts::INDEX && shard.is_none();
     (0..others.len()).filter(|&i| is_part(&others[i]) || (text(&others[i]) && !unwanted(&others[i]))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(names: &[&str]) -> Vec<File> {
+        names.iter().map(|&name| File { name: name.into(), size_bytes: 1 }).collect()
+    }
+
+    #[test]
+    fn names_tell_what_a_set_is() {
+        let choice = |names: &[&str]| Choice::of(&files(names)).unwrap();
+        assert_eq!(choice(&["README.md", "a.gguf"]), Choice::Gguf(1));
+        for name in ["", "model", "Qwen2.5 0.5B", "A.GGUF"] {
+            assert_eq!(choice(&[name]), Choice::Gguf(0), "{name}");
+        }
+        assert_eq!(choice(&["a-00002-of-00002.gguf", "a-00001-of-00002.gguf"]), Choice::GgufParts(vec![1, 0]));
+        // As a browser names the files of a folder; what lies deeper, or beside it, is for others.
+        let given = [
+            "m/onnx/model.safetensors",
+            "m/tokenizer.json",
+            "m/model.safetensors",
+            "m/config.json",
+            "m/1_Pooling/config.json",
+        ];
+        let texts = vec![(Texts::CONFIG, 3), (Texts::POOLING, 4), (Texts::TOKENIZER, 1)];
+        assert_eq!(choice(&given), Choice::Folder { texts, weights: vec![2], root: 2 });
+    }
+
+    #[test]
+    fn a_file_stands_for_those_beside_it() {
+        let names = [
+            "README.md",
+            "a-00001-of-00002.gguf",
+            "a-00002-of-00002.gguf",
+            "b.gguf",
+            "config.json",
+            "model-00001-of-00002.safetensors",
+            "model-00002-of-00002.safetensors",
+            "model.safetensors.index.json",
+            "other.safetensors",
+            "tokenizer.json",
+        ]
+        .map(str::to_owned);
+        for (name, expected) in [
+            ("b.gguf", vec![3]),
+            ("a-00002-of-00002.gguf", vec![1, 2]),
+            ("other.safetensors", vec![4, 8, 9]),
+            ("model-00002-of-00002.safetensors", vec![4, 5, 6, 7, 9]),
+        ] {
+            assert_eq!(beside(name, &names), expected, "{name}");
+        }
+    }
+}

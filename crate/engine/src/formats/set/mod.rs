@@ -17,8 +17,10 @@ pub use data::Data;
 pub use scan::{Model, Scan};
 pub use split::Split;
 
+use serde::{Deserialize, Serialize};
+
 /// A file that is there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct File {
     /// Its name, with `/` between folders.
     pub name: String,
@@ -27,7 +29,7 @@ pub struct File {
 }
 
 /// Bytes that are to be pushed next, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Want {
     /// Which file, by the order in which they were named.
     pub file: usize,

@@ -1,0 +1,65 @@
+// The files of a model, whoever has them: `{files: [{name, size_bytes}], size, read(file, offset, most)}`. `size` is that of the
+// weights; `read` gives an ArrayBuffer of at most `most` bytes of a file from `offset` on, at least one.
+import {HearthError} from './start.js';
+
+const SLICE = 4 << 20;
+const WEIGHTS = /\.(gguf|safetensors)$/i;
+
+const isBytes = value => value instanceof Blob || value instanceof ArrayBuffer || ArrayBuffer.isView(value);
+
+/** Bytes of the files that have weights; of all, if none has a name that says so. */
+function weightBytes(files) {
+  const weights = files.filter(({name}) => WEIGHTS.test(name));
+  return (weights.length > 0 ? weights : files).reduce((sum, {size_bytes}) => sum + size_bytes, 0);
+}
+
+/** Files that the page has in its hands: one, or those of a model together. */
+export function given(source) {
+  const list = Array.isArray(source) || source instanceof FileList ? [...source] : [source];
+  if (list.length === 0 || !list.every(isBytes)) {
+    const what = 'a model is given by an id, an address, a File, a Blob, an ArrayBuffer, or several files together';
+    throw new HearthError('invalid_input', what);
+  }
+  const blobs = list.map(one => (one instanceof Blob ? one : new Blob([one])));
+  const files = blobs.map(blob => ({name: blob.webkitRelativePath || blob.name || '', size_bytes: blob.size}));
+  const read = (file, offset, most) => blobs[file].slice(offset, offset + Math.min(most, SLICE)).arrayBuffer();
+  return {files, size: weightBytes(files), read};
+}
+
+/** Files that are stored: `plans` of them, and `shard(key, index)`. */
+export function stored(plans, shard) {
+  const files = plans.map(({name, size_bytes}) => ({name, size_bytes}));
+  const read = async (file, offset, most) => {
+    const {key, shard_bytes} = plans[file];
+    const index = Math.floor(offset / shard_bytes);
+    const bytes = await shard(key, index);
+    const start = offset - index * shard_bytes;
+    return start === 0 && bytes.byteLength <= most ? bytes : bytes.slice(start, start + most);
+  };
+  return {files, size: weightBytes(files), read};
+}
+
+/** The bytes that are wanted, in order; `ask` tells the next want. A piece is read while the one before it is used. */
+export async function* wanted({files, read}, ask) {
+  for (let want; (want = await ask());) {
+    let {file, offset, bytes: left} = want;
+    let next = read(file, offset, left);
+    while (left > 0) {
+      const bytes = await next;
+      if (bytes.byteLength === 0) throw new HearthError('changed', `${files[file].name} has become shorter`);
+      offset += bytes.byteLength;
+      left -= bytes.byteLength;
+      next = left > 0 ? read(file, offset, left) : undefined;
+      next?.catch(() => {}); // told when it is awaited
+      yield bytes;
+    }
+  }
+}
+
+/** What to call the model in these files: as its folder, or as its weights without number and ending. */
+export function nameOf(files) {
+  const list = [...files];
+  const {name, webkitRelativePath = ''} = list.find(({name}) => WEIGHTS.test(name)) ?? list[0];
+  const folder = webkitRelativePath.split('/').slice(0, -1).at(-1);
+  return folder ?? name.replace(/(-\d{5}-of-\d{5})?\.\w+$/, '');
+}
