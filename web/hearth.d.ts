@@ -170,6 +170,7 @@ export interface Sampling {
   /** Above zero: mirostat takes the place of the filters. */
   mirostat_tau?: number;
   mirostat_eta?: number;
+  min_keep?: number;
   seed?: number;
 }
 
@@ -184,6 +185,7 @@ export interface GenerateOptions extends Sampling {
   lookup?: boolean;
   /** Goes on when the context is full, without its oldest part. */
   shift?: boolean;
+  keep?: number;
   /** Tells of each token's probability, and of so many of the likeliest. */
   logprobs?: number;
   tools?: Tool[];
@@ -197,7 +199,7 @@ export interface GenerateOptions extends Sampling {
 
 export interface TokenProbability {
   id: number;
-  text: string;
+  /** May be a part of a character. */
   bytes: number[];
   logprob: number;
 }
@@ -213,8 +215,7 @@ export interface Step {
   prompt_left: number;
   prompt_tokens: number;
   finish: 'end' | 'stop' | 'length' | 'context' | null;
-  logprob?: TokenProbability;
-  top_logprobs?: TokenProbability[];
+  logprobs?: TokenProbability & {top: TokenProbability[]};
 }
 
 export interface EmbedOptions {

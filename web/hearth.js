@@ -31,6 +31,13 @@ const MOST_THREADS = 64;
 /** Bytes that `measure` reads. */
 const MEASURED = 128 << 20;
 
+/** What `generate` takes beside prompt, seed, stop and signal. */
+const OPTIONS = [
+  'max_tokens', 'temperature', 'dynatemp_range', 'dynatemp_exponent', 'top_k', 'top_p', 'min_p', 'typical_p', 'top_n_sigma',
+  'xtc_probability', 'xtc_threshold', 'min_keep', 'mirostat_tau', 'mirostat_eta', 'repetition_penalty', 'frequency_penalty',
+  'presence_penalty', 'repetition_window', 'logit_bias', 'ignore_eos', 'lookup', 'logprobs', 'shift', 'keep',
+];
+
 const json = async path => (await get(path)).json();
 
 /** Throws if it has been asked to stop. */
@@ -461,18 +468,26 @@ class Model {
 
   /**
    * Makes an answer to `prompt` (a text), `messages` (`[{role, content}]`) or `tokens` (ids). Gives steps `{token, text,
-   * prompt_left, finish}`; while the prompt is read they have no token. `lookup`: guess ahead where the text repeats itself (the
-   * answer stays the same). `signal` ends it early, without an error.
+   * prompt_left, finish}`; while the prompt is read they have no token. The options, with what they are by themselves:
+   *
+   * - `max_tokens` 512; `stop`: a text or texts that end the answer; `ignore_eos` false; `seed`: by chance.
+   * - how tokens are chosen, in this order: `logit_bias` ({id: what is added}), `repetition_penalty` 1.1, `frequency_penalty` 0,
+   *   `presence_penalty` 0 (all over the last `repetition_window` 64 tokens), `top_n_sigma` 0, `top_k` 40, `typical_p` 1,
+   *   `top_p` 0.95, `min_p` 0.05, `xtc_probability` 0, `xtc_threshold` 0.1, `temperature` 0.7, `dynatemp_range` 0,
+   *   `dynatemp_exponent` 1; `min_keep` 0 tokens are left at least. `mirostat_tau` above 0, with `mirostat_eta` 0.1, takes the place
+   *   of the filters. They mean what they mean in llama.cpp.
+   * - `logprobs`: a number; each step then has `logprobs`, `{id, bytes, logprob, top: [{id, bytes, logprob}]}`, with so many of the
+   *   likeliest tokens.
+   * - `shift` false: when the context is full, forget its oldest half, but for the first `keep` 4 tokens, and go on.
+   * - `lookup` true: guess ahead where the text repeats itself (the answer stays the same).
+   *
+   * `signal` ends it early, without an error.
    */
-  async* generate({
-    prompt, messages, tokens, max_tokens = 512, temperature = 0.7, top_k = 40, top_p = 0.95, min_p = 0.05,
-    repetition_penalty = 1.1, repetition_window = 64, seed = Math.floor(Math.random() * 2 ** 31), stop = [],
-    ignore_eos = false, lookup = true, signal,
-  } = {}) {
-    const options = {
-      max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, repetition_window, seed, ignore_eos,
-      lookup, stop: [stop].flat(),
-    };
+  async* generate({prompt, messages, tokens, stop, seed = Math.floor(Math.random() * 2 ** 31), signal, ...rest} = {}) {
+    const unknown = Object.keys(rest).find(name => !OPTIONS.includes(name));
+    if (unknown) throw new HearthError('invalid_input', `${unknown} is no option of generate`);
+    const given = Object.entries(rest).filter(([, value]) => value !== undefined && value !== null);
+    const options = {...Object.fromEntries(given), seed, stop: [stop ?? []].flat()};
     if (signal?.aborted) return;
     const asked = {prompt, messages, tokens, options};
     const told = [];
@@ -486,6 +501,31 @@ class Model {
       if (signal?.aborted) return;
       yield* this.#answer(asked, told, signal);
     }
+  }
+
+  /**
+   * A text, or tokens, as one vector: `{vector, tokens}`, a Float32Array and how many tokens it was. `pooling`: 'mean', 'cls' or
+   * 'last', by itself what the model's file says; `normalize` true: its length becomes 1; `dimensions`: so many numbers are kept;
+   * `truncate` false: a text that is too long is cut off. Forgets the conversation.
+   */
+  async embed(input, {pooling, normalize = true, dimensions, truncate = false} = {}) {
+    await this.#handover;
+    return this.#remote.call('embed', {input, how: {pooling, normalize, dimensions, truncate}});
+  }
+
+  /** The conversation as bytes, for `restore`: its tokens and what is cached of them. */
+  async save() {
+    await this.#handover;
+    return this.#remote.call('save');
+  }
+
+  /**
+   * Takes up a conversation that this model has saved: an answer whose prompt begins with it goes on from there. On another device
+   * its tokens are read again.
+   */
+  async restore(saved) {
+    await this.#handover;
+    return this.#remote.call('restore', {saved: saved instanceof Uint8Array ? saved : new Uint8Array(saved)});
   }
 
   /** An answer's steps behind the tokens that have been `told`, which grow by those it tells. */

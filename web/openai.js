@@ -236,8 +236,11 @@ function usageOf(all) {
   };
 }
 
+/** The text that bytes of a token are; parts of characters become replacement characters. */
+const text = bytes => new TextDecoder().decode(Uint8Array.from(bytes));
+
 /** A token's log-probability, in the shape of chats. */
-const told = ({text, bytes, logprob}) => ({token: text, bytes: [...bytes], logprob});
+const told = ({bytes, logprob}) => ({token: text(bytes), bytes: [...bytes], logprob});
 
 /** What distinguishes chats from plain texts. */
 const CHAT = {
@@ -245,7 +248,7 @@ const CHAT = {
   object: 'chat.completion',
   chunk: 'chat.completion.chunk',
   opening: {delta: {role: 'assistant', content: ''}},
-  delta({content, reasoning, tool_calls}) {
+  delta({text, content = text, reasoning, tool_calls}) {
     const delta = {};
     if (content) delta.content = content;
     if (reasoning) delta.reasoning_content = reasoning;
@@ -253,11 +256,11 @@ const CHAT = {
     return Object.keys(delta).length > 0 ? {delta} : undefined;
   },
   logprobs: steps => ({
-    content: steps.map(({logprob, top_logprobs}) => ({...told(logprob), top_logprobs: top_logprobs.map(told)})), refusal: null,
+    content: steps.map(({logprobs}) => ({...told(logprobs), top_logprobs: logprobs.top.map(told)})), refusal: null,
   }),
   closing: {delta: {}},
   begin: () => ({content: '', reasoning: '', calls: []}),
-  add(made, {content = '', reasoning = '', tool_calls = []}) {
+  add(made, {text, content = text, reasoning = '', tool_calls = []}) {
     made.content += content;
     made.reasoning += reasoning;
     for (const {index, id, function: {name, arguments: text = ''}} of tool_calls) {
@@ -277,19 +280,19 @@ const TEXT = {
   prefix: 'cmpl',
   object: 'text_completion',
   chunk: 'text_completion',
-  delta: ({text}) => text ? {text} : undefined,
+  delta: step => step.text ? {text: step.text} : undefined,
   logprobs: steps => ({
-    tokens: steps.map(({logprob}) => logprob.text),
-    token_logprobs: steps.map(({logprob}) => logprob.logprob),
-    top_logprobs: steps.map(({top_logprobs}) => Object.fromEntries(top_logprobs.map(({text, logprob}) => [text, logprob]))),
+    tokens: steps.map(({logprobs}) => text(logprobs.bytes)),
+    token_logprobs: steps.map(({logprobs}) => logprobs.logprob),
+    top_logprobs: steps.map(({logprobs}) => Object.fromEntries(logprobs.top.map(({bytes, logprob}) => [text(bytes), logprob]))),
     text_offset: steps.map(({offset}) => offset),
   }),
   closing: {text: ''},
   begin: () => ({text: ''}),
-  add(made, {text}) {
-    made.text += text;
+  add(made, step) {
+    made.text += step.text;
   },
-  choice: ({text}) => ({text}),
+  choice: made => ({text: made.text}),
 };
 
 /** Why an answer ended. */
@@ -316,7 +319,7 @@ async function* stream(pieces, body, common, shape) {
     if (first && shape.opening) yield chunk(index, shape.opening);
     called ||= step.tool_calls?.length > 0;
     finish = step.finish;
-    const logprobs = step.logprob ? shape.logprobs([{...step, offset}]) : null;
+    const logprobs = step.logprobs ? shape.logprobs([{...step, offset}]) : null;
     offset += step.text.length;
     const part = shape.delta(step) ?? (logprobs ? shape.closing : undefined);
     if (part) yield chunk(index, part, {logprobs});
@@ -337,7 +340,7 @@ async function whole(pieces, count, common, shape) {
     }
     const answer = answers[index];
     shape.add(answer.made, step);
-    if (step.logprob) answer.steps.push({...step, offset: answer.offset});
+    if (step.logprobs) answer.steps.push({...step, offset: answer.offset});
     answer.offset += step.text.length;
     answer.called ||= step.tool_calls?.length > 0;
     answer.finish = step.finish ?? answer.finish;

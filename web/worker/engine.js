@@ -24,6 +24,17 @@ if (typeof GPUAdapter === 'function') {
   };
 }
 
+// Runs a task that nothing else may run beside.
+async function alone(task) {
+  if (busy) throw Object.assign(new Error('this model is answering already'), {code: 'busy'});
+  busy = true;
+  try {
+    return await task();
+  } finally {
+    busy = false;
+  }
+}
+
 serve({
   async init({module, memory}) {
     // The policy of the frame must hold here, or this worker is not to see any text. (A data: address reaches no server.)
@@ -87,6 +98,18 @@ serve({
 
   tokenize({text}) {
     return [...model.tokenize(text)];
+  },
+
+  // A text, or tokens, as one vector: {vector, tokens}.
+  async embed({input, how}) {
+    const tokens = typeof input === 'string' ? model.tokenize(input) : Uint32Array.from(input);
+    return alone(async () => ({vector: await model.embed(tokens, how), tokens: tokens.length}));
+  },
+
+  save: () => alone(() => model.save()),
+
+  restore({saved}) {
+    model.restore(saved);
   },
 
   // Makes an answer. Steps are posted several together, each {token, text, prompt_left, prompt_tokens, finish}; the result is the

@@ -7,10 +7,12 @@ use std::task::{Context, Poll, Waker};
 
 use hearth_engine::cpu::measure;
 use hearth_engine::cpu::team::{Shared, Team};
+use hearth_engine::embed::Embedding;
 use hearth_engine::executor::Tuning;
 use hearth_engine::generate::{Options, Session};
 use hearth_engine::loader::{Device, Loader as EngineLoader};
 use hearth_engine::tokenizer::chat::Message;
+use hearth_engine::program::Pooling;
 use hearth_engine::trial;
 use hearth_gpu::Gpu;
 use serde::Serialize;
@@ -91,8 +93,8 @@ pub struct Loader {
 
 #[wasm_bindgen]
 impl Loader {
-    /// For these files, `[{name, size_bytes}]`, on the GPU, with room for `context` positions. `kernels`: what [`Loader::kernels`] said of this adapter before, or
-    /// undefined to find it out, which takes a second or two.
+    /// For these files, `[{name, size_bytes}]`, on the GPU, with room for `context` positions. `kernels`: what [`Loader::kernels`]
+    /// said of this adapter before, or undefined to find it out, which takes a second or two.
     #[wasm_bindgen(js_name = onGpu)]
     pub async fn on_gpu(context: usize, kernels: JsValue, files: JsValue) -> Result<Loader, JsValue> {
         let mut gpu = Gpu::open().await.map_err(engine_error)?;
@@ -117,8 +119,8 @@ impl Loader {
         self.gpu.as_ref().map_or(Ok(JsValue::UNDEFINED), |gpu| to_js(&gpu.kernels()))
     }
 
-    /// For these files, `[{name, size_bytes}]`, with room for `context` positions; `device` is "cpu" or, for comparisons, "naive". Of `threads`, all but one
-    /// are workers that will call [`help`].
+    /// For these files, `[{name, size_bytes}]`, with room for `context` positions; `device` is "cpu" or, for comparisons, "naive".
+    /// Of `threads`, all but one are workers that will call [`help`].
     #[wasm_bindgen(constructor)]
     pub fn new(device: &str, threads: usize, context: usize, files: JsValue) -> Result<Loader, JsValue> {
         let device = match device {
@@ -172,6 +174,8 @@ struct Info {
     trained_context: usize,
     context: usize,
     chat: bool,
+    encoder: bool,
+    pooling: Pooling,
     weight_bytes_per_token: usize,
     cache_bytes_per_token: usize,
 }
@@ -227,6 +231,8 @@ impl Model {
             trained_context: config.max_seq,
             context: session.context(),
             chat: session.tokenizer().has_template(),
+            encoder: config.encoder,
+            pooling: config.pooling,
             weight_bytes_per_token: session.weight_bytes(),
             cache_bytes_per_token: session.cache_bytes(),
         })
@@ -287,6 +293,28 @@ impl Model {
             Poll::Ready(step) => step,
             Poll::Pending => Ok(wasm_bindgen_futures::future_to_promise(step).into()),
         }
+    }
+
+    /// A text's `tokens` as one vector; `how`: `{pooling, normalize, dimensions, truncate}`. Forgets the conversation.
+    pub async fn embed(&self, tokens: Vec<u32>, how: JsValue) -> Result<Vec<f32>, JsValue> {
+        let how: Embedding = from_js(how)?;
+        let mut session = self.take()?;
+        let vector = session.embed(&tokens, &how).await;
+        *self.session.borrow_mut() = Some(session);
+        vector.map_err(engine_error)
+    }
+
+    /// The conversation as bytes, with what is cached of it.
+    pub async fn save(&self) -> Result<Vec<u8>, JsValue> {
+        let mut session = self.take()?;
+        let saved = session.save().await;
+        *self.session.borrow_mut() = Some(session);
+        saved.map_err(engine_error)
+    }
+
+    /// Takes up a conversation that was saved.
+    pub fn restore(&self, saved: &[u8]) -> Result<(), JsValue> {
+        self.session()?.restore(saved).map_err(engine_error)
     }
 
     /// What guessing ahead came to: `{guessed, right}` tokens.
