@@ -66,7 +66,7 @@ fn a_part_of_a_gguf_model_is_missing_or_too_many() {
     let parts = parts();
     says(&parts[..2], "bad_files", &["tiny-llama-00003-of-00003.gguf is missing", "all 3 files"]);
     says(&parts[1..], "bad_files", &["tiny-llama-00001-of-00003.gguf is missing"]);
-    says(&parts[1..2], "bad_files", &["part 2 of 3", "give all parts together"]);
+    says(&parts[1..2], "bad_files", &["tiny-llama-00002-of-00003.gguf: ", "part 2 of 3", "give all parts together"]);
     let twice = [&parts[..], &parts[1..2]].concat();
     says(&twice, "bad_files", &["tiny-llama-00002-of-00003.gguf is given twice"]);
     let mut other = parts.clone();

@@ -159,8 +159,8 @@ impl Error {
     /// The same, said of a file.
     pub fn of(self, file: &str) -> Error {
         match self {
-            // These name the files they speak of.
-            Error::In { .. } | Error::Files(_) => self,
+            // It is said already.
+            Error::In { .. } => self,
             error if file.is_empty() => error,
             error => Error::In { file: file.into(), error: Box::new(error) },
         }

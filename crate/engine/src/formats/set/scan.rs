@@ -138,7 +138,11 @@ impl Scan {
         let bytes = std::mem::take(&mut self.held);
         let Some((file, offset, _, step)) = self.steps.pop_front() else { return Ok(()) };
         let File { name, size_bytes } = self.files[file].clone();
-        self.done(file, size_bytes, offset, step, bytes).map_err(|error| error.of(&name))
+        self.done(file, size_bytes, offset, step, bytes).map_err(|error| match error {
+            // These name the files they speak of.
+            Error::Files(_) => error,
+            other => other.of(&name),
+        })
     }
 
     fn done(&mut self, file: usize, size: u64, offset: u64, step: Step, bytes: Vec<u8>) -> Result<()> {
