@@ -65,7 +65,7 @@ fn what_is_left_and_how_likely_is_what_llama_cpp_says() {
 
 /// The script's values where nothing else is asked for: the engine's own defaults are others.
 fn fill(options: &Value, mut sampling: Sampling) -> Sampling {
-    let plain = Sampling::plain();
+    let plain = Sampling::unfiltered();
     let asked = |name: &str| options.get(name).is_some();
     for (name, field, value) in [
         ("temperature", &mut sampling.temperature, plain.temperature),

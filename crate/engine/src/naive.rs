@@ -268,7 +268,7 @@ impl Executor for Naive {
     }
 
     fn cache_format(&self) -> &'static str {
-        "f32"
+        "naive f32"
     }
 
     fn save(&mut self) -> Cache<'_> {

@@ -385,7 +385,7 @@ impl Executor for Cpu {
     }
 
     fn cache_format(&self) -> &'static str {
-        "bytes of 32"
+        "cpu q8"
     }
 
     fn save(&mut self) -> executor::Cache<'_> {

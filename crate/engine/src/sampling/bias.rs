@@ -46,10 +46,12 @@ impl LogitBias {
         }
     }
 
-    /// Adds them. Panics unless candidate `i` is token `i`.
-    pub(super) fn add(&self, all: &mut Candidates) {
+    /// Adds them.
+    pub(super) fn add(&self, candidates: &mut Candidates) {
         for &(token, bias) in &self.0 {
-            all.list[token as usize].logit += bias;
+            if let Some(candidate) = candidates.of(token) {
+                candidate.logit += bias;
+            }
         }
     }
 }

@@ -34,6 +34,12 @@ impl Candidates {
         self.sorted = false;
     }
 
+    /// The candidate `token`, if it is one. To be asked before anything has brought them into another order than that of tokens.
+    pub fn of(&mut self, token: u32) -> Option<&mut Candidate> {
+        let at = self.list.binary_search_by_key(&token, |candidate| candidate.token).ok()?;
+        Some(&mut self.list[at])
+    }
+
     /// The likeliest first.
     pub fn sort(&mut self) {
         if !std::mem::replace(&mut self.sorted, true) {

@@ -94,10 +94,10 @@ impl Sampler {
     fn apply(&mut self, logits: &[f32], tokens: &[u32], allowed: Option<&[u32]>) -> Result<()> {
         let Sampler { sampling, candidates, mirostat } = self;
         candidates.fill(logits);
-        sampling.logit_bias.add(candidates);
         if let Some(allowed) = allowed {
             candidates.list.retain(|candidate| allows(allowed, candidate.token));
         }
+        sampling.logit_bias.add(candidates);
         // Logits that are no numbers are a broken model's, and as good as any.
         if candidates.list.iter().all(|candidate| candidate.logit == f32::NEG_INFINITY) {
             return Err(Error::NothingAllowed);
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn frequencies_follow_softmax() {
-        let drawn = drawn(Sampling::plain());
+        let drawn = drawn(Sampling::unfiltered());
         let sum: f32 = LOGITS.iter().map(|logit| logit.exp()).sum();
         for (id, logit) in LOGITS.iter().enumerate() {
             let share = share(&drawn, id as u32);
@@ -170,9 +170,14 @@ mod tests {
     #[test]
     fn frequencies_follow_the_whole_chain() {
         for sampling in [
-            Sampling { xtc_probability: 0.4, xtc_threshold: 0.2, ..Sampling::plain() },
-            Sampling { dynatemp_range: 0.8, typical_p: 0.9, ..Sampling::plain() },
-            Sampling { frequency_penalty: 0.002, presence_penalty: 1.0, repetition_window: -1, ..Sampling::plain() },
+            Sampling { xtc_probability: 0.4, xtc_threshold: 0.2, ..Sampling::unfiltered() },
+            Sampling { dynatemp_range: 0.8, typical_p: 0.9, ..Sampling::unfiltered() },
+            Sampling {
+                frequency_penalty: 0.002,
+                presence_penalty: 1.0,
+                repetition_window: -1,
+                ..Sampling::unfiltered()
+            },
         ] {
             let drawn = drawn(sampling.clone());
             let mut expected = [0.0; 5];
@@ -191,7 +196,7 @@ mod tests {
 
     #[test]
     fn top_choices_are_excluded_as_often_as_asked() {
-        let sampling = Sampling { xtc_probability: 0.3, xtc_threshold: 0.2, top_k: 2, ..Sampling::plain() };
+        let sampling = Sampling { xtc_probability: 0.3, xtc_threshold: 0.2, top_k: 2, ..Sampling::unfiltered() };
         let mut sampler = Sampler::new(sampling);
         let excluded =
             (0..2000).filter(|&position| sampler.candidates(&LOGITS, &[0; 2000][..position], None).unwrap().len() == 1);
@@ -207,7 +212,7 @@ mod tests {
             kept.dedup();
             kept
         };
-        let plain = Sampling::plain;
+        let plain = Sampling::unfiltered;
         assert_eq!(kept(Sampling { top_k: 2, ..plain() }), [1, 3]);
         assert_eq!(kept(Sampling { top_p: 0.8, ..plain() }), [1, 3]);
         assert_eq!(kept(Sampling { top_p: 0.0, ..plain() }), [1]);
@@ -224,8 +229,8 @@ mod tests {
 
     #[test]
     fn seeds_repeat_and_differ() {
-        assert_eq!(drawn(Sampling::plain()), drawn(Sampling::plain()));
-        assert_ne!(drawn(Sampling::plain()), drawn(Sampling { seed: 1, ..Sampling::plain() }));
+        assert_eq!(drawn(Sampling::unfiltered()), drawn(Sampling::unfiltered()));
+        assert_ne!(drawn(Sampling::unfiltered()), drawn(Sampling { seed: 1, ..Sampling::unfiltered() }));
     }
 
     #[test]
@@ -260,9 +265,9 @@ mod tests {
             for sampling in [
                 Sampling::greedy(),
                 Sampling::default(),
-                Sampling { top_n_sigma: 1.0, typical_p: 0.5, dynatemp_range: 0.5, ..Sampling::plain() },
+                Sampling { top_n_sigma: 1.0, typical_p: 0.5, dynatemp_range: 0.5, ..Sampling::unfiltered() },
                 Sampling { xtc_probability: 1.0, min_p: 0.0, ..Sampling::default() },
-                Sampling { mirostat_tau: 2.0, ..Sampling::plain() },
+                Sampling { mirostat_tau: 2.0, ..Sampling::unfiltered() },
             ] {
                 let token = Sampler::new(sampling).sample(&logits, &[0], None).unwrap();
                 assert!(token < 3);

@@ -86,7 +86,7 @@ impl Sampling {
     }
 
     /// Every token by its probability: nothing penalised, dropped or heated.
-    pub fn plain() -> Sampling {
+    pub fn unfiltered() -> Sampling {
         Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..Sampling::greedy() }
     }
 
@@ -168,17 +168,17 @@ mod tests {
 
     #[test]
     fn odd_values_are_named() {
-        let error = Sampling { top_p: 1.5, ..Sampling::plain() }.check().unwrap_err();
+        let error = Sampling { top_p: 1.5, ..Sampling::unfiltered() }.check().unwrap_err();
         assert_eq!(error.to_string(), "top_p is 1.5; it goes from 0 to 1");
-        assert!(Sampling { temperature: f32::NAN, ..Sampling::plain() }.check().is_err());
-        assert!(Sampling { repetition_window: -2, ..Sampling::plain() }.check().is_err());
-        assert!(Sampling { logit_bias: LogitBias(vec![(1, f32::NAN)]), ..Sampling::plain() }.check().is_err());
+        assert!(Sampling { temperature: f32::NAN, ..Sampling::unfiltered() }.check().is_err());
+        assert!(Sampling { repetition_window: -2, ..Sampling::unfiltered() }.check().is_err());
+        assert!(Sampling { logit_bias: LogitBias(vec![(1, f32::NAN)]), ..Sampling::unfiltered() }.check().is_err());
         Sampling { repetition_window: -1, ..Sampling::default() }.check().unwrap();
     }
 
     #[test]
     fn what_needs_logits_is_not_plain() {
-        assert!(Sampling::default().is_plain() && Sampling::greedy().is_plain() && Sampling::plain().is_plain());
+        assert!(Sampling::default().is_plain() && Sampling::greedy().is_plain() && Sampling::unfiltered().is_plain());
         for other in [
             Sampling { dynatemp_range: 0.5, ..Sampling::default() },
             Sampling { typical_p: 0.5, ..Sampling::default() },

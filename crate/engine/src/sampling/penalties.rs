@@ -1,8 +1,6 @@
 //! Makes recent tokens less likely: `logit / r` (or `logit · r` if negative), then `− n · f − p`, for a token that was said n times
 //! in the window, with the repetition, frequency and presence penalties r, f, p.
 
-use std::collections::HashMap;
-
 use super::candidates::Candidates;
 use super::options::Sampling;
 
@@ -10,14 +8,12 @@ pub fn penalties(sampling: &Sampling, tokens: &[u32], candidates: &mut Candidate
     if !sampling.penalises() {
         return;
     }
-    let mut counts: HashMap<u32, f32> = HashMap::new();
-    for &token in sampling.recent(tokens) {
-        *counts.entry(token).or_default() += 1.0;
-    }
-    for candidate in &mut candidates.list {
-        let Some(count) = counts.get(&candidate.token) else { continue };
+    let mut recent = sampling.recent(tokens).to_vec();
+    recent.sort_unstable();
+    for same in recent.chunk_by(|a, b| a == b) {
+        let Some(candidate) = candidates.of(same[0]) else { continue };
         let logit = &mut candidate.logit;
         *logit = if *logit > 0.0 { *logit / sampling.repetition_penalty } else { *logit * sampling.repetition_penalty };
-        *logit -= count * sampling.frequency_penalty + sampling.presence_penalty;
+        *logit -= same.len() as f32 * sampling.frequency_penalty + sampling.presence_penalty;
     }
 }
