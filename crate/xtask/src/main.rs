@@ -6,6 +6,7 @@ mod models;
 mod process;
 mod test;
 mod tools;
+mod vocabularies;
 
 use process::Result;
 
@@ -18,6 +19,7 @@ cargo xtask bench --device gpu [--peers]       speed on the GPU, and what a toke
 cargo xtask bench --kernels [--json]           speed of every kernel
 cargo xtask setup                              installs the tools and the default model, and no more
 cargo xtask models [ID ...]                    fetches, verifies and cuts models; without ID lists them
+cargo xtask vocabularies                       fetches the vocabularies that tokenizers are tested with
 cargo xtask bundle                             what Trunk calls: the engine as WebAssembly, and the models";
 
 fn main() {
@@ -30,6 +32,7 @@ fn main() {
         ["setup"] => setup(),
         ["models"] => models::list(),
         ["models", ids @ ..] => ids.iter().try_for_each(|id| models::prepare(id)),
+        ["vocabularies"] => vocabularies::prepare(),
         ["bundle"] => bundle::run(),
         _ => Err(format!("what shall I do?\n\n{USAGE}").into()),
     };

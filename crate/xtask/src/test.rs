@@ -2,7 +2,7 @@
 
 use crate::bundle::BUILDS;
 use crate::process::{self, Result, command, say};
-use crate::{models, tools};
+use crate::{models, tools, vocabularies};
 
 pub fn run() -> Result<()> {
     let browser = tools::browser()?;
@@ -15,6 +15,7 @@ pub fn run() -> Result<()> {
     for id in models::ids()? {
         models::prepare(&id)?;
     }
+    vocabularies::prepare()?;
 
     say("rustfmt");
     process::run(command("cargo").args(["fmt", "--all", "--check"]))?;

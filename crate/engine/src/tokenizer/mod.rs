@@ -1,156 +1,258 @@
-//! Text to tokens and back, from the metadata of a GGUF file, on the `tokenizers` crate.
+//! Text to tokens and back, from the metadata of a GGUF file (`gguf`) or a Hugging Face `tokenizer.json` (`json`).
 //!
-//! - `byte_level`: byte-level BPE (`tokenizer.ggml.model` = "gpt2"), the crate's own model.
-//! - `sentencepiece`: SentencePiece BPE ("llama"), a model of ours for that crate: it keeps Gemma's vocabulary
-//!   once, as one text. The crate's own would keep it twice, string by string, and half a million merges besides: some
-//!   60 MB, counted from its types, which would break the limit on memory while loading.
-//! - `stream`: tokens to whole characters; `chat`: the model's own template.
+//! ```text
+//! text ─ added ─ normal ─ split ─┬─ bpe            merges by rank
+//!       tokens   steps   into    ├─ sentencepiece  merges by score     ─ template ─ ids
+//!                        words   ├─ unigram        best sum of scores    [CLS] … [SEP]
+//!                                └─ wordpiece      longest first
+//! ids ─ pieces ─ decoder ─ stream ─ text
+//! ```
+//!
+//! Normalisation and words are those of the `tokenizers` crate; the models are ours. They keep a vocabulary once, as one text, and
+//! merges as numbers: the crate's would take some 200 MB for Gemma's 262,144 pieces and 514,906 merges, too much for a phone's
+//! tab. `chat` is the model's own template for conversations.
 
+mod added;
+mod bpe;
 mod byte_level;
+mod chains;
+mod charsmap;
 pub mod chat;
+mod config;
+mod decoder;
 mod files;
+mod gguf;
+mod json;
+mod long;
+mod normal;
+mod pattern;
 mod sentencepiece;
+mod split;
+mod steps;
 pub mod stream;
+mod template;
+mod unigram;
+mod unigram_text;
+mod vocabulary;
+mod wordpiece;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use tokenizers::models::bpe::{BPE, BpeTrainer};
-use tokenizers::{
-    AddedToken, DecoderWrapper, Model, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Token,
-    TokenizerImpl,
-};
+use tokenizers::normalizer::Range;
+use tokenizers::{NormalizedString, OffsetReferential, OffsetType, PreTokenizedString, Token};
 
 pub use files::Files;
 
 use crate::error::{Error, Result};
-use crate::formats::gguf::{Header, Strings, Value};
+use crate::formats::gguf::Header;
+use added::{Added, Text};
+use decoder::Decoder;
+use template::Template;
+use vocabulary::Vocabulary;
 
-/// What `tokenizer.ggml.token_type` says of a token.
-mod kind {
-    pub const UNKNOWN: i32 = 2;
-    pub const CONTROL: i32 = 3;
-    pub const USER_DEFINED: i32 = 4;
-    pub const BYTE: i32 = 6;
-}
+/// U+2581, which stands for a space.
+const SPACE: &str = "▁";
 
 /// Tokens that end an answer in some family of models, whatever the file's own end token is.
 const END_TEXTS: &[&str] =
     &["<|im_end|>", "<|endoftext|>", "<end_of_turn>", "<|eot_id|>", "<|end_of_text|>", "<|end|>", "</s>", "<eos>"];
 
+/// Tokens with a meaning of their own, where the files tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpecialTokens {
+    /// Begins a text; BERT's `[CLS]`.
+    pub bos: Option<u32>,
+    /// Ends a text.
+    pub eos: Option<u32>,
+    /// Stands for what is not in the vocabulary.
+    pub unknown: Option<u32>,
+    /// Stands between two texts.
+    pub sep: Option<u32>,
+    /// Fills up.
+    pub pad: Option<u32>,
+    /// Stands for a hidden word.
+    pub mask: Option<u32>,
+}
+
+/// The kinds of model.
+enum Model {
+    Bpe(bpe::Bpe),
+    SentencePiece(sentencepiece::SentencePiece),
+    Unigram(unigram::Unigram),
+    WordPiece(wordpiece::WordPiece),
+}
+
+impl Model {
+    fn vocabulary(&self) -> &Vocabulary {
+        match self {
+            Model::Bpe(model) => model.vocabulary(),
+            Model::SentencePiece(model) => model.vocabulary(),
+            Model::Unigram(model) => model.vocabulary(),
+            Model::WordPiece(model) => model.vocabulary(),
+        }
+    }
+
+    /// Appends the tokens of a word.
+    fn tokenize(&self, word: &str, tokens: &mut Vec<u32>) -> Result<()> {
+        match self {
+            Model::Bpe(model) => model.tokenize(word, tokens),
+            Model::SentencePiece(model) => model.tokenize(word, tokens),
+            Model::Unigram(model) => model.tokenize(word, tokens)?,
+            Model::WordPiece(model) => model.tokenize(word, tokens),
+        }
+        Ok(())
+    }
+}
+
+/// What is read from either kind of file.
+struct Parts {
+    added: Added,
+    normalizers: Vec<normal::Step>,
+    splits: Vec<split::Step>,
+    model: Model,
+    template: Template,
+    decoder: Decoder,
+    /// Whether added tokens are text as they are, or go through the decoder like others.
+    raw_added: bool,
+    tokens: SpecialTokens,
+    ends: Vec<u32>,
+    chat_template: Option<String>,
+}
+
 /// A tokenizer, its special tokens and its chat template.
 pub struct Tokenizer {
-    inner: TokenizerImpl<Pieces, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>,
-    vocab: Arc<Strings>,
-    kinds: Vec<i32>,
-    byte_level: bool,
-    bos: Option<u32>,
-    add_bos: bool,
-    ends: Vec<u32>,
+    parts: Parts,
+    vocab_size: usize,
     template: Option<Result<chat::Template, String>>,
 }
 
-/// The two kinds of model in one type.
-enum Pieces {
-    ByteLevel(Box<BPE>),
-    SentencePiece(sentencepiece::SentencePiece),
-}
-
 impl Tokenizer {
-    /// Builds the tokenizer that the metadata describes.
+    /// Builds the tokenizer that a GGUF file's metadata describe.
     pub fn from_header(header: &Header) -> Result<Tokenizer> {
-        let missing = |key: &str| Error::Metadata { key: key.into(), what: "missing".into() };
-        let Some(Value::Strings(vocab)) = header.metadata.get("tokenizer.ggml.tokens") else {
-            return Err(missing("tokenizer.ggml.tokens"));
-        };
-        let vocab = Arc::new(vocab.clone());
-        let kinds = match header.metadata.get("tokenizer.ggml.token_type") {
-            Some(Value::Integers(kinds)) if kinds.len() == vocab.len() => kinds.clone(),
-            None => vec![1; vocab.len()],
-            _ => {
-                let what = format!("{} numbers were expected", vocab.len());
-                return Err(Error::Metadata { key: "tokenizer.ggml.token_type".into(), what });
-            }
-        };
-        let model = header.string("tokenizer.ggml.model")?.ok_or_else(|| missing("tokenizer.ggml.model"))?;
-        let (mut inner, byte_level) = match model {
-            "gpt2" => (byte_level::build(header, &vocab)?, true),
-            "llama" => (sentencepiece::build(header, vocab.clone(), &kinds)?, false),
-            other => {
-                let what = format!("\"{other}\" is not supported; gpt2 (byte-level BPE) and llama (SentencePiece) are");
-                return Err(Error::Metadata { key: "tokenizer.ggml.model".into(), what });
-            }
-        };
-        let special = |kind: i32| matches!(kind, kind::UNKNOWN | kind::CONTROL | kind::USER_DEFINED);
-        let texts = vocab.iter().zip(&kinds).filter(|(_, kind)| special(**kind)).map(|(text, _)| text);
-        inner
-            .add_special_tokens(texts.filter(|text| !text.is_empty()).map(|text| AddedToken::from(text, true)))
-            .map_err(tokenizer_error)?;
-
-        let token = |key: &str| -> Result<Option<u32>> {
-            let id = header.uint(&format!("tokenizer.ggml.{key}_token_id"))?;
-            Ok(id.filter(|&id| id < vocab.len()).map(|id| id as u32))
-        };
-        let (bos, eos) = (token("bos")?, token("eos")?);
-        let mut ends: Vec<u32> = [eos, token("eot")?].into_iter().flatten().collect();
-        for (id, text) in vocab.iter().enumerate() {
-            if special(kinds[id]) && END_TEXTS.contains(&text) && !ends.contains(&(id as u32)) {
-                ends.push(id as u32);
-            }
-        }
-        let text = |id: Option<u32>| id.and_then(|id| vocab.get(id as usize)).unwrap_or_default().to_owned();
-        let template = header.string("tokenizer.chat_template")?;
-        // A template that does not compile is told when it is needed: plain prompts work without.
-        let template = template.map(|source| {
-            chat::Template::new(source, text(bos), text(eos)).map_err(|error| match error {
-                Error::Template(what) => what,
-                other => other.to_string(),
-            })
-        });
-        let add_bos =
-            header.bool("tokenizer.ggml.add_bos_token")?.unwrap_or(!byte_level || byte_level::is_llama_3(header)?);
-        Ok(Tokenizer { inner, kinds, byte_level, bos, add_bos, ends, template, vocab })
+        Tokenizer::new(gguf::build(header)?)
     }
 
     /// Builds the tokenizer of a Hugging Face repository.
     pub fn from_json(files: &Files) -> Result<Tokenizer> {
-        let _ = files;
-        Err(Error::Tokenizer("tokenizer.json is not read yet; use the model's GGUF file".into()))
+        Tokenizer::new(json::build(files)?)
+    }
+
+    fn new(mut parts: Parts) -> Result<Tokenizer> {
+        let added = parts.added.iter().map(|token| token.id as usize + 1).max().unwrap_or(0);
+        let vocab_size = parts.model.vocabulary().len().max(added);
+        let special = |part: &template::Part| match part {
+            template::Part::Special(id) => Some(*id),
+            _ => None,
+        };
+        let places = parts.template.single.iter().chain(&parts.template.pair).filter_map(special);
+        if let Some(id) = places.chain(parts.ends.iter().copied()).find(|&id| id as usize >= vocab_size) {
+            return Err(Error::Tokenizer(format!("the special token {id} is outside the vocabulary of {vocab_size}")));
+        }
+        // Where it is no control token, "</s>" is HTML.
+        let ends = |token: &&added::Token| token.special || token.text != "</s>";
+        let well_known = parts.added.iter().filter(|token| END_TEXTS.contains(&token.text.as_str())).filter(ends);
+        parts.ends.extend(well_known.map(|token| token.id));
+        parts.ends.sort_unstable();
+        parts.ends.dedup();
+        let source = parts.chat_template.take();
+        let mut tokenizer = Tokenizer { parts, vocab_size, template: None };
+        let text = |id: Option<u32>| id.map(|id| tokenizer.piece(id)).unwrap_or_default().to_owned();
+        let (bos, eos) = (text(tokenizer.special_tokens().bos), text(tokenizer.special_tokens().eos));
+        // A template that does not compile is told when it is needed: plain prompts work without.
+        tokenizer.template = source.map(|source| {
+            chat::Template::new(&source, bos, eos).map_err(|error| match error {
+                Error::Template(what) => what,
+                other => other.to_string(),
+            })
+        });
+        Ok(tokenizer)
     }
 
     /// Number of tokens, V.
     pub fn vocab_size(&self) -> usize {
-        self.vocab.len()
+        self.vocab_size
     }
 
-    /// The tokens of `text`, special ones recognised; begins with the begin-of-text token if the model wants one.
+    /// Begin, end and the other tokens with a meaning of their own.
+    pub fn special_tokens(&self) -> SpecialTokens {
+        self.parts.tokens
+    }
+
+    /// The tokens of `text` for a model to continue, special ones recognised, with those around it that the model wants; a
+    /// begin-of-text token that the text already has is not given twice.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(text, false).map_err(tokenizer_error)?;
-        let ids = encoding.get_ids();
-        let bos = self.bos.filter(|bos| self.add_bos && ids.first() != Some(bos));
-        Ok(bos.into_iter().chain(ids.iter().copied()).collect())
+        let mut ids = self.encode_with(text, true)?;
+        if ids.len() > 1 && ids[0] == ids[1] && self.parts.tokens.bos == Some(ids[0]) {
+            ids.remove(0);
+        }
+        Ok(ids)
     }
 
-    /// The bytes a token stands for; control tokens stand for none. May be part of a character: see [`stream`].
+    /// The tokens of `text`, special ones recognised; with `special`, also those that stand around every text.
+    pub fn encode_with(&self, text: &str, special: bool) -> Result<Vec<u32>> {
+        Ok(self.parts.template.one(&self.ids(text)?, special))
+    }
+
+    /// The tokens of two texts that belong together, such as a question and a passage.
+    pub fn encode_pair(&self, first: &str, second: &str, special: bool) -> Result<Vec<u32>> {
+        Ok(self.parts.template.two(&self.ids(first)?, &self.ids(second)?, special))
+    }
+
+    /// The tokens of `text` and nothing around it.
+    fn ids(&self, text: &str) -> Result<Vec<u32>> {
+        let Parts { added, normalizers, splits, model, .. } = &self.parts;
+        let mut pieces = PreTokenizedString::from(text);
+        pieces.split(|_, part| Ok(cut(added, part, Text::AsItCame))).map_err(tokenizer_error)?;
+        let normalized = |_, mut part: NormalizedString| {
+            normal::apply(normalizers, &mut part)?;
+            Ok(cut(added, part, Text::Normalized))
+        };
+        pieces.split(normalized).map_err(tokenizer_error)?;
+        split::apply(splits, &mut pieces)?;
+        let mut ids = Vec::new();
+        for (word, _, tokens) in pieces.get_splits(OffsetReferential::Normalized, OffsetType::None) {
+            match tokens {
+                Some(tokens) => ids.extend(tokens.iter().map(|token| token.id)),
+                None => model.tokenize(word, &mut ids)?,
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The text of `ids`; without those tokens that stand for none if `skip_special`, else with their names.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
+        let mut decoding = self.decoding(skip_special);
+        let text: String = ids.iter().map(|&id| decoding.push(id)).collect();
+        text + &decoding.finish()
+    }
+
+    /// Decodes token by token. What is given out together is what [`Tokenizer::decode`] gives.
+    pub fn decoding(&self, skip_special: bool) -> Decoding<'_> {
+        Decoding { tokenizer: self, decoder: self.parts.decoder.clone(), skip_special }
+    }
+
+    /// The bytes a token stands for in the middle of a text; control tokens stand for none. May be part of a character: see
+    /// [`stream`].
     pub fn bytes(&self, token: u32) -> Vec<u8> {
-        let Some(text) = self.vocab.get(token as usize) else { return Vec::new() };
-        match self.kinds[token as usize] {
-            kind::CONTROL | kind::UNKNOWN => Vec::new(),
-            kind::USER_DEFINED => text.as_bytes().to_vec(),
-            kind::BYTE => sentencepiece::byte_of(text).into_iter().collect(),
-            _ if self.byte_level => byte_level::bytes(text),
-            _ => text.replace(sentencepiece::SPACE, " ").into_bytes(),
+        match self.parts.added.get(token) {
+            Some(added) if added.special => Vec::new(),
+            Some(added) => added.text.as_bytes().to_vec(),
+            None => self.parts.decoder.bytes(self.piece(token)),
         }
     }
 
     /// The token as the vocabulary writes it, special or not.
     pub fn piece(&self, token: u32) -> &str {
-        self.vocab.get(token as usize).unwrap_or_default()
+        let added = self.parts.added.get(token).map(|added| added.text.as_str());
+        added.or_else(|| self.parts.model.vocabulary().piece(token)).unwrap_or_default()
+    }
+
+    /// Whether `token` is one that stands for no text.
+    pub fn is_special(&self, token: u32) -> bool {
+        self.parts.added.get(token).is_some_and(|added| added.special)
     }
 
     /// Whether `token` ends an answer.
     pub fn is_end(&self, token: u32) -> bool {
-        self.ends.contains(&token)
+        self.parts.ends.contains(&token)
     }
 
     /// Whether the file has a chat template: instruction-tuned models do, base models do not.
@@ -169,50 +271,45 @@ impl Tokenizer {
     }
 }
 
-fn tokenizer_error(error: impl std::fmt::Display) -> Error {
-    Error::Tokenizer(error.to_string())
+/// Tokens on their way to text.
+pub struct Decoding<'a> {
+    tokenizer: &'a Tokenizer,
+    decoder: Decoder,
+    skip_special: bool,
 }
 
-impl Model for Pieces {
-    type Trainer = BpeTrainer;
-
-    fn tokenize(&self, sequence: &str) -> tokenizers::Result<Vec<Token>> {
-        match self {
-            Pieces::ByteLevel(bpe) => bpe.tokenize(sequence),
-            Pieces::SentencePiece(model) => Ok(model.tokenize(sequence)),
+impl Decoding<'_> {
+    /// Takes a token and returns the text that became certain: whole characters.
+    pub fn push(&mut self, token: u32) -> String {
+        let parts = &self.tokenizer.parts;
+        match parts.added.get(token) {
+            Some(added) if added.special && self.skip_special => String::new(),
+            Some(added) if parts.raw_added => self.decoder.finish() + &added.text,
+            Some(added) => self.decoder.push(added.normalized.as_deref().unwrap_or(&added.text)),
+            None => match self.tokenizer.piece(token) {
+                "" => String::new(),
+                piece => self.decoder.push(piece),
+            },
         }
     }
 
-    fn token_to_id(&self, token: &str) -> Option<u32> {
-        match self {
-            Pieces::ByteLevel(bpe) => bpe.token_to_id(token),
-            Pieces::SentencePiece(model) => model.id(token),
-        }
+    /// What is left when no more tokens come.
+    pub fn finish(&mut self) -> String {
+        self.decoder.finish()
     }
+}
 
-    fn id_to_token(&self, id: u32) -> Option<String> {
-        match self {
-            Pieces::ByteLevel(bpe) => bpe.id_to_token(id),
-            Pieces::SentencePiece(model) => model.piece(id).map(str::to_owned),
-        }
-    }
+/// Added tokens become tokens, the rest stays text.
+fn cut(added: &Added, text: NormalizedString, which: Text) -> Vec<(NormalizedString, Option<Vec<Token>>)> {
+    let parts = added.split(text.get(), which).into_iter();
+    let cut = parts.filter_map(|(id, range)| {
+        let tokens = id.map(|id| vec![Token::new(id, String::new(), (0, 0))]);
+        Some((text.slice(Range::Normalized(range))?, tokens))
+    });
+    cut.collect()
+}
 
-    fn get_vocab(&self) -> std::collections::HashMap<String, u32> {
-        (0..self.get_vocab_size() as u32).filter_map(|id| Some((self.id_to_token(id)?, id))).collect()
-    }
-
-    fn get_vocab_size(&self) -> usize {
-        match self {
-            Pieces::ByteLevel(bpe) => bpe.get_vocab_size(),
-            Pieces::SentencePiece(model) => model.len(),
-        }
-    }
-
-    fn save(&self, _: &Path, _: Option<&str>) -> tokenizers::Result<Vec<PathBuf>> {
-        Err("the engine has no file system".into())
-    }
-
-    fn get_trainer(&self) -> BpeTrainer {
-        BpeTrainer::default()
-    }
+fn tokenizer_error(error: impl std::fmt::Display) -> Error {
+    let what = error.to_string();
+    Error::Tokenizer(what.strip_prefix("tokenizer: ").map(str::to_owned).unwrap_or(what))
 }

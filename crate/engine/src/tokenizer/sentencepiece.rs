@@ -3,57 +3,16 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::hash::BuildHasher;
-use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
-use tokenizers::normalizers::{Prepend, Replace, Sequence};
-use tokenizers::{NormalizerWrapper, Token, TokenizerImpl};
-
-use super::{Pieces, kind, tokenizer_error};
+use super::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
-use crate::formats::gguf::{Header, Strings, Value};
 
-/// U+2581, which stands for a space.
-pub const SPACE: &str = "▁";
-
-/// Vocabulary with scores. The table holds numbers only; their text is looked up in `vocab`.
+/// Vocabulary with scores.
 pub struct SentencePiece {
-    vocab: Arc<Strings>,
+    vocabulary: Vocabulary,
     scores: Vec<f32>,
-    table: HashTable<u32>,
-    hasher: DefaultHashBuilder,
     unknown: Option<u32>,
-}
-
-type Built<PT, P, D> = TokenizerImpl<Pieces, NormalizerWrapper, PT, P, D>;
-
-pub fn build<PT, P, D>(header: &Header, vocab: Arc<Strings>, kinds: &[i32]) -> Result<Built<PT, P, D>>
-where
-    PT: tokenizers::PreTokenizer,
-    P: tokenizers::PostProcessor,
-    D: tokenizers::Decoder,
-{
-    let Some(Value::Floats(scores)) = header.metadata.get("tokenizer.ggml.scores") else {
-        return Err(Error::Metadata { key: "tokenizer.ggml.scores".into(), what: "missing".into() });
-    };
-    if scores.len() != vocab.len() {
-        return Err(Error::Tokenizer(format!("{} pieces but {} scores", vocab.len(), scores.len())));
-    }
-    let unknown = kinds.iter().position(|&kind| kind == kind::UNKNOWN).map(|id| id as u32);
-    let model = SentencePiece::new(vocab, scores.clone(), unknown);
-    let mut normalizers: Vec<NormalizerWrapper> = vec![Replace::new(" ", SPACE).map_err(tokenizer_error)?.into()];
-    if header.bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true) {
-        normalizers.insert(0, Prepend::new(SPACE.into()).into());
-    }
-    let mut tokenizer = TokenizerImpl::new(Pieces::SentencePiece(model));
-    tokenizer.with_normalizer(Some(Sequence::new(normalizers))).map_err(tokenizer_error)?;
-    Ok(tokenizer)
-}
-
-/// The byte that a piece such as `<0x0A>` stands for.
-pub fn byte_of(piece: &str) -> Option<u8> {
-    u8::from_str_radix(piece.strip_prefix("<0x")?.strip_suffix('>')?, 16).ok()
+    bytes: [Option<u32>; 256],
 }
 
 /// A stretch of the text on its way to becoming a token; `end == start` once it was merged into its left neighbour.
@@ -88,29 +47,20 @@ impl Ord for Merge {
 }
 
 impl SentencePiece {
-    fn new(vocab: Arc<Strings>, scores: Vec<f32>, unknown: Option<u32>) -> SentencePiece {
-        let hasher = DefaultHashBuilder::default();
-        let mut table = HashTable::with_capacity(vocab.len());
-        let hash = |id: u32| hasher.hash_one(vocab.get(id as usize).unwrap_or_default());
-        for id in 0..vocab.len() as u32 {
-            table.insert_unique(hash(id), id, |&id| hash(id));
+    pub fn new(vocabulary: Vocabulary, scores: Vec<f32>, unknown: Option<u32>) -> Result<SentencePiece> {
+        if scores.len() != vocabulary.len() {
+            return Err(Error::Tokenizer(format!("{} pieces but {} scores", vocabulary.len(), scores.len())));
         }
-        SentencePiece { vocab, scores, table, hasher, unknown }
+        let bytes = vocabulary.byte_ids();
+        Ok(SentencePiece { vocabulary, scores, unknown, bytes })
     }
 
-    pub fn len(&self) -> usize {
-        self.vocab.len()
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
     }
 
-    pub fn piece(&self, id: u32) -> Option<&str> {
-        self.vocab.get(id as usize)
-    }
-
-    pub fn id(&self, piece: &str) -> Option<u32> {
-        self.table.find(self.hasher.hash_one(piece), |&id| self.piece(id) == Some(piece)).copied()
-    }
-
-    pub fn tokenize(&self, text: &str) -> Vec<Token> {
+    /// Appends the tokens of a text.
+    pub fn tokenize(&self, text: &str, tokens: &mut Vec<u32>) {
         let mut symbols: Vec<Symbol> = text
             .char_indices()
             .enumerate()
@@ -147,50 +97,45 @@ impl SentencePiece {
                 merges.extend(self.merge(text, &symbols, prev, left));
             }
         }
-        let mut tokens = Vec::new();
         for symbol in symbols.iter().filter(|symbol| symbol.start < symbol.end) {
-            self.emit(&text[symbol.start..symbol.end], symbol.start, &mut tokens);
+            self.emit(&text[symbol.start..symbol.end], tokens);
         }
-        tokens
     }
 
     fn merge(&self, text: &str, symbols: &[Symbol], left: usize, right: usize) -> Option<Merge> {
         let joined = &text[symbols[left].start..symbols[right].end];
-        let id = self.id(joined)?;
+        let id = self.vocabulary.id(joined)?;
         Some(Merge { score: self.scores[id as usize], left, right, len: joined.len() })
     }
 
-    fn emit(&self, piece: &str, start: usize, tokens: &mut Vec<Token>) {
-        if let Some(id) = self.id(piece) {
-            tokens.push(Token::new(id, piece.to_owned(), (start, start + piece.len())));
-            return;
-        }
-        for (i, byte) in piece.bytes().enumerate() {
-            let name = format!("<0x{byte:02X}>");
-            if let Some(id) = self.id(&name).or(self.unknown) {
-                tokens.push(Token::new(id, name, (start + i, start + i + 1)));
-            }
+    fn emit(&self, piece: &str, tokens: &mut Vec<u32>) {
+        match self.vocabulary.id(piece) {
+            Some(id) => tokens.push(id),
+            None => tokens.extend(piece.bytes().filter_map(|byte| self.bytes[usize::from(byte)].or(self.unknown))),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::formats::gguf::Strings;
 
-    fn model(pieces: &[(&str, f32)]) -> SentencePiece {
-        let mut vocab = Strings::default();
-        pieces.iter().for_each(|(piece, _)| vocab.push(piece));
-        SentencePiece::new(Arc::new(vocab), pieces.iter().map(|piece| piece.1).collect(), None)
-    }
-
-    fn pieces(model: &SentencePiece, text: &str) -> Vec<String> {
-        model.tokenize(text).into_iter().map(|token| token.value).collect()
+    fn pieces(vocabulary: &[(&str, f32)], text: &str) -> Vec<String> {
+        let mut strings = Strings::default();
+        vocabulary.iter().for_each(|(piece, _)| strings.push(piece));
+        let scores = vocabulary.iter().map(|piece| piece.1).collect();
+        let model = SentencePiece::new(Vocabulary::new(Arc::new(strings)), scores, None).unwrap();
+        let mut tokens = Vec::new();
+        model.tokenize(text, &mut tokens);
+        tokens.into_iter().map(|id| vocabulary[id as usize].0.to_owned()).collect()
     }
 
     #[test]
     fn best_score_merges_first_then_leftmost() {
-        let model = model(&[("a", 0.0), ("b", 0.0), ("ab", -2.0), ("ba", -1.0), ("aba", -3.0), ("aa", -4.0)]);
+        let model = [("a", 0.0), ("b", 0.0), ("ab", -2.0), ("ba", -1.0), ("aba", -3.0), ("aa", -4.0)];
         assert_eq!(pieces(&model, "aba"), ["aba"]);
         assert_eq!(pieces(&model, "abab"), ["aba", "b"]);
         assert_eq!(pieces(&model, "aaa"), ["aa", "a"]);
@@ -199,9 +144,7 @@ mod tests {
 
     #[test]
     fn what_is_no_piece_becomes_bytes() {
-        let model = model(&[("a", 0.0), ("<0xE7>", 0.0), ("<0x82>", 0.0), ("<0x89>", 0.0)]);
+        let model = [("a", 0.0), ("<0xE7>", 0.0), ("<0x82>", 0.0), ("<0x89>", 0.0)];
         assert_eq!(pieces(&model, "a炉"), ["a", "<0xE7>", "<0x82>", "<0x89>"]);
-        assert_eq!(byte_of("<0x0A>"), Some(10));
-        assert_eq!(byte_of("<div>"), None);
     }
 }

@@ -2,7 +2,7 @@
 //! are whole.
 
 /// Bytes in, whole characters out.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Characters {
     pending: Vec<u8>,
 }
