@@ -160,7 +160,7 @@ fn vectors(table: &mut Table) {
         let mut session = tests::files::open(&files("vocab/minilm"), device(512));
         let mut least = f64::INFINITY;
         for Sentence { text, tokens, vector } in &sentences {
-            let mut found = session.tokenizer().encode(text).expect("a text");
+            let mut found = session.tokenizer().encode_with(text, true).expect("a text");
             found.truncate(256);
             assert_eq!(found.len(), tokens.len(), "{text:?}");
             let found = block_on(session.embed(tokens, &Embedding::default())).expect("it fits");

@@ -102,7 +102,7 @@ serve({
 
   // A text, or tokens, as one vector: {vector, tokens}.
   async embed({input, how}) {
-    const tokens = typeof input === 'string' ? model.tokenize(input) : Uint32Array.from(input);
+    const tokens = typeof input === 'string' ? model.encode(input) : Uint32Array.from(input);
     return alone(async () => ({vector: await model.embed(tokens, how), tokens: tokens.length}));
   },
 

@@ -264,6 +264,11 @@ impl Model {
         self.session()?.tokenizer().encode(text).map_err(engine_error)
     }
 
+    /// The tokens of a text with those that stand around every text, also where it begins with one of these.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, JsValue> {
+        self.session()?.tokenizer().encode_with(text, true).map_err(engine_error)
+    }
+
     /// A conversation, `[{role, content}]`, as the prompt the model was trained on.
     pub fn render(&self, messages: JsValue) -> Result<String, JsValue> {
         let messages: Vec<Message> = from_js(messages)?;
