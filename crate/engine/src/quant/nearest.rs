@@ -6,19 +6,30 @@ pub fn largest(numbers: &[f32]) -> f32 {
     numbers.iter().copied().reduce(|max, x| if x.abs() > max.abs() { x } else { max }).unwrap_or_default()
 }
 
-/// The smallest and the largest number.
-pub fn range(numbers: &[f32]) -> (f32, f32) {
-    numbers.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), x| (min.min(*x), max.max(*x)))
-}
-
 /// `1 / d`, or 0 for 0.
 pub fn inverse(d: f32) -> f32 {
     if d == 0.0 { 0.0 } else { 1.0 / d }
 }
 
 /// The whole number below `x`, at most `most`. Where `x` is not finite, as it is if a scale was too small to be inverted, 0.
-pub fn floor(x: f32, most: u8) -> u8 {
+fn floor(x: f32, most: u8) -> u8 {
     if x.is_finite() { (x as u8).min(most) } else { 0 }
+}
+
+/// `x ≈ d · (code − zero)` with codes below `2 · zero`: `d` and codes. The number of largest magnitude becomes 0.
+pub fn scaled(numbers: &[f32], zero: u8) -> (f32, [u8; 32]) {
+    let d = largest(numbers) / -f32::from(zero);
+    let (inverse, half) = (inverse(d), f32::from(zero) + 0.5);
+    (d, std::array::from_fn(|i| floor(numbers[i] * inverse + half, 2 * zero - 1)))
+}
+
+/// `x ≈ d · code + m` with codes up to `most`: `d`, `m` and codes. The smallest number becomes 0, the largest `most`.
+pub fn ranged(numbers: &[f32], most: u8) -> (f32, f32, [u8; 32]) {
+    let (min, max) =
+        numbers.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), x| (min.min(*x), max.max(*x)));
+    let d = (max - min) / f32::from(most);
+    let inverse = inverse(d);
+    (d, min, std::array::from_fn(|i| floor((numbers[i] - min) * inverse + 0.5, most)))
 }
 
 /// The nearest whole number within ±2^22; halves go to even ones. What lies outside, as it does where a scale was too small to be

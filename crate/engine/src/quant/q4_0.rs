@@ -1,6 +1,6 @@
 //! Q4_0: `w = d · (q − 8)`. Block of 32: f16 `d`, then 16 bytes; byte `i` holds `q[i]` low and `q[i + 16]` high.
 
-use super::nearest::{floor, inverse, largest, put_f16, put_nibbles};
+use super::nearest::{put_f16, put_nibbles, scaled};
 
 pub fn decode(block: &[u8], out: &mut [f32]) {
     let d = super::f16_at(block, 0);
@@ -10,11 +10,8 @@ pub fn decode(block: &[u8], out: &mut [f32]) {
     }
 }
 
-/// The number of largest magnitude becomes −8.
 pub fn encode(numbers: &[f32], block: &mut [u8]) {
-    let d = largest(numbers) / -8.0;
-    let inverse = inverse(d);
-    let codes: [u8; 32] = std::array::from_fn(|i| floor(numbers[i] * inverse + 8.5, 15));
+    let (d, codes) = scaled(numbers, 8);
     put_f16(block, 0, d);
     put_nibbles(&codes, &mut block[2..]);
 }

@@ -1,7 +1,7 @@
 //! Q5_0: `w = d · (q − 16)`. Block of 32: f16 `d`, a u32 with the fifth bit of `q[i]` in bit `i`, then 16 bytes of low
 //! four bits as in Q4_0.
 
-use super::nearest::{floor, inverse, largest, put_f16, put_fifths, put_nibbles};
+use super::nearest::{put_f16, put_fifths, put_nibbles, scaled};
 
 pub fn decode(block: &[u8], out: &mut [f32]) {
     let d = super::f16_at(block, 0);
@@ -13,11 +13,8 @@ pub fn decode(block: &[u8], out: &mut [f32]) {
     }
 }
 
-/// The number of largest magnitude becomes −16.
 pub fn encode(numbers: &[f32], block: &mut [u8]) {
-    let d = largest(numbers) / -16.0;
-    let inverse = inverse(d);
-    let codes: [u8; 32] = std::array::from_fn(|i| floor(numbers[i] * inverse + 16.5, 31));
+    let (d, codes) = scaled(numbers, 16);
     put_f16(block, 0, d);
     put_fifths(&codes, &mut block[2..]);
     put_nibbles(&codes, &mut block[6..]);

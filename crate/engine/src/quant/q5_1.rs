@@ -1,6 +1,6 @@
 //! Q5_1: `w = d · q + m`. Block of 32: f16 `d`, f16 `m`, then a u32 of fifth bits and 16 bytes of low four as in Q5_0.
 
-use super::nearest::{floor, inverse, put_f16, put_fifths, put_nibbles, range};
+use super::nearest::{put_f16, put_fifths, put_nibbles, ranged};
 
 pub fn decode(block: &[u8], out: &mut [f32]) {
     let (d, m) = (super::f16_at(block, 0), super::f16_at(block, 2));
@@ -12,14 +12,10 @@ pub fn decode(block: &[u8], out: &mut [f32]) {
     }
 }
 
-/// The smallest number becomes 0, the largest 31.
 pub fn encode(numbers: &[f32], block: &mut [u8]) {
-    let (min, max) = range(numbers);
-    let d = (max - min) / 31.0;
-    let inverse = inverse(d);
-    let codes: [u8; 32] = std::array::from_fn(|i| floor((numbers[i] - min) * inverse + 0.5, 31));
+    let (d, m, codes) = ranged(numbers, 31);
     put_f16(block, 0, d);
-    put_f16(block, 2, min);
+    put_f16(block, 2, m);
     put_fifths(&codes, &mut block[4..]);
     put_nibbles(&codes, &mut block[8..]);
 }
