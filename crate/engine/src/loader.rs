@@ -234,7 +234,7 @@ impl Loading {
     /// From a header and, of a folder, its texts.
     fn new(header: &Header, texts: Option<&hf::Texts>, device: Device, context: usize) -> Result<Loading> {
         let program = models::program(header, context)?;
-        let tokenizer = tokenizer(header, texts)?;
+        let tokenizer = tokenizer(header, texts)?.within(program.config.vocab_size)?;
         if tokenizer.vocab_size() > program.config.vocab_size {
             let (expected, found) = (tokenizer.vocab_size(), program.config.vocab_size);
             let what = format!("{expected} tokens but only {found} embeddings");

@@ -43,7 +43,8 @@ pub fn run() -> Result<()> {
         // Shaders are the same in every build and slow to compile on the CPU: here in one build, in Firefox in another.
         let gpu: &[&str] = if build.name == "threads-relaxed" { &["--test", "gpu"] } else { &[] };
         let packages = ["--package", "tests", "--package", "hearth-engine", "--lib"];
-        let small = ["fixtures", "quants", "quantize", "bad_input"].iter().flat_map(|test| ["--test", test]);
+        let small =
+            ["fixtures", "quants", "quantize", "bad_input", "tiny_tokenizers"].iter().flat_map(|test| ["--test", test]);
         process::run(chrome.args(packages).args(small).args(gpu))?;
     }
 

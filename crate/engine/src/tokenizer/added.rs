@@ -70,6 +70,11 @@ impl Added {
         Ok(Added { tokens, by_id, as_it_came, normalized })
     }
 
+    /// Those whose id is below `ids`.
+    pub fn below(self, ids: usize) -> Result<Added> {
+        Added::new(self.tokens.into_iter().filter(|token| (token.id as usize) < ids).collect())
+    }
+
     /// The token of an id, if it was added.
     pub fn get(&self, id: u32) -> Option<&Token> {
         self.by_id.get(&id).map(|&i| &self.tokens[i])

@@ -166,6 +166,16 @@ impl Tokenizer {
         Ok(tokenizer)
     }
 
+    /// Leaves out added tokens that a model with `rows` embeddings has none for, such as the picture's in Gemma's models of text
+    /// alone.
+    pub fn within(mut self, rows: usize) -> Result<Tokenizer> {
+        if self.vocab_size > rows {
+            self.parts.added = self.parts.added.below(rows)?;
+            self.vocab_size = self.parts.model.vocabulary().len().max(rows);
+        }
+        Ok(self)
+    }
+
     /// Number of tokens, V.
     pub fn vocab_size(&self) -> usize {
         self.vocab_size

@@ -6,7 +6,7 @@ use fancy_regex::{Regex, RegexBuilder};
 use crate::error::{Error, Result};
 
 /// Steps back that one search may take. Those of the known families take two or three, however long the text.
-const BACKTRACK_LIMIT: usize = 20_000;
+const BACKTRACK_LIMIT: usize = 4_000;
 
 /// Bytes that a compiled expression may take.
 const SIZE_LIMIT: usize = 16 << 20;
