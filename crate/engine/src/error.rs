@@ -99,6 +99,9 @@ pub enum Error {
     /// A request that makes no sense, such as a token outside the vocabulary.
     #[error("{0}")]
     InvalidInput(String),
+    /// A [constraint](crate::constraint) and the logit biases leave no token to choose.
+    #[error("the answer cannot go on: neither the grammar nor the biases allow any token here")]
+    NothingAllowed,
     /// Memory was refused.
     #[error("out of memory: {what} needs {bytes} more bytes; close other tabs or choose a smaller model")]
     OutOfMemory {
@@ -133,6 +136,7 @@ impl Error {
             Error::PromptTooLong { .. } => "prompt_too_long",
             Error::EmptyPrompt => "empty_prompt",
             Error::InvalidInput(_) => "invalid_input",
+            Error::NothingAllowed => "nothing_allowed",
             Error::OutOfMemory { .. } => "out_of_memory",
             Error::Gpu(_) => "gpu",
         }
