@@ -11,11 +11,11 @@ use std::io::{ErrorKind, Read, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hearth_engine::chat::{Message, Role};
 use hearth_engine::cpu::team::{MAX_THREADS, Team};
 use hearth_engine::generate::{Options, Session};
 use hearth_engine::loader::{Device, Loader};
 use hearth_engine::sampling::Sampling;
-use hearth_engine::tokenizer::chat::Message;
 use hearth_gpu::Gpu;
 use pollster::block_on;
 
@@ -168,7 +168,7 @@ fn dispatch(command: Command) -> Result<()> {
 fn run(run: &Run) -> Result<()> {
     let mut session = load(&run.file, run.executor, run.threads, false)?;
     let prompt = match run.chat {
-        true => session.tokenizer().render(&[Message { role: "user".into(), content: run.prompt.clone() }])?,
+        true => session.tokenizer().render(&[Message::new(Role::User, &run.prompt)])?,
         false => run.prompt.clone(),
     };
     let sampling = match run.greedy {

@@ -4,13 +4,13 @@
 //! - `sentencepiece`: SentencePiece BPE ("llama"), a model of ours for that crate: it keeps Gemma's vocabulary
 //!   once, as one text. The crate's own would keep it twice, string by string, and half a million merges besides: some
 //!   60 MB, counted from its types, which would break the limit on memory while loading.
-//! - `stream`: tokens to whole characters; `chat`: the model's own template.
+//! - `stream`: tokens to whole characters.
 
 mod byte_level;
-pub mod chat;
 mod sentencepiece;
 pub mod stream;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use tokenizers::{
     TokenizerImpl,
 };
 
+use crate::chat::{Message, Origin, RenderOptions, Template};
 use crate::error::{Error, Result};
 use crate::formats::gguf::{Header, Strings, Value};
 
@@ -44,7 +45,7 @@ pub struct Tokenizer {
     bos: Option<u32>,
     add_bos: bool,
     ends: Vec<u32>,
-    template: Option<Result<chat::Template, String>>,
+    template: Result<Template, String>,
 }
 
 /// The two kinds of model in one type.
@@ -96,13 +97,16 @@ impl Tokenizer {
             }
         }
         let text = |id: Option<u32>| id.and_then(|id| vocab.get(id as usize)).unwrap_or_default().to_owned();
-        let template = header.string("tokenizer.chat_template")?;
+        let special_texts: HashSet<&str> =
+            vocab.iter().zip(&kinds).filter(|(_, kind)| special(**kind)).map(|(text, _)| text).collect();
+        let template = match header.string("tokenizer.chat_template")? {
+            Some(source) => Template::new(source, text(bos), text(eos)),
+            None => Template::default_for(|token| special_texts.contains(token), text(bos), text(eos)),
+        };
         // A template that does not compile is told when it is needed: plain prompts work without.
-        let template = template.map(|source| {
-            chat::Template::new(source, text(bos), text(eos)).map_err(|error| match error {
-                Error::Template(what) => what,
-                other => other.to_string(),
-            })
+        let template = template.map_err(|error| match error {
+            Error::Template(what) => what,
+            other => other.to_string(),
         });
         let add_bos =
             header.bool("tokenizer.ggml.add_bos_token")?.unwrap_or(!byte_level || byte_level::is_llama_3(header)?);
@@ -146,17 +150,17 @@ impl Tokenizer {
 
     /// Whether the file has a chat template: instruction-tuned models do, base models do not.
     pub fn has_template(&self) -> bool {
-        self.template.is_some()
+        self.template.as_ref().map_or(true, |template| template.origin() == Origin::File)
     }
 
-    /// The conversation as one prompt, ready for the answer. A base model, which has no template, gets the contents, a
-    /// line each: it will simply continue the text.
-    pub fn render(&self, messages: &[chat::Message]) -> Result<String> {
-        match &self.template {
-            Some(Ok(template)) => template.render(messages),
-            Some(Err(what)) => Err(Error::Template(what.clone())),
-            None => Ok(messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n")),
-        }
+    /// The chat template: the file's, or one that fits its vocabulary.
+    pub fn template(&self) -> Result<&Template> {
+        self.template.as_ref().map_err(|what| Error::Template(what.clone()))
+    }
+
+    /// The conversation as one prompt, ready for the answer.
+    pub fn render(&self, messages: &[Message]) -> Result<String> {
+        self.template()?.render(messages, &RenderOptions::default())
     }
 }
 

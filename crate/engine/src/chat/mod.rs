@@ -1,0 +1,27 @@
+//! Conversations: messages to a prompt, and an answer's text back to reasoning, content and tool calls.
+//!
+//! ```text
+//! messages, tools ─ Template::render ─ prompt ─ (model) ─ pieces of text ─ Parser ─ reasoning | content | tool calls
+//! ```
+//!
+//! - `message`: turns as OpenAI's API writes them.
+//! - `template`: the model's own Jinja template, or one of the `defaults`; `probe` finds out what it can do.
+//! - `jinja`: what Hugging Face adds to Jinja: `methods` of Python's strings, `json`, `clock`; `bounds` keeps a stranger's template from
+//!   taking all time and memory.
+
+mod bounds;
+mod clock;
+mod defaults;
+mod jinja;
+mod json;
+mod message;
+mod methods;
+mod probe;
+mod template;
+#[cfg(test)]
+mod tests;
+
+pub use clock::Clock;
+pub use message::{Content, Function, Message, Part, Role, ToolCall};
+pub use probe::Capabilities;
+pub use template::{Origin, RenderOptions, Template};
