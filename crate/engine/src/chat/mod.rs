@@ -8,14 +8,18 @@
 //! - `template`: the model's own Jinja template, or one of the `defaults`; `probe` finds out what it can do.
 //! - `jinja`: what Hugging Face adds to Jinja: `methods` of Python's strings, `json`, `clock`; `bounds` keeps a stranger's template from
 //!   taking all time and memory.
+//! - `family`: the markers that a model puts around reasoning and calls of tools; `parse` splits an answer by them, `calls` reads the calls.
 
 mod bounds;
+mod calls;
 mod clock;
 mod defaults;
+pub mod family;
 mod jinja;
 mod json;
 mod message;
 mod methods;
+pub mod parse;
 mod probe;
 mod template;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use minijinja::Environment;
 use minijinja::value::{Serde, Value};
 use serde_json::{Map, json};
 
+use super::family::Family;
 use super::message::{Content, Message, Role, Shape};
 use super::probe::{Capabilities, probe};
 use super::{Clock, defaults, jinja, json};
@@ -90,6 +91,11 @@ impl Template {
     /// The template's text.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The markers that the model writes.
+    pub fn family(&self) -> Family {
+        Family::of(&self.source)
     }
 
     /// What the template has a place for.

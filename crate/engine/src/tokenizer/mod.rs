@@ -20,6 +20,7 @@ use tokenizers::{
     TokenizerImpl,
 };
 
+use crate::chat::family::is_marker;
 use crate::chat::{Message, Origin, RenderOptions, Template};
 use crate::error::{Error, Result};
 use crate::formats::gguf::{Header, Strings, Value};
@@ -126,10 +127,11 @@ impl Tokenizer {
         Ok(bos.into_iter().chain(ids.iter().copied()).collect())
     }
 
-    /// The bytes a token stands for; control tokens stand for none. May be part of a character: see [`stream`].
+    /// The bytes a token stands for; control tokens stand for none, but for those that mark reasoning and calls of tools. May be part of a character: see [`stream`].
     pub fn bytes(&self, token: u32) -> Vec<u8> {
         let Some(text) = self.vocab.get(token as usize) else { return Vec::new() };
         match self.kinds[token as usize] {
+            kind::CONTROL if is_marker(text) => text.as_bytes().to_vec(),
             kind::CONTROL | kind::UNKNOWN => Vec::new(),
             kind::USER_DEFINED => text.as_bytes().to_vec(),
             kind::BYTE => sentencepiece::byte_of(text).into_iter().collect(),
