@@ -1,10 +1,10 @@
 //! Tiny models against the logits that `transformers` computed, and whole answers, natively and in headless Chrome.
 //! `fixtures/make_models.py` made the files.
 
+use hearth_engine::chat::{Message, Role};
 use hearth_engine::generate::{Finish, Options, Session};
 use hearth_engine::loader::Device;
 use hearth_engine::sampling::Sampling;
-use hearth_engine::tokenizer::chat::Message;
 use pollster::block_on;
 use tests::{ARCHITECTURES, GEMMA3, LLAMA, one_by_one_error, reference, reference_error};
 use wasm_bindgen_test::*;
@@ -209,8 +209,8 @@ fn prompts_that_cannot_be_answered_are_refused_and_nothing_is_lost() {
 #[wasm_bindgen_test(unsupported = test)]
 fn the_files_template_makes_the_prompt() {
     let session = tests::session(LLAMA, Device::cpu()).unwrap();
-    let turn = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
-    let prompt = session.tokenizer().render(&[turn("system", "Be brief."), turn("user", "Hi")]).unwrap();
+    let turn = |role, text: &str| Message::new(role, text);
+    let prompt = session.tokenizer().render(&[turn(Role::System, "Be brief."), turn(Role::User, "Hi")]).unwrap();
     assert_eq!(prompt, "<|system|>Be brief.<|end|><|user|>Hi<|end|><|assistant|>");
     let tokens = session.tokenizer().encode(&prompt).unwrap();
     assert_eq!((tokens[0], *tokens.last().unwrap()), (259, 260));
@@ -218,5 +218,5 @@ fn the_files_template_makes_the_prompt() {
 
     let base = tests::session(GEMMA3, Device::cpu()).unwrap();
     assert!(!base.tokenizer().has_template());
-    assert_eq!(base.tokenizer().render(&[turn("user", "a"), turn("assistant", "b")]).unwrap(), "a\nb");
+    assert_eq!(base.tokenizer().render(&[turn(Role::User, "a"), turn(Role::Assistant, "b")]).unwrap(), "a\nb");
 }

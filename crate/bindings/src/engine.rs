@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
+use hearth_engine::chat::Message;
 use hearth_engine::cpu::measure;
 use hearth_engine::cpu::team::{Shared, Team};
 use hearth_engine::embed::Embedding;
@@ -12,7 +13,6 @@ use hearth_engine::executor::Tuning;
 use hearth_engine::generate::{Options, Session};
 use hearth_engine::loader::{Device, Loader as EngineLoader};
 use hearth_engine::program::Pooling;
-use hearth_engine::tokenizer::chat::Message;
 use hearth_engine::trial;
 use hearth_gpu::Gpu;
 use serde::Serialize;

@@ -4,8 +4,8 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
+use hearth_engine::chat::{Message, Role};
 use hearth_engine::generate::{Logprob, Options, Session, Step};
-use hearth_engine::tokenizer::chat::Message;
 use pollster::block_on;
 
 use crate::sampling::SamplingArgs;
@@ -98,7 +98,7 @@ impl Run {
     /// All tokens that the answer goes on from.
     fn prompt(&self, session: &Session) -> Result<Vec<u32>> {
         let text = match self.chat {
-            true => session.tokenizer().render(&[Message { role: "user".into(), content: self.prompt.clone() }])?,
+            true => session.tokenizer().render(&[Message::new(Role::User, &self.prompt)])?,
             false => self.prompt.clone(),
         };
         let new = session.tokenizer().encode(&text)?;

@@ -10,14 +10,13 @@
 //!
 //! Normalisation and words are those of the `tokenizers` crate; the models are ours. They keep a vocabulary once, as one text, and
 //! merges as numbers: the crate's would take some 200 MB for Gemma's 262,144 pieces and 514,906 merges, too much for a phone's
-//! tab. `chat` is the model's own template for conversations.
+//! tab.
 
 mod added;
 mod bpe;
 mod byte_level;
 mod chains;
 mod charsmap;
-pub mod chat;
 mod config;
 mod decoder;
 mod files;
@@ -41,6 +40,8 @@ use tokenizers::{NormalizedString, OffsetReferential, OffsetType, PreTokenizedSt
 
 pub use files::Files;
 
+use crate::chat::family::is_marker;
+use crate::chat::{self, Message, Origin, RenderOptions};
 use crate::error::{Error, Result};
 use crate::formats::gguf::Header;
 use added::{Added, Text};
@@ -121,7 +122,7 @@ struct Parts {
 pub struct Tokenizer {
     parts: Parts,
     vocab_size: usize,
-    template: Option<Result<chat::Template, String>>,
+    template: Result<chat::Template, String>,
 }
 
 impl Tokenizer {
@@ -153,15 +154,18 @@ impl Tokenizer {
         parts.ends.sort_unstable();
         parts.ends.dedup();
         let source = parts.chat_template.take();
-        let mut tokenizer = Tokenizer { parts, vocab_size, template: None };
+        let mut tokenizer = Tokenizer { parts, vocab_size, template: Err(String::new()) };
         let text = |id: Option<u32>| id.map(|id| tokenizer.piece(id)).unwrap_or_default().to_owned();
         let (bos, eos) = (text(tokenizer.special_tokens().bos), text(tokenizer.special_tokens().eos));
         // A template that does not compile is told when it is needed: plain prompts work without.
-        tokenizer.template = source.map(|source| {
-            chat::Template::new(&source, bos, eos).map_err(|error| match error {
-                Error::Template(what) => what,
-                other => other.to_string(),
-            })
+        let special = |text: &str| tokenizer.parts.added.iter().any(|token| token.special && token.text == text);
+        let template = match source {
+            Some(source) => chat::Template::new(&source, bos, eos),
+            None => chat::Template::default_for(special, bos, eos),
+        };
+        tokenizer.template = template.map_err(|error| match error {
+            Error::Template(what) => what,
+            other => other.to_string(),
         });
         Ok(tokenizer)
     }
@@ -239,11 +243,11 @@ impl Tokenizer {
         Decoding { tokenizer: self, decoder: self.parts.decoder.clone(), skip_special }
     }
 
-    /// The bytes a token stands for in the middle of a text; control tokens stand for none. May be part of a character: see
-    /// [`stream`].
+    /// The bytes a token stands for in the middle of a text; control tokens stand for none, but for those that mark reasoning and
+    /// calls of tools. May be part of a character: see [`stream`].
     pub fn bytes(&self, token: u32) -> Vec<u8> {
         match self.parts.added.get(token) {
-            Some(added) if added.special => Vec::new(),
+            Some(added) if added.special && !is_marker(&added.text) => Vec::new(),
             Some(added) => added.text.as_bytes().to_vec(),
             None => self.parts.decoder.bytes(self.piece(token)),
         }
@@ -267,17 +271,17 @@ impl Tokenizer {
 
     /// Whether the file has a chat template: instruction-tuned models do, base models do not.
     pub fn has_template(&self) -> bool {
-        self.template.is_some()
+        self.template.as_ref().map_or(true, |template| template.origin() == Origin::File)
     }
 
-    /// The conversation as one prompt, ready for the answer. A base model, which has no template, gets the contents, a
-    /// line each: it will simply continue the text.
-    pub fn render(&self, messages: &[chat::Message]) -> Result<String> {
-        match &self.template {
-            Some(Ok(template)) => template.render(messages),
-            Some(Err(what)) => Err(Error::Template(what.clone())),
-            None => Ok(messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n")),
-        }
+    /// The chat template: the file's, or one that fits its vocabulary.
+    pub fn template(&self) -> Result<&chat::Template> {
+        self.template.as_ref().map_err(|what| Error::Template(what.clone()))
+    }
+
+    /// The conversation as one prompt, ready for the answer.
+    pub fn render(&self, messages: &[Message]) -> Result<String> {
+        self.template()?.render(messages, &RenderOptions::default())
     }
 }
 

@@ -1,0 +1,98 @@
+//! Python's methods of texts and lists that templates call and minijinja's own set lacks, or works out without counting the cost.
+
+use minijinja::value::{ValueKind, from_args};
+use minijinja::{Error, ErrorKind, State, Value};
+use minijinja_contrib::pycompat::unknown_method_callback;
+
+/// Bytes of text that a method reads for one fuel.
+const BYTES_PER_FUEL: usize = 64;
+/// Widest field of `str.format`.
+const MAX_WIDTH: usize = 10_000;
+
+/// Calls `method` of `value`.
+pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+    let Some(text) = value.as_str() else {
+        return match (value.kind(), method) {
+            (ValueKind::Seq | ValueKind::Map, _) => unknown_method_callback(state, value, method, args),
+            _ => Err(Error::from(ErrorKind::UnknownMethod)),
+        };
+    };
+    spend(state, text.len())?;
+    match method {
+        "replace" => {
+            let (old, new, most): (&str, &str, Option<i64>) = from_args(args)?;
+            let count = text.matches(old).count();
+            let count = most.and_then(|most| usize::try_from(most).ok()).map_or(count, |most| most.min(count));
+            spend(state, count.saturating_mul(new.len()))?;
+        }
+        "join" => {
+            let (values,): (&Value,) = from_args(args)?;
+            let mut joined = String::new();
+            for (i, value) in values.try_iter()?.checked().enumerate() {
+                let value = value?;
+                let Some(value) = value.as_str() else {
+                    return Err(Error::new(ErrorKind::InvalidOperation, "join: a list of texts was expected"));
+                };
+                spend(state, BYTES_PER_FUEL + text.len() + value.len())?;
+                joined += if i > 0 { text } else { "" };
+                joined += value;
+            }
+            return Ok(joined.into());
+        }
+        "format" => check_widths(text)?,
+        "removeprefix" => {
+            let (prefix,): (&str,) = from_args(args)?;
+            return Ok(text.strip_prefix(prefix).unwrap_or(text).into());
+        }
+        "removesuffix" => {
+            let (suffix,): (&str,) = from_args(args)?;
+            return Ok(text.strip_suffix(suffix).unwrap_or(text).into());
+        }
+        "rsplit" => {
+            let (separator, most): (&str, Option<i64>) = from_args(args)?;
+            if separator.is_empty() {
+                return Err(Error::new(ErrorKind::InvalidOperation, "rsplit: the separator is empty"));
+            }
+            let most = most.and_then(|most| usize::try_from(most).ok()).map_or(usize::MAX, |most| most + 1);
+            let mut pieces: Vec<Value> = text.rsplitn(most, separator).map(Value::from).collect();
+            pieces.reverse();
+            return Ok(pieces.into());
+        }
+        "partition" => {
+            let (separator,): (&str,) = from_args(args)?;
+            let (before, found, after) = match text.split_once(separator) {
+                Some((before, after)) => (before, separator, after),
+                None => (text, "", ""),
+            };
+            return Ok(Value::from_iter([before, found, after]));
+        }
+        _ => {}
+    }
+    unknown_method_callback(state, value, method, args)
+}
+
+fn spend(state: &State, bytes: usize) -> Result<(), Error> {
+    state.consume_fuel((bytes / BYTES_PER_FUEL) as u64)
+}
+
+/// Errors where a format asks for a field wider than any prompt needs, or takes its width from an argument.
+fn check_widths(format: &str) -> Result<(), Error> {
+    let mut depth = 0_usize;
+    let mut width = 0_usize;
+    let format = format.replace("{{", "").replace("}}", "");
+    for char in format.chars() {
+        match char {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        width = char.to_digit(10).map_or(0, |digit| width.saturating_mul(10).saturating_add(digit as usize));
+        if depth > 1 || (depth == 1 && width > MAX_WIDTH) {
+            return Err(Error::new(
+                ErrorKind::InvalidOperation,
+                format!("format: fields are {MAX_WIDTH} wide at most"),
+            ));
+        }
+    }
+    Ok(())
+}
