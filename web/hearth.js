@@ -38,6 +38,18 @@ const OPTIONS = [
   'presence_penalty', 'repetition_window', 'logit_bias', 'ignore_eos', 'lookup', 'logprobs', 'shift', 'keep',
 ];
 
+/** What a conversation has beside its messages. */
+const TURN = ['tools', 'tool_choice', 'enable_thinking', 'chat_template_kwargs'];
+
+/** Options of a conversation, with today's date for templates that tell the model, and all other options. */
+function conversation(options) {
+  const now = new Date();
+  const turn = {unix_seconds: Math.floor(now / 1000), offset_minutes: -now.getTimezoneOffset()};
+  const rest = {};
+  for (const [name, value] of Object.entries(options)) (TURN.includes(name) ? turn : rest)[name] = value;
+  return [turn, rest];
+}
+
 const json = async path => (await get(path)).json();
 
 /** Throws if it has been asked to stop. */
@@ -460,6 +472,18 @@ class Model {
     return used.threads;
   }
 
+  /** The text of some tokens. */
+  async detokenize(tokens) {
+    await this.#handover;
+    return this.#remote.call('detokenize', {tokens});
+  }
+
+  /** The prompt that a conversation becomes; `options` as for `generate`. */
+  async render(messages, options = {}) {
+    await this.#handover;
+    return this.#remote.call('render', {chat: {...conversation(options)[0], messages}});
+  }
+
   /** The tokens of a text. */
   async tokenize(text) {
     await this.#handover;
@@ -481,16 +505,22 @@ class Model {
    * - `shift` false: when the context is full, forget its oldest half, but for the first `keep` 4 tokens, and go on.
    * - `lookup` true: guess ahead where the text repeats itself (the answer stays the same).
    *
+   * With `messages`, steps say of their text what it is: `content`, `reasoning` (what a model thinks first), and `tool_calls`,
+   * `[{index, id, type, function: {name, arguments}}]`. `tools`: `[{type: 'function', function: {name, description, parameters}}]`;
+   * `tool_choice`: 'auto' or 'none'; `enable_thinking`: true or false for models that can do both; `chat_template_kwargs`: more of
+   * what the model's template reads.
+   *
    * `signal` ends it early, without an error.
    */
-  async* generate({prompt, messages, tokens, stop, seed = Math.floor(Math.random() * 2 ** 31), signal, ...rest} = {}) {
+  async* generate({prompt, messages, tokens, stop, seed = Math.floor(Math.random() * 2 ** 31), signal, ...more} = {}) {
+    const [turn, rest] = conversation(more);
     const unknown = Object.keys(rest).find(name => !OPTIONS.includes(name));
     if (unknown) throw new HearthError('invalid_input', `${unknown} is no option of generate`);
     const given = Object.entries(rest).filter(([, value]) => value !== undefined && value !== null);
     const options = {...Object.fromEntries(given), seed, stop: [stop ?? []].flat()};
     if (signal?.aborted) return;
-    const asked = {prompt, messages, tokens, options};
-    const told = [];
+    const asked = {prompt, tokens, options, chat: messages && {...turn, messages}};
+    const told = {tokens: [], text: ''};
     await this.#handover;
     try {
       yield* this.#answer(asked, told, signal);
@@ -528,7 +558,7 @@ class Model {
     return this.#remote.call('restore', {saved: saved instanceof Uint8Array ? saved : new Uint8Array(saved)});
   }
 
-  /** An answer's steps behind the tokens that have been `told`, which grow by those it tells. */
+  /** An answer's steps behind what has been `told`, its tokens and text, which grow by what it tells. */
   async* #answer(asked, told, signal) {
     const steps = [];
     let wake = () => {};
@@ -536,11 +566,12 @@ class Model {
     let failure;
     const halt = () => this.#remote.call('stop').catch(() => {});
     signal?.addEventListener('abort', halt);
-    const before = [...told];
-    const call = this.#remote.call('generate', {...asked, told: before}, {
+    const before = {told: [...told.tokens], told_text: told.text};
+    const call = this.#remote.call('generate', {...asked, ...before}, {
       step: made => {
         steps.push(...made);
-        told.push(...made.map(({token}) => token).filter(token => token !== null));
+        told.tokens.push(...made.map(({token}) => token).filter(token => token !== null));
+        told.text += made.map(({text}) => text).join('');
         wake();
       },
     });

@@ -191,12 +191,15 @@ function sampling(body) {
 
 function chatRequest(body) {
   if (!Array.isArray(body.messages) || body.messages.length === 0) throw invalid('messages', 'a list of messages is expected');
-  const {messages, tools, tool_choice, parallel_tool_calls, response_format, reasoning_effort, logprobs, top_logprobs = 0} = body;
+  const {messages, tools, tool_choice, logprobs, top_logprobs = 0} = body;
+  if ((body.response_format?.type ?? 'text') !== 'text') {
+    throw invalid('response_format', `"${body.response_format.type}" is not supported yet; "text" is`);
+  }
   if (!(Number.isInteger(top_logprobs) && top_logprobs >= 0 && top_logprobs <= MOST.top_logprobs)) {
     throw invalid('top_logprobs', `a whole number from 0 to ${MOST.top_logprobs} is expected`);
   }
   return [{
-    ...sampling(body), messages, tools, tool_choice, parallel_tool_calls, response_format, reasoning_effort,
+    ...sampling(body), messages, tools, tool_choice,
     logprobs: logprobs ? top_logprobs : undefined,
   }];
 }

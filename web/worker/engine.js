@@ -100,6 +100,14 @@ serve({
     return [...model.tokenize(text)];
   },
 
+  detokenize({tokens}) {
+    return model.decode(Uint32Array.from(tokens));
+  },
+
+  render({chat}) {
+    return model.render(chat, 0);
+  },
+
   // A text, or tokens, as one vector: {vector, tokens}.
   async embed({input, how}) {
     const tokens = typeof input === 'string' ? model.encode(input) : Uint32Array.from(input);
@@ -114,11 +122,13 @@ serve({
 
   // Makes an answer. Steps are posted several together, each {token, text, prompt_left, prompt_tokens, finish}; the result is the
   // answer's timings.
-  // `told`: tokens of the answer that were told of before, by another engine.
-  async generate({prompt, messages, tokens, told = [], options}, post) {
+  // `chat`: a conversation instead of a prompt, {messages, tools, ...}; its steps say what of the text is what: {content, reasoning,
+  // tool_calls}. `told`: tokens of the answer that were told of before, by another engine, and `told_text`, their text.
+  async generate({prompt, chat, tokens, told = [], told_text = '', options}, post) {
     if (busy) throw Object.assign(new Error('this model is answering already'), {code: 'busy'});
     const start = performance.now();
-    const asked = tokens ?? model.tokenize(messages ? model.render(messages) : prompt);
+    const asked = tokens ?? model.tokenize(chat ? model.render(chat, options.seed) : prompt);
+    if (chat && told_text) model.tell(told_text, false);
     const ids = [...asked, ...told];
     stopping = false;
     const prompt_tokens = model.start(Uint32Array.from(ids), {...options, resume: told.length});
@@ -133,7 +143,8 @@ serve({
         if (step instanceof Promise) step = await step; // the GPU's
         if (!step) break;
         const now = performance.now();
-        steps.push({...step, prompt_tokens: timings.prompt_tokens});
+        const meaning = chat ? model.tell(step.text, Boolean(step.finish)) : {};
+        steps.push({...step, ...meaning, prompt_tokens: timings.prompt_tokens});
         if (step.token !== null) {
           timings.tokens += 1;
           first ??= now;

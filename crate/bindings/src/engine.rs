@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
-use hearth_engine::chat::Message;
+use hearth_engine::chat::{Capabilities, Origin, Request, Turn};
 use hearth_engine::cpu::measure;
 use hearth_engine::cpu::team::{Shared, Team};
 use hearth_engine::embed::Embedding;
@@ -154,7 +154,7 @@ impl Loader {
             gpu.idle().await.map_err(engine_error)?;
         }
         let session = self.inner.finish().map_err(engine_error)?;
-        Ok(Model { session: Rc::new(RefCell::new(Some(session))) })
+        Ok(Model { session: Rc::new(RefCell::new(Some(session))), turn: RefCell::default() })
     }
 }
 
@@ -163,6 +163,8 @@ impl Loader {
 pub struct Model {
     /// Away while a step that answers later has it.
     session: Rc<RefCell<Option<Session>>>,
+    /// What tells the answer to a conversation apart.
+    turn: RefCell<Option<Turn>>,
 }
 
 #[derive(Serialize)]
@@ -174,6 +176,8 @@ struct Info {
     trained_context: usize,
     context: usize,
     chat: bool,
+    template: &'static str,
+    capabilities: Option<Capabilities>,
     encoder: bool,
     pooling: Pooling,
     weight_bytes_per_token: usize,
@@ -223,6 +227,7 @@ impl Model {
     pub fn info(&self) -> Result<JsValue, JsValue> {
         let session = self.session()?;
         let config = session.config();
+        let template = session.tokenizer().template();
         to_js(&Info {
             architecture: config.architecture.name(),
             layers: config.n_layers,
@@ -231,6 +236,12 @@ impl Model {
             trained_context: config.max_seq,
             context: session.context(),
             chat: session.tokenizer().has_template(),
+            template: match template.as_ref().map(|template| template.origin()) {
+                Ok(Origin::File) => "file",
+                Ok(Origin::Default(name)) => name,
+                Err(_) => "unreadable",
+            },
+            capabilities: template.ok().map(|template| template.capabilities()),
             encoder: config.encoder,
             pooling: config.pooling,
             weight_bytes_per_token: session.weight_bytes(),
@@ -269,10 +280,27 @@ impl Model {
         self.session()?.tokenizer().encode_with(text, true).map_err(engine_error)
     }
 
-    /// A conversation, `[{role, content}]`, as the prompt the model was trained on.
-    pub fn render(&self, messages: JsValue) -> Result<String, JsValue> {
-        let messages: Vec<Message> = from_js(messages)?;
-        self.session()?.tokenizer().render(&messages).map_err(engine_error)
+    /// The text of some tokens; those with a meaning of their own have none.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String, JsValue> {
+        Ok(self.session()?.tokenizer().decode(tokens, true))
+    }
+
+    /// A conversation, `{messages, tools, ...}`, as the prompt the model was trained on. What the next answer says is told apart by
+    /// it: see [`Model::tell`].
+    pub fn render(&self, request: JsValue, seed: f64) -> Result<String, JsValue> {
+        let request: Request = from_js(request)?;
+        let turn = Turn::new(&request, self.session()?.tokenizer(), seed as u64).map_err(engine_error)?;
+        let prompt = turn.prompt().to_owned();
+        *self.turn.borrow_mut() = Some(turn);
+        Ok(prompt)
+    }
+
+    /// What a piece of the answer's text is, `{content, reasoning, tool_calls}`; `last`: nothing follows it.
+    pub fn tell(&self, text: &str, last: bool) -> Result<JsValue, JsValue> {
+        match self.turn.borrow_mut().as_mut() {
+            Some(turn) => to_js(&turn.tell(text, last)),
+            None => Err(error("internal", "no conversation was rendered")),
+        }
     }
 
     /// Begins an answer; returns how many prompt tokens must be read first, those still cached not counted.

@@ -8,6 +8,7 @@
 //! - `template`: the model's own Jinja template, or one of the `defaults`; `probe` finds out what it can do.
 //! - `jinja`: what Hugging Face adds to Jinja: `methods` of Python's strings, `json`, `clock`; `bounds` keeps a stranger's template from
 //!   taking all time and memory.
+//! - `turn`: a request and its answer in OpenAI's shapes.
 //! - `family`: the markers that a model puts around reasoning and calls of tools; `parse` splits an answer by them, `calls` reads the calls.
 
 mod bounds;
@@ -24,8 +25,10 @@ mod probe;
 mod template;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use clock::Clock;
 pub use message::{Content, Function, Message, Part, Role, ToolCall};
 pub use probe::Capabilities;
 pub use template::{Origin, RenderOptions, Template};
+pub use turn::{Call, Request, Told, Turn};
