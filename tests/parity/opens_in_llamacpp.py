@@ -34,7 +34,7 @@ PROMPTS = [
 ]
 TOKENS = 32
 # Hearth rounds activations otherwise than llama.cpp: of two tokens nearly as likely either may be the likeliest. How much less
-# likely, in nats, one may be, and the share of tokens that must be so likely. (Where an answer would end, it is not let to.)
+# likely, in nats, one may be, and the share of tokens that must be so likely.
 NEARLY = 0.3
 LEAST_ALIKE = 0.96
 
@@ -106,11 +106,13 @@ def check_contents(source, file, name):
 
 
 def alike(file, prompt, tokens, text):
-    """At how many of an answer's tokens Hearth, having read what is before, finds none likelier, or hardly."""
-    lines = [json.loads(line) for line in hearth("logprobs", file, "--json", "--text", prompt + text).splitlines()]
+    """At how many of an answer's tokens Hearth, having read what is before, finds none but the end likelier, or hardly."""
+    lines = [json.loads(line) for line in hearth("logprobs", file, "--json", "--top", 2, "--text", prompt + text).splitlines()]
     answer = lines[-len(tokens) :]
     assert [line["id"] for line in answer] == tokens, "the answer's text has other tokens"
-    return sum(line["top"][0]["logprob"] - line["logprob"] <= NEARLY for line in answer)
+    end = gguf.GGUFReader(file).get_field("tokenizer.ggml.eos_token_id").contents()
+    best = [next(top["logprob"] for top in line["top"] if top["id"] != end) for line in answer]
+    return sum(best - line["logprob"] <= NEARLY for best, line in zip(best, answer))
 
 
 def main():

@@ -284,7 +284,7 @@ impl<F: Blocks> Tile for Ranged<F> {
     }
 
     fn decode(&self, row: usize, out: &mut [f32]) {
-        let [d, m] = [self.d, self.m].map(|scales| scales[row / 4][row % 4].number());
+        let [d, m] = [&self.d, &self.m].map(|scales| scales[row / 4][row % 4].number());
         out.iter_mut().enumerate().for_each(|(k, out)| *out = d * self.codes.get(row, k) as f32 + m);
     }
 

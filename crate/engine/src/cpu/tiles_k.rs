@@ -234,7 +234,7 @@ impl Tile for Q2K {
     }
 
     fn decode(&self, row: usize, out: &mut [f32]) {
-        let [d, dmin_16] = [self.d, self.dmin_16].map(|scales| scales[row / 4][row % 4]);
+        let [d, dmin_16] = [&self.d, &self.dmin_16].map(|scales| scales[row / 4][row % 4]);
         for (part, out) in self.parts.iter().zip(out.chunks_exact_mut(32)) {
             for (k, out) in out.iter_mut().enumerate() {
                 let both = part.both[k / 16][row / 4][row % 4];
