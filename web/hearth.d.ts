@@ -42,8 +42,11 @@ export interface CatalogEntry {
 }
 
 export interface StoredFile {
-  plan: {key: string; name: string; size_bytes: number; [key: string]: unknown};
+  /** `key`: for `remove`; those of all files of a model in several. */
+  plan: {key: string | readonly string[]; name: string; url: string; size_bytes: number; [key: string]: unknown};
   stored_bytes: number;
+  /** Every file of the model is known of, though not all of each may be here. */
+  whole: boolean;
 }
 
 export interface Measurement {
@@ -60,7 +63,7 @@ export class Hearth {
   catalog(): Promise<{models: CatalogEntry[]}>;
   stored(): Promise<StoredFile[]>;
   storedBytes(id: string): Promise<number>;
-  remove(key: string): Promise<void>;
+  remove(key: string | readonly string[]): Promise<void>;
   load(source: Source, options?: LoadOptions): Promise<Model>;
   measure(options?: {threads?: number[]; kernels?: boolean; budget_ms?: number}): Promise<Measurement>;
 }
@@ -240,3 +243,10 @@ export class Model {
   restore(saved: Uint8Array | ArrayBuffer): Promise<void>;
   unload(): void;
 }
+
+/** The address of the file, or of the folder, for that of Hugging Face's page about it. */
+export function direct(address: string): string;
+/** What to call the model at an address. */
+export function titleOf(address: string): string;
+/** What to call the model in these files. */
+export function nameOf(files: readonly File[] | FileList): string;

@@ -1,13 +1,12 @@
 //! Models in several files: folders of Hugging Face's against the logits that `transformers` computed for them
 //! (`fixtures/make_folders.py`), and a GGUF file in parts against the whole, natively and in headless Chrome.
 
-use hearth_engine::executor::Logits;
-use hearth_engine::formats::set::{Choice, File, Model, Scan, Want};
-use hearth_engine::loader::{Device, Places};
+use hearth_engine::generate::Session;
+use hearth_engine::loader::Device;
 use pollster::block_on;
 use serde::Deserialize;
-use tests::files::{FOLDERS, Named, folder, parts, session};
-use tests::{LLAMA, relative_error};
+use tests::files::{FOLDERS, folder, parts, session};
+use tests::{GEMMA3, LLAMA, relative_error};
 use wasm_bindgen_test::*;
 
 #[cfg(target_arch = "wasm32")]
@@ -21,41 +20,38 @@ struct Reference {
     hidden: Option<Vec<f32>>,
 }
 
-/// Without the tokenizer.
-fn numbers(files: &[Named], device: Device, tokens: &[u32], wanted: Logits) -> Vec<f32> {
-    let known: Vec<File> =
-        files.iter().map(|file| File { name: file.name.clone(), size_bytes: file.bytes.len() as u64 }).collect();
-    let choice = Choice::of(&known).unwrap();
-    let mut scan = Scan::new(known, choice).unwrap();
-    let bytes = |Want { file, offset, bytes }| &files[file].bytes[offset as usize..(offset + bytes) as usize];
-    while let Some(want) = scan.wants().unwrap() {
-        scan.push(bytes(want)).unwrap();
-    }
-    let Model { header, made, mut data, .. } = scan.finish().unwrap();
-    let program = hearth_engine::models::program(&header, usize::MAX).unwrap();
-    let places = Places::new(&header, &program);
-    let mut executor = device.executor(program).unwrap();
-    let mut rows =
-        |tensor: usize, first_row: usize, bytes: &[u8]| places.load(&mut *executor, tensor, first_row, bytes);
-    made.iter().enumerate().try_for_each(|(tensor, bytes)| rows(tensor, 0, bytes)).unwrap();
-    while let Some(want) = data.wants() {
-        bytes(want).chunks(777).try_for_each(|piece| data.push(piece, &mut rows)).unwrap();
-    }
-    block_on(executor.forward(tokens, wanted)).unwrap().to_vec()
-}
-
 #[wasm_bindgen_test(unsupported = test)]
 fn every_folder_gives_the_reference_numbers() {
     for &(name, _) in FOLDERS {
         let files = folder(name);
         let text = files.iter().find(|file| file.name == "reference.json").unwrap();
         let Reference { tokens, logits, hidden } = serde_json::from_slice(&text.bytes).unwrap();
-        let wanted = if logits.is_some() { Logits::All } else { Logits::Hidden };
-        let expected = logits.or(hidden).unwrap();
         for (device, most) in [(Device::Naive, 1e-5), (Device::cpu(), 2e-2)] {
-            let error = relative_error(&numbers(&files, device, &tokens, wanted), &expected);
+            let mut session = session(&files, device, 777).unwrap();
+            let (found, expected) = match (&logits, &hidden) {
+                (Some(logits), _) => (block_on(session.logits(&tokens)), logits),
+                (None, hidden) => (block_on(session.hidden(&tokens)), hidden.as_ref().unwrap()),
+            };
+            let error = relative_error(&found.unwrap(), expected);
             assert!(error <= most, "{name}: relative error {error:e}, at most {most:e}");
         }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_folders_text_is_that_of_the_gguf_file() {
+    for (name, file) in [("tiny-llama-f32", LLAMA), ("tiny-gemma3-bf16", GEMMA3)] {
+        let (ours, theirs) =
+            (session(&folder(name), Device::cpu(), 777).unwrap(), tests::session(file, Device::cpu()).unwrap());
+        for text in ["he", "the hearth, 炉 in  it", "", "<|end|><eos> a"] {
+            let tokens = ours.tokenizer().encode(text).unwrap();
+            assert_eq!(tokens, theirs.tokenizer().encode(text).unwrap(), "{name}: {text:?}");
+            let bytes = |session: &Session| {
+                tokens.iter().flat_map(|&token| session.tokenizer().bytes(token)).collect::<Vec<_>>()
+            };
+            assert_eq!(bytes(&ours), bytes(&theirs), "{name}: {text:?}");
+        }
+        assert_eq!(ours.tokenizer().has_template(), theirs.tokenizer().has_template());
     }
 }
 
