@@ -105,16 +105,18 @@ async function reply() {
   };
   answering = new AbortController();
   let content = '';
+  let reasoning = '';
   let finish = 'stopped';
   set({answering: true});
   try {
     for await (const step of model.generate({messages, ...options, signal: answering.signal})) {
-      content += step.text;
+      content += step.content ?? step.text;
+      reasoning += step.reasoning ?? '';
       finish = step.finish ?? finish;
       set({reading: step.prompt_left, verdict: model.verdict});
-      if (content) show({content});
+      if (content || reasoning) show({content, reasoning});
     }
-    if (content) show({content, meta: {...model.timings, finish}}, {timings: model.timings});
+    if (content || reasoning) show({content, reasoning, meta: {...model.timings, finish}}, {timings: model.timings});
   } catch (error) {
     if (error.code === 'crashed') {
       model.unload();

@@ -26,11 +26,18 @@ function welcome() {
     h('button', {class: 'quiet', onclick: () => set({view: 'models'})}, t('welcome.other')));
 }
 
+/** What to expect of the model: [whether it answers, words]. */
+function expectation({chat, template, encoder}) {
+  if (encoder) return [false, t('empty.encoder')];
+  if (chat) return [true, t('empty.text')];
+  return template === 'plain' ? [false, t('empty.base')] : [true, t('empty.default', {template})];
+}
+
 function examples() {
-  const chatty = state.model.info.chat;
+  const [chatty, words] = expectation(state.model.info);
   return h('div', {class: 'welcome'},
     h('h1', {}, t('empty.title')),
-    h('p', {}, t(chatty ? 'empty.text' : 'empty.base')),
+    h('p', {}, words),
     chatty && h('div', {class: 'examples'},
       [1, 2, 3].map(n => h('button', {class: 'example', onclick: () => ask(t(`empty.${n}`))}, t(`empty.${n}`)))));
 }
@@ -53,14 +60,19 @@ function meta({meta, content}, last) {
     last && h('button', {onclick: answer}, t('act.again')));
 }
 
+/** What the model thought before it answered. */
+const thoughts = (reasoning, busy) => reasoning && h('details', {class: 'thoughts'},
+  h('summary', {}, t(busy ? 'thoughts.now' : 'thoughts')), h('p', {}, reasoning));
+
 /** The model's words; with a caret while they come. */
-function words(content, busy) {
-  const body = h('div', {class: 'it'}, h('span', {class: 'hidden'}, `${t('model')}: `), markdown(content));
+function words(content, busy, reasoning = '') {
+  const body = h('div', {class: 'it'}, h('span', {class: 'hidden'}, `${t('model')}: `),
+    thoughts(reasoning, busy && !content), markdown(content));
   if (busy) {
     // Behind the last word: in a list that is within its last item.
     let last = body.lastElementChild;
     while (/^(UL|OL|PRE)$/.test(last.tagName)) last = last.lastElementChild;
-    if (last.className === 'hidden') last = body;
+    if (['hidden', 'thoughts'].includes(last.className)) last = body;
     last.append(h('span', {class: 'caret', 'aria-hidden': 'true'}));
     if (!content && state.reading > 0) body.append(h('p', {class: 'small'}, t('reading', {left: state.reading})));
   }
@@ -68,10 +80,10 @@ function words(content, busy) {
 }
 
 function turn(message, last) {
-  const {role, content} = message;
+  const {role, content, reasoning} = message;
   if (role === 'user') return h('div', {class: 'you'}, h('span', {class: 'hidden'}, `${t('you')}: `), content);
   const growing = last && state.answering && !message.meta;
-  return h('div', {}, words(content, growing), !growing && meta(message, last && !state.answering));
+  return h('div', {}, words(content, growing, reasoning), !growing && meta(message, last && !state.answering));
 }
 
 /** What follows the last turn: an answer that has not begun, or what is needed for one. */
