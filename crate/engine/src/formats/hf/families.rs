@@ -5,6 +5,9 @@
 
 use super::Change;
 
+/// Names of `transformers` and those of GGUF.
+type Names = &'static [(&'static str, &'static str)];
+
 /// A family of models as `transformers` writes it.
 #[derive(Debug)]
 pub struct Family {
@@ -19,9 +22,9 @@ pub struct Family {
     /// What stands in front of a layer's number.
     pub layer: &'static str,
     /// Names within a layer, here and in GGUF.
-    pub in_layer: &'static [(&'static str, &'static str)],
+    pub in_layer: &'static [Names],
     /// Names outside of layers, here and in GGUF.
-    pub outside: &'static [(&'static str, &'static str)],
+    pub outside: Names,
     /// How the names of tensors that nobody needs begin.
     pub skipped: &'static [&'static str],
     /// How the names of tensors that change end, and how they do.
@@ -36,6 +39,19 @@ pub struct Family {
     pub fixed: &'static [(&'static str, &'static str)],
 }
 
+/// The matrices of a layer, and the norms of heads where there are any.
+const PROJECTIONS: Names = &[
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"),
+    ("self_attn.v_proj", "attn_v"),
+    ("self_attn.q_norm", "attn_q_norm"),
+    ("self_attn.k_norm", "attn_k_norm"),
+    ("self_attn.o_proj", "attn_output"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+];
+
 const LLAMA: Family = Family {
     types: &["llama"],
     architecture: "llama",
@@ -43,19 +59,7 @@ const LLAMA: Family = Family {
         "tie_word_embeddings": false}"#,
     prefixes: &["model."],
     layer: "layers.",
-    in_layer: &[
-        ("input_layernorm", "attn_norm"),
-        ("self_attn.q_proj", "attn_q"),
-        ("self_attn.k_proj", "attn_k"),
-        ("self_attn.v_proj", "attn_v"),
-        ("self_attn.q_norm", "attn_q_norm"),
-        ("self_attn.k_norm", "attn_k_norm"),
-        ("self_attn.o_proj", "attn_output"),
-        ("post_attention_layernorm", "ffn_norm"),
-        ("mlp.gate_proj", "ffn_gate"),
-        ("mlp.up_proj", "ffn_up"),
-        ("mlp.down_proj", "ffn_down"),
-    ],
+    in_layer: &[PROJECTIONS, &[("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm")]],
     outside: &[("embed_tokens", "token_embd"), ("norm", "output_norm"), ("lm_head", "output")],
     skipped: &[],
     changes: &[],
@@ -108,19 +112,13 @@ const GEMMA2: Family = Family {
         "query_pre_attn_scalar": 256, "sliding_window": 4096, "sliding_window_pattern": 2,
         "final_logit_softcapping": 30.0, "attn_logit_softcapping": 50.0}"#,
     in_layer: &[
-        ("input_layernorm", "attn_norm"),
-        ("self_attn.q_proj", "attn_q"),
-        ("self_attn.k_proj", "attn_k"),
-        ("self_attn.v_proj", "attn_v"),
-        ("self_attn.q_norm", "attn_q_norm"),
-        ("self_attn.k_norm", "attn_k_norm"),
-        ("self_attn.o_proj", "attn_output"),
-        ("post_attention_layernorm", "post_attention_norm"),
-        ("pre_feedforward_layernorm", "ffn_norm"),
-        ("mlp.gate_proj", "ffn_gate"),
-        ("mlp.up_proj", "ffn_up"),
-        ("mlp.down_proj", "ffn_down"),
-        ("post_feedforward_layernorm", "post_ffw_norm"),
+        PROJECTIONS,
+        &[
+            ("input_layernorm", "attn_norm"),
+            ("post_attention_layernorm", "post_attention_norm"),
+            ("pre_feedforward_layernorm", "ffn_norm"),
+            ("post_feedforward_layernorm", "post_ffw_norm"),
+        ],
     ],
     changes: &[("norm.weight", Change::PlusOne)],
     activations: &["gelu_tanh"],
@@ -148,14 +146,14 @@ const PHI3: Family = Family {
     architecture: "phi3",
     defaults: r#"{"max_position_embeddings": 4096, "original_max_position_embeddings": 4096, "rms_norm_eps": 1e-5,
         "hidden_act": "silu", "rope_theta": 10000.0, "tie_word_embeddings": false}"#,
-    in_layer: &[
+    in_layer: &[&[
         ("input_layernorm", "attn_norm"),
         ("self_attn.qkv_proj", "attn_qkv"),
         ("self_attn.o_proj", "attn_output"),
         ("post_attention_layernorm", "ffn_norm"),
         ("mlp.gate_up_proj", "ffn_up"),
         ("mlp.down_proj", "ffn_down"),
-    ],
+    ]],
     permuted: false,
     ..LLAMA
 };
@@ -167,14 +165,14 @@ const GPT2: Family = Family {
         "tie_word_embeddings": true}"#,
     prefixes: &["transformer."],
     layer: "h.",
-    in_layer: &[
+    in_layer: &[&[
         ("ln_1", "attn_norm"),
         ("attn.c_attn", "attn_qkv"),
         ("attn.c_proj", "attn_output"),
         ("ln_2", "ffn_norm"),
         ("mlp.c_fc", "ffn_up"),
         ("mlp.c_proj", "ffn_down"),
-    ],
+    ]],
     outside: &[("wte", "token_embd"), ("wpe", "position_embd"), ("ln_f", "output_norm"), ("lm_head", "output")],
     skipped: &[],
     changes: &[
@@ -199,7 +197,7 @@ const BERT: Family = Family {
         "tie_word_embeddings": true}"#,
     prefixes: &["bert."],
     layer: "encoder.layer.",
-    in_layer: &[
+    in_layer: &[&[
         ("attention.self.query", "attn_q"),
         ("attention.self.key", "attn_k"),
         ("attention.self.value", "attn_v"),
@@ -208,7 +206,7 @@ const BERT: Family = Family {
         ("intermediate.dense", "ffn_up"),
         ("output.dense", "ffn_down"),
         ("output.LayerNorm", "layer_output_norm"),
-    ],
+    ]],
     outside: &[
         ("embeddings.word_embeddings", "token_embd"),
         ("embeddings.position_embeddings", "position_embd"),

@@ -28,13 +28,16 @@ pub fn target(family: &Family, name: &str) -> Target {
     }
     let known = || {
         let (module, ending) = ENDINGS.iter().find_map(|row| Some((short.strip_suffix(row.0)?, row.1)))?;
-        let find = |table: &[(&str, &'static str)], module| table.iter().find(|row| row.0 == module).map(|row| row.1);
         match module.strip_prefix(family.layer) {
-            None => Some(format!("{}{ending}", find(family.outside, module)?)),
+            None => {
+                let name = family.outside.iter().find(|row| row.0 == module)?.1;
+                Some(format!("{name}{ending}"))
+            }
             Some(rest) => {
                 let (layer, module) = rest.split_once('.')?;
                 let layer: u16 = layer.parse().ok()?;
-                Some(format!("blk.{layer}.{}{ending}", find(family.in_layer, module)?))
+                let name = family.in_layer.iter().copied().flatten().find(|row| row.0 == module)?.1;
+                Some(format!("blk.{layer}.{name}{ending}"))
             }
         }
     };
