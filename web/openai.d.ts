@@ -9,7 +9,7 @@ export interface Usage {
   prompt_tokens_details: {cached_tokens: number};
 }
 
-interface Request extends Sampling {
+interface Common extends Sampling {
   model?: string;
   max_tokens?: number | null;
   n?: number | null;
@@ -21,7 +21,7 @@ interface Request extends Sampling {
   shift?: boolean;
 }
 
-export interface ChatRequest extends Request {
+export interface ChatRequest extends Common {
   messages: Message[];
   max_completion_tokens?: number | null;
   logprobs?: boolean | null;
@@ -34,7 +34,7 @@ export interface ChatRequest extends Request {
   chat_template_kwargs?: Record<string, unknown>;
 }
 
-export interface TextRequest extends Request {
+export interface TextRequest extends Common {
   prompt: string | string[] | number[] | number[][];
   logprobs?: number | null;
 }

@@ -1,0 +1,160 @@
+// OpenAI's shapes over the real model: our own calls, and OpenAI's client on npm, which thinks it talks to a server.
+import assert from 'node:assert/strict';
+import {createReadStream} from 'node:fs';
+import {test} from 'node:test';
+import {inBrowser, load, SMOLLM2} from './browser.mjs';
+import {ROOT} from './server.mjs';
+
+const greedy = {temperature: 0, repetition_penalty: 1};
+
+/** Serves OpenAI's package, whose modules name each other by relative paths. */
+function withClient(host) {
+  host.intercept = (request, response) => {
+    const match = /^\/npm\/(openai\/[\w./-]+\.mjs)$/.exec(request.url);
+    if (!match || match[1].includes('..')) return false;
+    response.writeHead(200, {'Content-Type': 'text/javascript', 'Cross-Origin-Embedder-Policy': 'require-corp'});
+    createReadStream(`${ROOT}tests/page/node_modules/${match[1]}`).pipe(response);
+    return true;
+  };
+}
+
+/** `window.openai`, over the model that is loaded. */
+const open = page => page.evaluate(async () => {
+  const {OpenAI} = await import('/openai.js');
+  window.openai = new OpenAI(window.model, {name: 'smol'});
+});
+
+test('OpenAI\'s own client chats, streams, embeds and is told of errors', () => inBrowser(async ({page, host}) => {
+  withClient(host);
+  await load(page, SMOLLM2, {device: 'cpu'});
+  await open(page);
+  const said = await page.evaluate(async greedy => {
+    const {default: Client} = await import('/npm/openai/index.mjs');
+    const client = new Client({
+      apiKey: 'none', baseURL: 'http://tab.invalid/v1', fetch: window.openai.fetch, dangerouslyAllowBrowser: true, maxRetries: 0,
+    });
+    const asked = {model: 'smol', messages: [{role: 'user', content: 'Say hello.'}], max_tokens: 16, ...greedy};
+    const whole = await client.chat.completions.create({...asked, logprobs: true, top_logprobs: 2});
+    const chunks = [];
+    for await (const chunk of await client.chat.completions.create({...asked, stream: true, stream_options: {include_usage: true}})) {
+      chunks.push(chunk);
+    }
+    const helped = await client.chat.completions.stream(asked).finalContent();
+    const text = await client.completions.create({model: 'smol', prompt: ['One, two,', 'A, B,'], max_tokens: 4, n: 2, ...greedy});
+    const vectors = await client.embeddings.create({model: 'smol', input: ['fire', 'hearth'], dimensions: 16});
+    const plain = await client.embeddings.create({model: 'smol', input: 'fire', dimensions: 16, encoding_format: 'float'});
+    const models = [];
+    for await (const model of client.models.list()) models.push(model.id);
+    const refused = await client.chat.completions.create({...asked, messages: []}).catch(({status, message, param}) => ({status, message, param}));
+    const nobody = await client.models.retrieve('gpt').catch(({status, message}) => ({status, message}));
+    return {whole, chunks, helped, text, vectors, plain, models, refused, nobody};
+  }, greedy);
+
+  const {message, finish_reason, logprobs} = said.whole.choices[0];
+  assert.ok(message.content.length > 0);
+  assert.equal(message.role, 'assistant');
+  assert.ok(['stop', 'length'].includes(finish_reason));
+  assert.equal(said.whole.model, 'smol');
+  assert.equal(logprobs.content.map(({token}) => token).join('').startsWith(message.content.slice(0, 5)), true);
+  for (const {logprob, top_logprobs} of logprobs.content) {
+    assert.ok(logprob <= 0);
+    assert.equal(top_logprobs.length, 2);
+    assert.equal(top_logprobs[0].logprob, logprob, 'greedy takes the likeliest');
+  }
+  assert.ok(said.whole.usage.completion_tokens <= 16 && said.whole.usage.prompt_tokens > 5);
+
+  const streamed = said.chunks.flatMap(({choices}) => choices).map(({delta}) => delta.content ?? '').join('');
+  assert.equal(streamed, message.content, 'streamed or whole');
+  assert.equal(said.chunks[0].choices[0].delta.role, 'assistant');
+  assert.equal(said.chunks.at(-2).choices[0].finish_reason, finish_reason);
+  assert.equal(said.chunks.at(-1).usage.completion_tokens, said.whole.usage.completion_tokens);
+  assert.equal(said.helped, message.content, 'and through the client\'s helper');
+
+  assert.deepEqual(said.text.choices.map(({index}) => index), [0, 1, 2, 3]);
+  assert.equal(said.text.choices[0].text, said.text.choices[1].text, 'greedy answers are alike');
+  assert.notEqual(said.text.choices[0].text, said.text.choices[2].text);
+
+  const [fire, hearth] = said.vectors.data.map(({embedding}) => embedding);
+  assert.equal(fire.length, 16);
+  assert.ok(Math.abs(fire.reduce((sum, x) => sum + x * x, 0) - 1) < 1e-5);
+  assert.notDeepEqual(fire, hearth);
+  said.plain.data[0].embedding.forEach((x, i) => assert.ok(Math.abs(x - fire[i]) < 1e-6, 'base64 and numbers are the same'));
+
+  assert.deepEqual(said.models, ['smol']);
+  assert.equal(said.refused.status, 400);
+  assert.match(said.refused.message, /messages/);
+  assert.equal(said.nobody.status, 404);
+  assert.match(said.nobody.message, /"smol" is/);
+  assert.ok(!host.requests.some(url => url.includes('/v1/')), 'nothing was asked of a server');
+}));
+
+test('our own calls: several answers from one prompt, stop texts, seeds, biases, an end by signal', () => inBrowser(async ({page}) => {
+  await load(page, SMOLLM2, {device: 'cpu'});
+  await open(page);
+  const said = await page.evaluate(async greedy => {
+    const {completions, chat} = window.openai;
+    const warm = {prompt: 'My favourite colour is', max_tokens: 12, temperature: 1.2, seed: 7};
+    const three = await completions.create({...warm, n: 3});
+    const again = await completions.create({...warm, n: 3});
+    const read = window.model.timings.prompt_tokens;
+    const counted = {prompt: 'Count: 1, 2, 3, 4,', max_tokens: 24, ...greedy};
+    const [free] = (await completions.create(counted)).choices;
+    const [cut] = (await completions.create({...counted, stop: ['6']})).choices;
+    const [first] = await window.model.tokenize(free.text);
+    const [biased] = (await completions.create({...counted, logit_bias: {[first]: -100}})).choices;
+    const controller = new AbortController();
+    const chunks = [];
+    const ended = await (async () => {
+      for await (const chunk of await chat.completions.create(
+        {messages: [{role: 'user', content: 'Tell me a long story.'}], stream: true}, {signal: controller.signal})) {
+        chunks.push(chunk);
+        if (chunks.length === 5) controller.abort();
+      }
+    })().catch(error => error.name);
+    const after = await completions.create({...counted, max_tokens: 2});
+    const wrong = await completions.create({...counted, top_p: 3}).catch(({code, message}) => ({code, message}));
+    const unknown = await window.model.generate({prompt: 'a', temprature: 1}).next().catch(({code, message}) => ({code, message}));
+    return {three, again, read, free, cut, biased, chunks: chunks.length, ended, after, wrong, unknown};
+  }, greedy);
+  const texts = said.three.choices.map(({text}) => text);
+  assert.equal(new Set(texts).size, 3, 'other seeds, other texts');
+  assert.deepEqual(said.again.choices.map(({text}) => text), texts, 'the same seeds, the same texts');
+  assert.ok(said.read <= 1, `${said.read} prompt tokens were read again`);
+  assert.equal(said.free.finish_reason, 'length');
+  assert.equal(said.cut.text, said.free.text.split('6')[0]);
+  assert.equal(said.cut.finish_reason, 'stop');
+  assert.notEqual(said.biased.text.slice(0, 3), said.free.text.slice(0, 3));
+  assert.equal(said.ended, 'AbortError');
+  assert.ok(said.chunks < 12, `${said.chunks} chunks`);
+  assert.ok(said.after.choices[0].text.length > 0, 'the model answers again');
+  assert.deepEqual(said.wrong, {code: 'invalid_input', message: 'top_p is 3; it goes from 0 to 1'});
+  assert.deepEqual(said.unknown, {code: 'invalid_input', message: 'temprature is no option of generate'});
+}));
+
+test('a conversation is saved and taken up by another engine of the same model', () => inBrowser(async ({page}) => {
+  await load(page, SMOLLM2, {device: 'cpu'});
+  const said = await page.evaluate(async greedy => {
+    const make = async (model, options) => {
+      const ids = [];
+      for await (const {token} of model.generate({...greedy, ignore_eos: true, ...options})) if (token !== null) ids.push(token);
+      return ids;
+    };
+    const prompt = await window.model.tokenize('Once upon a time, in a village by the sea, there lived');
+    const first = await make(window.model, {tokens: prompt, max_tokens: 12});
+    const saved = await window.model.save();
+    const more = {tokens: [...prompt, ...first], max_tokens: 12};
+    const expected = await make(window.model, more);
+    const other = await window.hearth.load('smollm2-135m-instruct-q4_1', {device: 'cpu'});
+    await other.restore(saved);
+    const found = await make(other, more);
+    const read = other.timings.prompt_tokens;
+    saved[100] ^= 1;
+    const damaged = await other.restore(saved).catch(({code}) => code);
+    const stranger = await other.restore(new Uint8Array([1, 2, 3])).catch(({code}) => code);
+    other.unload();
+    return {expected, found, read, damaged, stranger};
+  }, greedy);
+  assert.deepEqual(said.found, said.expected);
+  assert.ok(said.read <= 1, `${said.read} tokens were read again`);
+  assert.deepEqual([said.damaged, said.stranger], ['session_damaged', 'not_a_session']);
+}));

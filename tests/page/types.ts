@@ -1,0 +1,44 @@
+// Compiled, never run: how page authors use the API, and that what OpenAI's types promise of an answer is there.
+import type {OpenAI as Theirs} from 'openai';
+import {Hearth, HearthError, type Model, type Step} from '../../web/hearth.js';
+import {OpenAI} from '../../web/openai.js';
+
+export async function use(files: FileList): Promise<void> {
+  const hearth = await Hearth.open();
+  const model: Model = await hearth.load(files, {device: 'auto', onProgress: ({loaded, total}) => loaded / total});
+  const steps: Step[] = [];
+  for await (const step of model.generate({messages: [{role: 'user', content: 'Hi'}], top_k: 40, logprobs: 3})) steps.push(step);
+  const best: number | undefined = steps[0]?.logprobs?.top[0]?.logprob;
+  const {vector}: {vector: Float32Array} = await model.embed('text', {pooling: 'mean', dimensions: 64});
+  await model.restore(await model.save());
+  console.log(best, vector.length, model.timings.decode_ms, model.info.template);
+  try {
+    // @ts-expect-error: there is no such option.
+    model.generate({temprature: 1});
+    // @ts-expect-error: nor such a device.
+    await hearth.load('id', {device: 'tpu'});
+  } catch (error) {
+    if (error instanceof HearthError) console.log(error.code);
+  }
+}
+
+export async function compare(model: Model): Promise<void> {
+  const ours = new OpenAI(model);
+  const messages = [{role: 'user' as const, content: 'Hi'}];
+  const answer = await ours.chat.completions.create({messages});
+  const message: Pick<Theirs.Chat.ChatCompletionMessage, 'role' | 'content' | 'refusal'> = answer.choices[0]!.message;
+  const reason: Theirs.Chat.ChatCompletion.Choice['finish_reason'] = answer.choices[0]!.finish_reason;
+  const usage: Theirs.CompletionUsage = answer.usage;
+  const logprobs: Theirs.Chat.ChatCompletion.Choice['logprobs'] = answer.choices[0]!.logprobs;
+  for await (const chunk of await ours.chat.completions.create({messages, stream: true})) {
+    const delta: Theirs.Chat.ChatCompletionChunk.Choice.Delta = chunk.choices[0]!.delta;
+    console.log(delta.content);
+  }
+  const text = await ours.completions.create({prompt: 'Once', max_tokens: 4});
+  const finished: string = text.choices[0]!.text;
+  const {data} = await ours.embeddings.create({input: ['a', 'b'], dimensions: 8});
+  console.log(message, reason, usage, logprobs, finished, data.length);
+  // Its `fetch` is what their client takes.
+  const theirs: ConstructorParameters<typeof Theirs>[0] = {apiKey: 'none', baseURL: 'http://tab/v1', fetch: ours.fetch};
+  console.log(theirs);
+}
