@@ -20,7 +20,8 @@ const SAME: f32 = 1e-2;
 /// What came of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
-    /// Logits of the last token of the prompt, of each smaller run, and of a single token behind them, `[4, V]`.
+    /// Logits of the last token of the prompt, of each smaller run, and of a single token behind them, `[4, V]`; of an encoder the
+    /// hidden states of a text, `[T, D]`.
     pub logits: Vec<f32>,
     /// Prompt tokens read a second.
     pub prompt_per_second: f64,
@@ -35,6 +36,9 @@ impl Session {
         self.reset();
         let vocab_size = self.config().vocab_size;
         let (prompt, few, made) = RUNS;
+        if self.config().encoder {
+            return self.encoder_trial(prompt, clock).await;
+        }
         let all = prompt + few.iter().sum::<usize>();
         let tokens: Vec<u32> = (0..all + 1).map(|i| ((i * 7919 + 13) % vocab_size) as u32).collect();
         let executor = &mut *self.executor;
@@ -76,6 +80,19 @@ impl Session {
         let decode_per_second = per_second(made, clock() - read);
         self.reset();
         Ok(Trial { logits, prompt_per_second, decode_per_second })
+    }
+}
+
+impl Session {
+    /// Of a model that reads texts as a whole: hidden states in place of logits.
+    async fn encoder_trial(&mut self, count: usize, clock: Clock) -> Result<Trial> {
+        let vocab_size = self.config().vocab_size;
+        let tokens: Vec<u32> = (0..count.min(self.context())).map(|i| ((i * 7919 + 13) % vocab_size) as u32).collect();
+        let logits = self.hidden(&tokens).await?;
+        let start = clock();
+        self.hidden(&tokens).await?;
+        let per_second = tokens.len() as f64 / (clock() - start).max(1e-3) * 1000.0;
+        Ok(Trial { logits, prompt_per_second: per_second, decode_per_second: per_second })
     }
 }
 

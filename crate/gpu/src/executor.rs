@@ -10,7 +10,7 @@ use hearth_engine::{Error, Result};
 
 use crate::ahead::{Ahead, MOST_AHEAD};
 use crate::buffers::Buffers;
-use crate::device::Gpu;
+use crate::device::{Gpu, failed};
 use crate::matmul::TILES;
 use crate::plan::{CacheFormat, Plan, Planner, SPLITS};
 use crate::profile::profile;
@@ -124,6 +124,9 @@ impl GpuExecutor {
     /// All of `tokens`, in pieces that the buffers hold.
     async fn pass(&mut self, tokens: &[u32], logits: Logits) -> Result<&[f32]> {
         self.check(tokens)?;
+        if logits == Logits::Last && self.plan.decode.is_empty() {
+            return Err(failed("an encoder has no next token"));
+        }
         self.ahead.settle().await?;
         self.prepare_turns();
         self.logits.clear();
@@ -320,8 +323,9 @@ impl Executor for GpuExecutor {
         Box::pin(async move {
             self.truncate(0);
             let tokens = tokens.clamp(1, self.buffers.most_tokens);
-            self.pass(&vec![0; tokens], Logits::Last).await?;
-            let (body, head, _) = self.steps(tokens, Logits::Last);
+            let wanted = if self.plan.decode.is_empty() { Logits::Hidden } else { Logits::Last };
+            self.pass(&vec![0; tokens], wanted).await?;
+            let (body, head, _) = self.steps(tokens, wanted);
             let steps: Vec<&Step> = body.iter().chain(head).chain(&self.plan.sample).collect();
             let times = profile(&self.gpu, &steps, tokens, PROFILED, || self.place(0, tokens)).await;
             self.truncate(0);
