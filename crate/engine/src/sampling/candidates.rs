@@ -9,7 +9,7 @@ pub struct Candidate {
     pub token: u32,
     /// Its logit, as far as the chain has come.
     pub logit: f32,
-    /// Its probability among those left, as of the last [`Candidates::softmax`].
+    /// Its probability among those left, as of the last softmax.
     pub p: f32,
 }
 
