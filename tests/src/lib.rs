@@ -30,7 +30,12 @@ pub const ARCHITECTURES: &[(&str, &[u8])] = &[
 
 /// A session over a whole file.
 pub fn session(file: &[u8], device: Device) -> Result<Session> {
-    let mut loader = Loader::new(device, usize::MAX);
+    session_within(usize::MAX, file, device)
+}
+
+/// A session over a whole file, with room for so many positions.
+pub fn session_within(context: usize, file: &[u8], device: Device) -> Result<Session> {
+    let mut loader = Loader::new(device, context);
     for piece in file.chunks(1 << 20) {
         loader.push(piece)?;
     }

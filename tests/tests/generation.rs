@@ -6,7 +6,7 @@ use std::rc::Rc;
 use hearth_engine::constraint::Constraint;
 use hearth_engine::formats::gguf::{Event, Reader};
 use hearth_engine::generate::{Finish, Options, Session, Step};
-use hearth_engine::loader::{Device, Loader};
+use hearth_engine::loader::Device;
 use hearth_engine::sampling::{LogitBias, Sampling};
 use hearth_engine::{Error, Result};
 use pollster::block_on;
@@ -19,9 +19,7 @@ wasm_bindgen_test_configure!(run_in_dedicated_worker);
 const PROMPT: [u32; 7] = [1, 40, 77, 12, 5, 90, 33];
 
 fn session(file: &[u8], device: Device, context: usize) -> Session {
-    let mut loader = Loader::new(device, context);
-    loader.push(file).unwrap();
-    loader.finish().unwrap()
+    tests::session_within(context, file, device).unwrap()
 }
 
 fn steps(session: &mut Session) -> Vec<Step> {
