@@ -12,7 +12,7 @@ pub mod stream;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::{
@@ -22,6 +22,7 @@ use tokenizers::{
 
 use crate::chat::family::is_marker;
 use crate::chat::{Message, Origin, RenderOptions, Template};
+use crate::constraint::Vocabulary;
 use crate::error::{Error, Result};
 use crate::formats::gguf::{Header, Strings, Value};
 
@@ -47,6 +48,7 @@ pub struct Tokenizer {
     add_bos: bool,
     ends: Vec<u32>,
     template: Result<Template, String>,
+    vocabulary: OnceLock<Result<Vocabulary, String>>,
 }
 
 /// The two kinds of model in one type.
@@ -111,7 +113,8 @@ impl Tokenizer {
         });
         let add_bos =
             header.bool("tokenizer.ggml.add_bos_token")?.unwrap_or(!byte_level || byte_level::is_llama_3(header)?);
-        Ok(Tokenizer { inner, kinds, byte_level, bos, add_bos, ends, template, vocab })
+        let vocabulary = OnceLock::new();
+        Ok(Tokenizer { inner, kinds, byte_level, bos, add_bos, ends, template, vocab, vocabulary })
     }
 
     /// Number of tokens, V.
@@ -148,6 +151,22 @@ impl Tokenizer {
     /// Whether `token` ends an answer.
     pub fn is_end(&self, token: u32) -> bool {
         self.ends.contains(&token)
+    }
+
+    /// The tokens that end an answer.
+    pub fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
+    /// Whether `token` is no text: it begins, ends or separates texts.
+    pub fn is_control(&self, token: u32) -> bool {
+        self.kinds.get(token as usize).is_some_and(|kind| matches!(*kind, kind::CONTROL | kind::UNKNOWN))
+    }
+
+    /// The tokens as constraints need them: made when first asked for.
+    pub fn vocabulary(&self) -> Result<&Vocabulary> {
+        let made = self.vocabulary.get_or_init(|| Vocabulary::new(self).map_err(|error| error.to_string()));
+        made.as_ref().map_err(|what| Error::Tokenizer(what.clone()))
     }
 
     /// Whether the file has a chat template: instruction-tuned models do, base models do not.
