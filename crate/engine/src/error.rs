@@ -110,6 +110,9 @@ pub enum Error {
     /// A request that makes no sense, such as a token outside the vocabulary.
     #[error("{0}")]
     InvalidInput(String),
+    /// A grammar that cannot be used: not well-formed, too much work, or without any answer.
+    #[error("the grammar cannot be used: {0}")]
+    Grammar(String),
     /// A [constraint](crate::constraint) and the logit biases leave no token to choose.
     #[error("the answer cannot go on: neither the grammar nor the biases allow any token here")]
     NothingAllowed,
@@ -185,6 +188,7 @@ impl Error {
             Error::PromptTooLong { .. } => "prompt_too_long",
             Error::EmptyPrompt => "empty_prompt",
             Error::InvalidInput(_) => "invalid_input",
+            Error::Grammar(_) => "bad_grammar",
             Error::NothingAllowed => "nothing_allowed",
             Error::NotASession => "not_a_session",
             Error::SessionVersion { .. } => "session_version",

@@ -35,6 +35,8 @@ mod unigram_text;
 mod vocabulary;
 mod wordpiece;
 
+use std::sync::OnceLock;
+
 use tokenizers::normalizer::Range;
 use tokenizers::{NormalizedString, OffsetReferential, OffsetType, PreTokenizedString, Token};
 
@@ -42,6 +44,7 @@ pub use files::Files;
 
 use crate::chat::family::is_marker;
 use crate::chat::{self, Message, Origin, RenderOptions};
+use crate::constraint;
 use crate::error::{Error, Result};
 use crate::formats::gguf::Header;
 use added::{Added, Text};
@@ -123,6 +126,7 @@ pub struct Tokenizer {
     parts: Parts,
     vocab_size: usize,
     template: Result<chat::Template, String>,
+    words: OnceLock<Result<constraint::Vocabulary, String>>,
 }
 
 impl Tokenizer {
@@ -154,7 +158,7 @@ impl Tokenizer {
         parts.ends.sort_unstable();
         parts.ends.dedup();
         let source = parts.chat_template.take();
-        let mut tokenizer = Tokenizer { parts, vocab_size, template: Err(String::new()) };
+        let mut tokenizer = Tokenizer { parts, vocab_size, template: Err(String::new()), words: OnceLock::new() };
         let text = |id: Option<u32>| id.map(|id| tokenizer.piece(id)).unwrap_or_default().to_owned();
         let (bos, eos) = (text(tokenizer.special_tokens().bos), text(tokenizer.special_tokens().eos));
         // A template that does not compile is told when it is needed: plain prompts work without.
@@ -267,6 +271,17 @@ impl Tokenizer {
     /// Whether `token` ends an answer.
     pub fn is_end(&self, token: u32) -> bool {
         self.parts.ends.contains(&token)
+    }
+
+    /// The tokens that end an answer.
+    pub fn ends(&self) -> &[u32] {
+        &self.parts.ends
+    }
+
+    /// The tokens as constraints need them: made when first asked for.
+    pub fn words(&self) -> Result<&constraint::Vocabulary> {
+        let made = self.words.get_or_init(|| constraint::Vocabulary::new(self).map_err(|error| error.to_string()));
+        made.as_ref().map_err(|what| Error::Tokenizer(what.clone()))
     }
 
     /// Whether the file has a chat template: instruction-tuned models do, base models do not.

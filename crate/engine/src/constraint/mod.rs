@@ -7,6 +7,19 @@
 //! ```
 //!
 //! Where another device runs the model, the mask is made meanwhile.
+//!
+//! - `grammar`: what may be asked for: a JSON schema, a regular expression, a grammar, a call of a tool; `gbnf` is llama.cpp's notation.
+//! - `vocabulary`: the tokens as a trie, made once for a tokenizer.
+//! - `guidance`: the constraint over both, by the crate llguidance.
+
+mod gbnf;
+mod grammar;
+mod guidance;
+mod vocabulary;
+
+pub use grammar::{Grammar, Tool};
+pub use guidance::Guided;
+pub use vocabulary::Vocabulary;
 
 use crate::error::Result;
 
