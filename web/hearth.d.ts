@@ -193,9 +193,8 @@ export interface GenerateOptions extends Sampling {
   logprobs?: number;
   tools?: Tool[];
   tool_choice?: ToolChoice;
-  parallel_tool_calls?: boolean;
   response_format?: ResponseFormat;
-  reasoning_effort?: string | null;
+  enable_thinking?: boolean;
   chat_template_kwargs?: Record<string, unknown>;
   signal?: AbortSignal;
 }

@@ -46,7 +46,9 @@ function conversation(options) {
   const now = new Date();
   const turn = {unix_seconds: Math.floor(now / 1000), offset_minutes: -now.getTimezoneOffset()};
   const rest = {};
-  for (const [name, value] of Object.entries(options)) (TURN.includes(name) ? turn : rest)[name] = value;
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined && value !== null) (TURN.includes(name) ? turn : rest)[name] = value;
+  }
   return [turn, rest];
 }
 
@@ -507,19 +509,26 @@ class Model {
    *
    * With `messages`, steps say of their text what it is: `content`, `reasoning` (what a model thinks first), and `tool_calls`,
    * `[{index, id, type, function: {name, arguments}}]`. `tools`: `[{type: 'function', function: {name, description, parameters}}]`;
-   * `tool_choice`: 'auto' or 'none'; `enable_thinking`: true or false for models that can do both; `chat_template_kwargs`: more of
+   * `tool_choice`: 'auto', 'none', 'required' or one, `{type: 'function', function: {name}}`; `enable_thinking`: true or false for models that can do both; `chat_template_kwargs`: more of
    * what the model's template reads.
+   *
+   * `response_format`: what the answer must be: `{type: 'json_object'}`, `{type: 'json_schema', json_schema: {schema}}`, `{type:
+   * 'regex', regex}` or `{type: 'grammar', grammar}` in llama.cpp's notation or Lark's.
    *
    * `signal` ends it early, without an error.
    */
-  async* generate({prompt, messages, tokens, stop, seed = Math.floor(Math.random() * 2 ** 31), signal, ...more} = {}) {
+  async* generate({
+    prompt, messages, tokens, stop, response_format, seed = Math.floor(Math.random() * 2 ** 31), signal, ...more
+  } = {}) {
     const [turn, rest] = conversation(more);
     const unknown = Object.keys(rest).find(name => !OPTIONS.includes(name));
     if (unknown) throw new HearthError('invalid_input', `${unknown} is no option of generate`);
-    const given = Object.entries(rest).filter(([, value]) => value !== undefined && value !== null);
-    const options = {...Object.fromEntries(given), seed, stop: [stop ?? []].flat()};
+    const options = {...rest, seed, stop: [stop ?? []].flat()};
+    const format = response_format ? {response_format} : {};
     if (signal?.aborted) return;
-    const asked = {prompt, tokens, options, chat: messages && {...turn, messages}};
+    const asked = messages
+      ? {options, chat: {...turn, ...format, messages}}
+      : {prompt, tokens, options: {...options, ...format}};
     const told = {tokens: [], text: ''};
     await this.#handover;
     try {

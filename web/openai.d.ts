@@ -28,9 +28,8 @@ export interface ChatRequest extends Common {
   top_logprobs?: number;
   tools?: Tool[];
   tool_choice?: ToolChoice;
-  parallel_tool_calls?: boolean;
   response_format?: ResponseFormat;
-  reasoning_effort?: string | null;
+  enable_thinking?: boolean;
   chat_template_kwargs?: Record<string, unknown>;
 }
 

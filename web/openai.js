@@ -14,7 +14,8 @@ import {HearthError} from './worker/start.js';
 /** Hearth's options that requests may have beside OpenAI's. */
 const OWN = [
   'top_k', 'min_p', 'typical_p', 'top_n_sigma', 'repetition_penalty', 'repetition_window', 'dynatemp_range', 'dynatemp_exponent',
-  'xtc_probability', 'xtc_threshold', 'mirostat_tau', 'mirostat_eta', 'ignore_eos', 'shift', 'lookup', 'chat_template_kwargs',
+  'xtc_probability', 'xtc_threshold', 'mirostat_tau', 'mirostat_eta', 'min_keep', 'ignore_eos', 'shift', 'keep', 'lookup',
+  'enable_thinking', 'chat_template_kwargs',
 ];
 const THEIRS = ['temperature', 'top_p', 'frequency_penalty', 'presence_penalty', 'logit_bias', 'seed', 'stop'];
 
@@ -191,15 +192,12 @@ function sampling(body) {
 
 function chatRequest(body) {
   if (!Array.isArray(body.messages) || body.messages.length === 0) throw invalid('messages', 'a list of messages is expected');
-  const {messages, tools, tool_choice, logprobs, top_logprobs = 0} = body;
-  if ((body.response_format?.type ?? 'text') !== 'text') {
-    throw invalid('response_format', `"${body.response_format.type}" is not supported yet; "text" is`);
-  }
+  const {messages, tools, tool_choice, response_format, logprobs, top_logprobs = 0} = body;
   if (!(Number.isInteger(top_logprobs) && top_logprobs >= 0 && top_logprobs <= MOST.top_logprobs)) {
     throw invalid('top_logprobs', `a whole number from 0 to ${MOST.top_logprobs} is expected`);
   }
   return [{
-    ...sampling(body), messages, tools, tool_choice,
+    ...sampling(body), messages, tools, tool_choice, response_format,
     logprobs: logprobs ? top_logprobs : undefined,
   }];
 }

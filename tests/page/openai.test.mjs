@@ -158,3 +158,62 @@ test('a conversation is saved and taken up by another engine of the same model',
   assert.ok(said.read <= 1, `${said.read} tokens were read again`);
   assert.deepEqual([said.damaged, said.stranger], ['session_damaged', 'not_a_session']);
 }));
+
+test('answers fit a schema, an expression, a tool\'s parameters', () => inBrowser(async ({page}) => {
+  await load(page, SMOLLM2, {device: 'cpu'});
+  await open(page);
+  const said = await page.evaluate(async () => {
+    const {chat} = window.openai;
+    const schema = {
+      type: 'object', additionalProperties: false, required: ['name', 'age', 'tags'],
+      properties: {
+        name: {type: 'string', maxLength: 20}, age: {type: 'integer', minimum: 0, maximum: 120},
+        tags: {type: 'array', items: {enum: ['wise', 'young', 'kind']}, minItems: 1, maxItems: 2},
+      },
+    };
+    const messages = [{role: 'user', content: 'Describe a person as JSON.'}];
+    const json = await chat.completions.create({
+      messages, max_tokens: 200, temperature: 1.3, seed: 3, response_format: {type: 'json_schema', json_schema: {name: 'person', schema}},
+    });
+    let date = '';
+    for await (const step of window.model.generate({
+      prompt: 'The date is', max_tokens: 40, temperature: 1.5, seed: 5, response_format: {type: 'regex', regex: ' [0-9]{4}-[0-9]{2}-[0-9]{2}'},
+    })) date += step.text;
+    const tools = [{type: 'function', function: {
+      name: 'get_weather', description: 'The weather of a city',
+      parameters: {type: 'object', required: ['city'], properties: {city: {type: 'string', maxLength: 12}}, additionalProperties: false},
+    }}];
+    const asked = {messages: [{role: 'user', content: 'How is the weather in Paris?'}], tools, tool_choice: 'required', max_tokens: 120};
+    const called = await chat.completions.create({...asked, temperature: 0});
+    const streamed = [];
+    for await (const chunk of await chat.completions.create({...asked, temperature: 0, stream: true})) streamed.push(chunk.choices[0]);
+    const failed = async options => {
+      try {
+        for await (const step of window.model.generate({prompt: 'a', ...options})) void step;
+      } catch ({code, message}) {
+        return {code, message};
+      }
+    };
+    const wrong = await failed({response_format: {type: 'regex', regex: '(('}});
+    const unknown = await chat.completions.create({...asked, tool_choice: {type: 'function', function: {name: 'fly'}}})
+      .catch(({code, message}) => ({code, message}));
+    return {json, date, called, streamed, wrong, unknown};
+  });
+  const person = JSON.parse(said.json.choices[0].message.content);
+  assert.deepEqual(Object.keys(person).sort(), ['age', 'name', 'tags']);
+  assert.ok(Number.isInteger(person.age) && person.age <= 120 && person.tags.every(tag => ['wise', 'young', 'kind'].includes(tag)));
+  assert.equal(said.json.choices[0].finish_reason, 'stop');
+  assert.match(said.date, /^ \d{4}-\d{2}-\d{2}$/);
+  const [{message, finish_reason}] = said.called.choices;
+  assert.equal(finish_reason, 'tool_calls');
+  assert.equal(message.tool_calls.length, 1);
+  const [{id, type, function: {name, arguments: text}}] = message.tool_calls;
+  assert.deepEqual([type, name, Object.keys(JSON.parse(text))], ['function', 'get_weather', ['city']]);
+  assert.ok(id.startsWith('call_'));
+  assert.equal(message.content, null, 'what is a call is no content');
+  const calls = said.streamed.flatMap(({delta}) => delta.tool_calls ?? []);
+  assert.deepEqual(calls.map(call => [call.index, call.function.name, call.function.arguments]), [[0, name, text]]);
+  assert.equal(said.streamed.at(-1).finish_reason, 'tool_calls');
+  assert.equal(said.wrong.code, 'bad_grammar');
+  assert.match(said.unknown.message, /no tool "fly"/);
+}));

@@ -131,7 +131,9 @@ serve({
     if (chat && told_text) model.tell(told_text, false);
     const ids = [...asked, ...told];
     stopping = false;
-    const prompt_tokens = model.start(Uint32Array.from(ids), {...options, resume: told.length});
+    const {response_format, ...more} = options;
+    const begin = {...more, resume: told.length};
+    const prompt_tokens = model.start(Uint32Array.from(ids), begin, Boolean(chat), response_format);
     timings = {prompt_tokens, tokens: told.length, context_used: ids.length};
     let first;
     let steps = [];

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
-use hearth_engine::chat::{Capabilities, Origin, Request, Turn};
+use hearth_engine::chat::{Capabilities, Origin, Request, ResponseFormat, Turn};
 use hearth_engine::cpu::measure;
 use hearth_engine::cpu::team::{Shared, Team};
 use hearth_engine::embed::Embedding;
@@ -303,10 +303,17 @@ impl Model {
         }
     }
 
-    /// Begins an answer; returns how many prompt tokens must be read first, those still cached not counted.
-    pub fn start(&self, prompt: &[u32], options: JsValue) -> Result<usize, JsValue> {
+    /// Begins an answer; returns how many prompt tokens must be read first, those still cached not counted. `turn`: it is the one
+    /// that was rendered last, and must be what was asked for there; else `format`, a `response_format`, says what it must be.
+    pub fn start(&self, prompt: &[u32], options: JsValue, turn: bool, format: JsValue) -> Result<usize, JsValue> {
         let options: Options = from_js(options)?;
-        self.session()?.start(prompt, options).map_err(engine_error)
+        let mut session = self.session()?;
+        let constraint = match self.turn.borrow().as_ref().filter(|_| turn) {
+            Some(turn) => turn.constraint(session.tokenizer()),
+            None if format.is_undefined() => Ok(None),
+            None => from_js::<ResponseFormat>(format)?.constraint(session.tokenizer()),
+        };
+        session.start_constrained(prompt, options, constraint.map_err(engine_error)?).map_err(engine_error)
     }
 
     /// Goes on with the answer: `{token, text, prompt_left, finish}`, or null when it has ended; a promise of it where the GPU

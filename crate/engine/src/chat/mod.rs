@@ -31,4 +31,4 @@ pub use clock::Clock;
 pub use message::{Content, Function, Message, Part, Role, ToolCall};
 pub use probe::Capabilities;
 pub use template::{Origin, RenderOptions, Template};
-pub use turn::{Call, Request, Told, Turn};
+pub use turn::{Call, Name, Request, ResponseFormat, Schema, Told, ToolChoice, Turn};

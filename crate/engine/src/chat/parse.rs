@@ -55,13 +55,19 @@ enum State {
     },
 }
 
+/// What ends the thoughts that `prompt` ends in the beginning of, if it does.
+pub(super) fn thinking(prompt: &str) -> Option<&'static str> {
+    REASONING.iter().find(|(open, _)| prompt.trim_end().ends_with(open)).map(|(_, close)| *close)
+}
+
 impl Parser {
     /// A parser for the answer to `prompt`, which may end in the beginning of reasoning. `tools` are the names of what may be called.
     /// Calls are named `call_0`, `call_1`, …, with a `seed` also by letters that depend on it, so that a conversation has no two alike.
     pub fn new(family: Family, prompt: &str, tools: Vec<String>, seed: Option<u64>) -> Parser {
-        let open = REASONING.iter().find(|(open, _)| prompt.trim_end().ends_with(open));
-        let state =
-            open.map_or(State::Start { reasoning: true }, |(_, close)| State::Reasoning { close, begun: false });
+        let state = match thinking(prompt) {
+            Some(close) => State::Reasoning { close, begun: false },
+            None => State::Start { reasoning: true },
+        };
         Parser { family, tools, seed, state, held: String::new(), calls: 0 }
     }
 

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::parse::{Parser, Piece};
+use super::parse::{Parser, Piece, thinking};
 use super::{Clock, Message, RenderOptions, ToolCall};
+use crate::constraint::{Constraint, Grammar, Tool};
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
 
@@ -16,8 +17,10 @@ pub struct Request {
     pub messages: Vec<Message>,
     /// What the model may call.
     pub tools: Option<Vec<Value>>,
-    /// "auto", or "none" as if there were no tools.
-    pub tool_choice: Option<Value>,
+    /// What becomes of them.
+    pub tool_choice: ToolChoice,
+    /// What the answer must be.
+    pub response_format: ResponseFormat,
     /// Whether a model that can do both thinks first.
     pub enable_thinking: Option<bool>,
     /// More of what the template reads, by name.
@@ -28,9 +31,89 @@ pub struct Request {
     pub offset_minutes: i32,
 }
 
-/// An answer in the making: its prompt, and what is being told of it.
+/// Whether tools are called.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum ToolChoice {
+    /// As the model likes.
+    #[default]
+    Unsaid,
+    /// "auto", "none" (as if there were no tools) or "required".
+    Named(String),
+    /// This one: `{type: "function", function: {name}}`.
+    Function {
+        /// Which.
+        function: Name,
+    },
+}
+
+/// A name.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Name {
+    /// It.
+    pub name: String,
+}
+
+/// What an answer must be.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ResponseFormat {
+    /// Whatever the model says.
+    #[default]
+    Text,
+    /// A JSON object.
+    JsonObject,
+    /// JSON that fits a schema.
+    JsonSchema {
+        /// `{name, schema}`, as OpenAI has it.
+        json_schema: Schema,
+    },
+    /// A text that a regular expression fits as a whole.
+    Regex {
+        /// In the syntax of the crate `regex`.
+        regex: String,
+    },
+    /// A text of a grammar.
+    Grammar {
+        /// In llama.cpp's notation (GBNF), which begins with the rule `root`, or in Lark's, which begins with `start`.
+        grammar: String,
+    },
+}
+
+/// A JSON schema and what it is called.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Schema {
+    /// Any object, if there is none.
+    pub schema: Option<Value>,
+}
+
+impl ResponseFormat {
+    /// What sees to it that an answer is that, if it must be anything. Errors if that cannot be.
+    pub fn constraint(&self, tokenizer: &Tokenizer) -> Result<Option<Box<dyn Constraint>>> {
+        constraint(self.grammar().as_ref(), tokenizer)
+    }
+
+    fn grammar(&self) -> Option<Grammar> {
+        Some(match self {
+            ResponseFormat::Text => return None,
+            ResponseFormat::JsonObject | ResponseFormat::JsonSchema { json_schema: Schema { schema: None } } => {
+                Grammar::JsonObject
+            }
+            ResponseFormat::JsonSchema { json_schema: Schema { schema: Some(schema) } } => {
+                Grammar::JsonSchema(schema.clone())
+            }
+            ResponseFormat::Regex { regex } => Grammar::Regex(regex.clone()),
+            ResponseFormat::Grammar { grammar } if grammar.contains("::=") => Grammar::Gbnf(grammar.clone()),
+            ResponseFormat::Grammar { grammar } => Grammar::Lark(grammar.clone()),
+        })
+    }
+}
+
+/// An answer in the making: its prompt, what it must be, and what is being told of it.
 pub struct Turn {
     prompt: String,
+    grammar: Option<Grammar>,
     parser: Parser,
     calls: usize,
 }
@@ -60,13 +143,22 @@ impl Turn {
     /// Makes the prompt. `seed` goes into the names of calls, so that no two of a conversation are alike. Errors if the template
     /// refuses the conversation, or calls are asked for that cannot be promised.
     pub fn new(request: &Request, tokenizer: &Tokenizer, seed: u64) -> Result<Turn> {
-        let tools = match request.tool_choice.as_ref() {
-            Some(Value::String(choice)) if choice == "none" => Vec::new(),
-            None | Some(Value::Null) => request.tools.clone().unwrap_or_default(),
-            Some(Value::String(choice)) if choice == "auto" => request.tools.clone().unwrap_or_default(),
-            Some(other) => {
-                return Err(Error::InvalidInput(format!("tool_choice {other} is not supported; auto and none are")));
-            }
+        let mut tools = request.tools.clone().unwrap_or_default();
+        let must_call = match &request.tool_choice {
+            ToolChoice::Unsaid => None,
+            ToolChoice::Named(choice) => match choice.as_str() {
+                "auto" => None,
+                "none" => {
+                    tools.clear();
+                    None
+                }
+                "required" => Some(Tool::of(&tools, None)?),
+                other => {
+                    let what = format!("tool_choice is \"{other}\"; auto, none, required or a function are known");
+                    return Err(Error::InvalidInput(what));
+                }
+            },
+            ToolChoice::Function { function } => Some(Tool::of(&tools, Some(&function.name))?),
         };
         let names = tools.iter().map(name_of).collect::<Result<Vec<_>>>()?;
         let clock =
@@ -80,8 +172,23 @@ impl Turn {
         };
         let template = tokenizer.template()?;
         let prompt = template.render(&request.messages, &options)?;
-        let parser = Parser::new(template.family(), &prompt, names, Some(seed));
-        Ok(Turn { prompt, parser, calls: 0 })
+        let family = template.family();
+        let grammar = match must_call {
+            Some(tools) => family.formats.first().map(|format| Grammar::call(tools, format)),
+            None => request.response_format.grammar(),
+        };
+        // Thoughts that the prompt begins come first, and are free.
+        let grammar = match (grammar, thinking(&prompt)) {
+            (Some(then), Some(close)) => Some(Grammar::Reasoned { close: close.into(), then: Box::new(then) }),
+            (grammar, _) => grammar,
+        };
+        let parser = Parser::new(family, &prompt, names, Some(seed));
+        Ok(Turn { prompt, grammar, parser, calls: 0 })
+    }
+
+    /// What sees to it that the answer is what it must be, if it must be anything. Errors if that cannot be.
+    pub fn constraint(&self, tokenizer: &Tokenizer) -> Result<Option<Box<dyn Constraint>>> {
+        constraint(self.grammar.as_ref(), tokenizer)
     }
 
     /// What the model is to continue.
@@ -108,6 +215,11 @@ impl Turn {
         }
         told
     }
+}
+
+fn constraint(grammar: Option<&Grammar>, tokenizer: &Tokenizer) -> Result<Option<Box<dyn Constraint>>> {
+    let Some(grammar) = grammar else { return Ok(None) };
+    Ok(Some(Box::new(tokenizer.words()?.constrain(grammar)?)))
 }
 
 fn name_of(tool: &Value) -> Result<String> {
