@@ -83,6 +83,8 @@ export interface ModelInfo {
   template: string;
   /** Whether it reads texts as a whole and makes vectors of them, and no answers. */
   encoder: boolean;
+  /** What the template has a place for. */
+  capabilities?: Record<'system' | 'tools' | 'tool_calls' | 'tool_results' | 'reasoning' | 'thinking_switch', boolean>;
   pooling: Pooling;
   weight_bytes_per_token: number;
   cache_bytes_per_token: number;
@@ -90,6 +92,7 @@ export interface ModelInfo {
 
 export interface Timings {
   load_ms: number;
+  asked_tokens?: number;
   prompt_tokens: number;
   prompt_ms: number;
   first_token_ms: number;
@@ -235,7 +238,7 @@ export class Model {
   useThreads(threads: number): Promise<number>;
   tokenize(text: string): Promise<number[]>;
   detokenize(tokens: number[]): Promise<string>;
-  render(messages: Message[], options?: {tools?: Tool[]; chat_template_kwargs?: Record<string, unknown>}): Promise<string>;
+  render(messages: Message[], options?: Pick<GenerateOptions, 'tools' | 'tool_choice' | 'enable_thinking' | 'chat_template_kwargs'>): Promise<string>;
   generate(options?: GenerateOptions): AsyncGenerator<Step, void, undefined>;
   embed(input: string | number[], options?: EmbedOptions): Promise<{vector: Float32Array; tokens: number}>;
   save(): Promise<Uint8Array>;

@@ -414,7 +414,8 @@ class Model {
   /**
    * Of the last answer: `{load_ms, prompt_tokens, prompt_ms, first_token_ms, tokens, decode_ms, threads, device, adapter,
    * build, kernel, peak_memory_bytes, context_used, guesses}`. `guesses`: `{guessed, right}`, tokens guessed ahead from what was said
-   * before and those the model chose too. `prompt_tokens` are those that were read, the ones still cached not counted;
+   * before and those the model chose too. `asked_tokens` are the prompt's, `prompt_tokens` those that were read, the ones still cached
+   * not counted;
    * `decode_ms` is the time of all tokens but the first. Where the CPU took over, times are its own.
    */
   timings;
@@ -569,6 +570,8 @@ class Model {
 
   /** An answer's steps behind what has been `told`, its tokens and text, which grow by what it tells. */
   async* #answer(asked, told, signal) {
+    // It may have come while we waited.
+    if (signal?.aborted) return;
     const steps = [];
     let wake = () => {};
     let done = false;

@@ -22,6 +22,11 @@ const THEIRS = ['temperature', 'top_p', 'frequency_penalty', 'presence_penalty',
 /** OpenAI's reasons for an answer's end, by ours. */
 const REASONS = {end: 'stop', stop: 'stop', length: 'length', context: 'length'};
 
+/** What HTTP says of errors that the request is to blame for, by code. */
+const STATUS = {
+  invalid_input: 400, prompt_too_long: 400, empty_prompt: 400, chat_template: 400, nothing_allowed: 400, bad_grammar: 400, busy: 409,
+};
+
 /** Answers at a time, and likeliest tokens told of, at most. */
 const MOST = {n: 128, top_logprobs: 20};
 
@@ -50,8 +55,8 @@ export class OpenAI {
   constructor(model, {name = 'hearth'} = {}) {
     this.#model = model;
     this.#name = name;
-    this.chat = {completions: {create: (body, options) => this.#create(body, chatRequest(body), CHAT, options)}};
-    this.completions = {create: (body, options) => this.#create(body, textRequest(body), TEXT, options)};
+    this.chat = {completions: {create: async (body, options) => this.#create(body, chatRequest(body), CHAT, options)}};
+    this.completions = {create: async (body, options) => this.#create(body, textRequest(body), TEXT, options)};
     this.embeddings = {create: body => this.#embed(body)};
     this.models = {
       list: async () => ({object: 'list', data: [this.#describe()]}),
@@ -80,12 +85,12 @@ export class OpenAI {
     const seed = body.seed ?? Math.floor(Math.random() * 2 ** 31);
     // Continuations of one prompt follow each other, so that it is read once.
     const asked = requests.flatMap(request => Array.from({length: n}, (_, i) => ({...request, seed: (seed + i) % 2 ** 32})));
-    const pieces = this.#pieces(asked, signal);
+    const pieces = this.#pieces(asked, n, signal);
     return body.stream ? stream(pieces, body, common, shape) : whole(pieces, asked.length, common, shape);
   }
 
   /** `{index, step}` of one answer after the other, and the `usage` of each. */
-  async* #pieces(asked, signal) {
+  async* #pieces(asked, n, signal) {
     const done = await this.#turns.take();
     try {
       for (const [index, request] of asked.entries()) {
@@ -95,8 +100,8 @@ export class OpenAI {
           first = false;
         }
         signal?.throwIfAborted();
-        const {tokens, prompt_tokens, context_used} = this.#model.timings;
-        yield {index, usage: {prompt: context_used - tokens, read: prompt_tokens, made: tokens}};
+        const {tokens, prompt_tokens, asked_tokens} = this.#model.timings;
+        yield {index, usage: {prompt: asked_tokens, read: prompt_tokens, made: tokens, first: index % n === 0}};
       }
     } finally {
       done();
@@ -139,10 +144,10 @@ export class OpenAI {
       if (!route) throw Object.assign(new HearthError('not_found', `${method} ${pathname} is not known here`), {status: 404});
       const body = method === 'POST' ? parsed(init.body ?? await request.text()) : undefined;
       const answer = await route[2](body, route[1].exec(pathname));
-      return body?.stream && answer[Symbol.asyncIterator] ? events(answer) : Response.json(answer);
+      return body?.stream && answer[Symbol.asyncIterator] ? await events(answer, signal) : Response.json(answer);
     } catch (error) {
       if (error.name === 'AbortError') throw error;
-      return Response.json(problem(error), {status: error.status ?? (error.code === 'invalid_input' ? 400 : 500)});
+      return Response.json(problem(error), {status: error.status ?? STATUS[error.code] ?? 500});
     }
   }
 }
@@ -156,20 +161,30 @@ function parsed(text) {
 }
 
 const problem = ({message, code, param = null}) => ({
-  error: {message, type: code === 'invalid_input' ? 'invalid_request_error' : 'server_error', param, code: code ?? null},
+  error: {message, type: STATUS[code] ? 'invalid_request_error' : 'server_error', param, code: code ?? null},
 });
 
-/** The chunks as server-sent events. */
-function events(chunks) {
+/** The chunks as server-sent events. Errors before the first are thrown. */
+async function events(chunks, signal) {
   const encoder = new TextEncoder();
   const send = (controller, data) => controller.enqueue(encoder.encode(`data: ${data}\n\n`));
+  let first = await chunks.next();
   const body = new ReadableStream({
+    start(controller) {
+      // The generator may wait for its reader: what it holds is given back.
+      signal?.addEventListener('abort', () => {
+        controller.error(signal.reason);
+        chunks.return().catch(() => {});
+      }, {once: true});
+    },
     async pull(controller) {
       try {
-        const {value, done} = await chunks.next();
+        const {value, done} = first ?? await chunks.next();
+        first = undefined;
         send(controller, done ? '[DONE]' : JSON.stringify(value));
         if (done) controller.close();
       } catch (error) {
+        if (signal?.aborted) return;
         send(controller, JSON.stringify(problem(error)));
         controller.close();
       }
@@ -226,14 +241,15 @@ function base64(vector) {
   return btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(''));
 }
 
-/** Usage of all answers; the prompt of the first counts, those of its continuations are the same. */
+/** Usage of all answers; several answers to one prompt have it once. */
 function usageOf(all) {
-  const [first] = all;
-  const completion_tokens = all.reduce((sum, {made}) => sum + made, 0);
-  const prompt_tokens = first?.prompt ?? 0;
+  const sum = (usages, count) => usages.reduce((sum, usage) => sum + count(usage), 0);
+  const prompts = all.filter(({first}) => first);
+  const completion_tokens = sum(all, ({made}) => made);
+  const prompt_tokens = sum(prompts, ({prompt}) => prompt);
   return {
     prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens,
-    prompt_tokens_details: {cached_tokens: Math.max(0, prompt_tokens - (first?.read ?? 0))},
+    prompt_tokens_details: {cached_tokens: sum(prompts, ({prompt, read}) => Math.max(0, prompt - read))},
   };
 }
 

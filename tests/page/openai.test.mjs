@@ -47,7 +47,9 @@ test('OpenAI\'s own client chats, streams, embeds and is told of errors', () => 
     for await (const model of client.models.list()) models.push(model.id);
     const refused = await client.chat.completions.create({...asked, messages: []}).catch(({status, message, param}) => ({status, message, param}));
     const nobody = await client.models.retrieve('gpt').catch(({status, message}) => ({status, message}));
-    return {whole, chunks, helped, text, vectors, plain, models, refused, nobody};
+    const asks = (await window.model.tokenize(await window.model.render(asked.messages))).length;
+    const long = await client.completions.create({model: 'smol', prompt: 'word '.repeat(9000)}).catch(({status}) => status);
+    return {whole, chunks, helped, text, vectors, plain, models, refused, nobody, asks, long};
   }, greedy);
 
   const {message, finish_reason, logprobs} = said.whole.choices[0];
@@ -61,7 +63,10 @@ test('OpenAI\'s own client chats, streams, embeds and is told of errors', () => 
     assert.equal(top_logprobs.length, 2);
     assert.equal(top_logprobs[0].logprob, logprob, 'greedy takes the likeliest');
   }
-  assert.ok(said.whole.usage.completion_tokens <= 16 && said.whole.usage.prompt_tokens > 5);
+  assert.ok(said.whole.usage.completion_tokens <= 16);
+  assert.equal(said.whole.usage.prompt_tokens, said.asks);
+  assert.equal(said.chunks.at(-1).usage.prompt_tokens_details.cached_tokens, said.asks - 1, 'asked again, all but a token is cached');
+  assert.equal(said.long, 400, 'a prompt that is too long is the request\'s fault');
 
   const streamed = said.chunks.flatMap(({choices}) => choices).map(({delta}) => delta.content ?? '').join('');
   assert.equal(streamed, message.content, 'streamed or whole');

@@ -37,10 +37,19 @@ function homeOf(address) {
   return partsOf(address)?.[0] ?? address;
 }
 
+/** A path as people write it; as it is where it is not written in this way. */
+function readable(path) {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}
+
 /** What to call the model at an address. */
 export function titleOf(address) {
   const {pathname} = new URL(address);
-  const way = decodeURIComponent(pathname).replace(/-\d{5}-of-\d{5}(?=\.gguf$)/, '');
+  const way = readable(pathname).replace(/-\d{5}-of-\d{5}(?=\.gguf$)/, '');
   if (!way.endsWith('/')) return way.split('/').at(-1);
   return way.replace(/\/resolve\/[^/]+\/$/, '/').split('/').filter(Boolean).slice(-2).join('/');
 }

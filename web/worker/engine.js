@@ -105,7 +105,7 @@ serve({
   },
 
   render({chat}) {
-    return model.render(chat, 0);
+    return model.render(chat);
   },
 
   // A text, or tokens, as one vector: {vector, tokens}.
@@ -116,9 +116,7 @@ serve({
 
   save: () => alone(() => model.save()),
 
-  restore({saved}) {
-    model.restore(saved);
-  },
+  restore: ({saved}) => alone(async () => model.restore(saved)),
 
   // Makes an answer. Steps are posted several together, each {token, text, prompt_left, prompt_tokens, finish}; the result is the
   // answer's timings.
@@ -127,14 +125,14 @@ serve({
   async generate({prompt, chat, tokens, told = [], told_text = '', options}, post) {
     if (busy) throw Object.assign(new Error('this model is answering already'), {code: 'busy'});
     const start = performance.now();
-    const asked = tokens ?? model.tokenize(chat ? model.render(chat, options.seed) : prompt);
+    const asked = tokens ?? model.tokenize(chat ? model.converse(chat, options.seed) : prompt);
     if (chat && told_text) model.tell(told_text, false);
     const ids = [...asked, ...told];
     stopping = false;
     const {response_format, ...more} = options;
     const begin = {...more, resume: told.length};
     const prompt_tokens = model.start(Uint32Array.from(ids), begin, Boolean(chat), response_format);
-    timings = {prompt_tokens, tokens: told.length, context_used: ids.length};
+    timings = {prompt_tokens, asked_tokens: asked.length, tokens: told.length, context_used: ids.length};
     let first;
     let steps = [];
     let posted = -Infinity;
@@ -158,6 +156,8 @@ serve({
         posted = now;
         await breathe();
       }
+      // What was held back because a marker might begin in it.
+      if (stopping && chat) steps.push({token: null, text: '', prompt_left: 0, finish: null, ...model.tell('', true)});
       model.stop();
     } finally {
       post(steps);

@@ -190,6 +190,11 @@ impl Model {
         RefMut::filter_map(self.session.borrow_mut(), Option::as_mut).map_err(busy)
     }
 
+    fn turn(&self, request: JsValue, seed: f64) -> Result<Turn, JsValue> {
+        let request: Request = from_js(request)?;
+        Turn::new(&request, self.session()?.tokenizer(), seed as u64).map_err(engine_error)
+    }
+
     /// The session, for work that waits; it must be put back.
     fn take(&self) -> Result<Session, JsValue> {
         self.session.borrow_mut().take().ok_or_else(|| error("busy", "this model is answering already"))
@@ -285,11 +290,14 @@ impl Model {
         Ok(self.session()?.tokenizer().decode(tokens, true))
     }
 
-    /// A conversation, `{messages, tools, ...}`, as the prompt the model was trained on. What the next answer says is told apart by
-    /// it: see [`Model::tell`].
-    pub fn render(&self, request: JsValue, seed: f64) -> Result<String, JsValue> {
-        let request: Request = from_js(request)?;
-        let turn = Turn::new(&request, self.session()?.tokenizer(), seed as u64).map_err(engine_error)?;
+    /// A conversation, `{messages, tools, ...}`, as the prompt the model was trained on.
+    pub fn render(&self, request: JsValue) -> Result<String, JsValue> {
+        Ok(self.turn(request, 0.0)?.prompt().to_owned())
+    }
+
+    /// The same, to be answered next: what that answer says is told apart by it, see [`Model::tell`].
+    pub fn converse(&self, request: JsValue, seed: f64) -> Result<String, JsValue> {
+        let turn = self.turn(request, seed)?;
         let prompt = turn.prompt().to_owned();
         *self.turn.borrow_mut() = Some(turn);
         Ok(prompt)

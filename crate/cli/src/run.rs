@@ -2,9 +2,10 @@
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::Args;
-use hearth_engine::chat::{Message, Role};
+use hearth_engine::chat::{Clock, Message, RenderOptions, Role};
 use hearth_engine::generate::{Logprob, Options, Session, Step};
 use pollster::block_on;
 
@@ -98,7 +99,12 @@ impl Run {
     /// All tokens that the answer goes on from.
     fn prompt(&self, session: &Session) -> Result<Vec<u32>> {
         let text = match self.chat {
-            true => session.tokenizer().render(&[Message::new(Role::User, &self.prompt)])?,
+            true => {
+                let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+                let clock = Some(Clock { unix_seconds: now as i64, offset_minutes: 0 });
+                let options = RenderOptions { clock, ..RenderOptions::default() };
+                session.tokenizer().template()?.render(&[Message::new(Role::User, &self.prompt)], &options)?
+            }
             false => self.prompt.clone(),
         };
         let new = session.tokenizer().encode(&text)?;

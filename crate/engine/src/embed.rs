@@ -54,8 +54,14 @@ impl Session {
         if kept == 0 || kept > dim {
             return Err(Error::InvalidInput(format!("dimensions is {kept}; this model's vectors have {dim}")));
         }
-        let most = if how.truncate { self.context() } else { tokens.len() };
-        let hidden = self.hidden(&tokens[..tokens.len().min(most)]).await?;
+        let hidden = match tokens.split_last() {
+            Some((last, _)) if how.truncate && tokens.len() > self.context() => {
+                // What ends every text stays.
+                let end = [*last].into_iter().filter(|&token| self.tokenizer().is_special(token)).collect::<Vec<_>>();
+                self.hidden(&[&tokens[..self.context() - end.len()], &end].concat()).await?
+            }
+            _ => self.hidden(tokens).await?,
+        };
         let rows = || hidden.chunks_exact(dim);
         let mut vector = match pooling {
             Pooling::Cls => rows().next().map(<[f32]>::to_vec),

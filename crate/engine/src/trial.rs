@@ -40,6 +40,10 @@ impl Session {
             return self.encoder_trial(prompt, clock).await;
         }
         let all = prompt + few.iter().sum::<usize>();
+        if all + made >= self.context() {
+            let what = format!("a rehearsal takes {} positions, more than the model has", all + made);
+            return Err(Error::Gpu(what));
+        }
         let tokens: Vec<u32> = (0..all + 1).map(|i| ((i * 7919 + 13) % vocab_size) as u32).collect();
         let executor = &mut *self.executor;
         let mut logits = Vec::new();

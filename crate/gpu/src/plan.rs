@@ -117,6 +117,17 @@ impl<'a> Planner<'a> {
             }
             _ => false,
         };
+        let cut = |op: &Op| match op {
+            Op::Embed { positions: Some(positions), .. } => self.matrix(*positions).parts.len() > 1,
+            Op::NormLinear { linears, activation, .. } if activation.is_gated() => {
+                let [gate, up] = [linears[0], linears[1]].map(|linear| self.matrix(linear.weight).parts.len());
+                gate != up
+            }
+            _ => false,
+        };
+        if self.program.ops.iter().any(cut) {
+            return Err(failed("this adapter sees too little of a matrix at once"));
+        }
         if self.program.ops.iter().any(gated_bias) {
             return Err(failed("biases of gates are not supported there"));
         }

@@ -60,14 +60,21 @@ function meta({meta, content}, last) {
     last && h('button', {onclick: answer}, t('act.again')));
 }
 
-/** What the model thought before it answered. */
-const thoughts = (reasoning, busy) => reasoning && h('details', {class: 'thoughts'},
-  h('summary', {}, t(busy ? 'thoughts.now' : 'thoughts')), h('p', {}, reasoning));
+/** Answers whose thoughts are shown, by the number of their turn. */
+const shown = new Set();
+
+/** What the model thought before it answered in turn `i`. */
+function thoughts(reasoning, busy, i) {
+  if (!reasoning) return null;
+  const note = event => shown[event.currentTarget.open ? 'add' : 'delete'](i);
+  return h('details', {class: 'thoughts', open: shown.has(i), ontoggle: note},
+    h('summary', {}, t(busy ? 'thoughts.now' : 'thoughts')), h('p', {}, reasoning));
+}
 
 /** The model's words; with a caret while they come. */
-function words(content, busy, reasoning = '') {
+function words(content, busy, reasoning, i) {
   const body = h('div', {class: 'it'}, h('span', {class: 'hidden'}, `${t('model')}: `),
-    thoughts(reasoning, busy && !content), markdown(content));
+    thoughts(reasoning, busy && !content, i), markdown(content));
   if (busy) {
     // Behind the last word: in a list that is within its last item.
     let last = body.lastElementChild;
@@ -79,11 +86,11 @@ function words(content, busy, reasoning = '') {
   return body;
 }
 
-function turn(message, last) {
+function turn(message, last, i) {
   const {role, content, reasoning} = message;
   if (role === 'user') return h('div', {class: 'you'}, h('span', {class: 'hidden'}, `${t('you')}: `), content);
   const growing = last && state.answering && !message.meta;
-  return h('div', {}, words(content, growing, reasoning), !growing && meta(message, last && !state.answering));
+  return h('div', {}, words(content, growing, reasoning, i), !growing && meta(message, last && !state.answering));
 }
 
 /** What follows the last turn: an answer that has not begun, or what is needed for one. */
@@ -108,7 +115,7 @@ function drawMessages({anew}) {
   const same = (a, b) => a && a.every((part, i) => part === b[i]);
   marks.forEach((mark, i) => {
     if (same(drawn[i]?.mark, mark)) return;
-    const element = turn(mark[0], mark[1]);
+    const element = turn(mark[0], mark[1], i);
     if (drawn[i]) drawn[i].element.replaceWith(element);
     drawn[i] = {mark, element};
   });

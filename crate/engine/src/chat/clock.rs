@@ -39,7 +39,7 @@ impl Clock {
         let day_name = DAYS[(days + 3).rem_euclid(7) as usize];
         let month_name = MONTHS[month as usize - 1];
         let year_day = days - days_to(year) + 1;
-        let offset = self.offset_minutes.abs();
+        let offset = self.offset_minutes.unsigned_abs();
         let sign = if self.offset_minutes < 0 { '-' } else { '+' };
 
         let mut text = String::new();

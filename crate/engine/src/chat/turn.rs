@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use twox_hash::XxHash64;
 
 use super::parse::{Parser, Piece, thinking};
 use super::{Clock, Message, RenderOptions, ToolCall};
@@ -182,7 +183,8 @@ impl Turn {
             (Some(then), Some(close)) => Some(Grammar::Reasoned { close: close.into(), then: Box::new(then) }),
             (grammar, _) => grammar,
         };
-        let parser = Parser::new(family, &prompt, names, Some(seed));
+        // The same seed in two turns of a conversation names other calls.
+        let parser = Parser::new(family, &prompt, names, Some(seed ^ XxHash64::oneshot(0, prompt.as_bytes())));
         Ok(Turn { prompt, grammar, parser, calls: 0 })
     }
 

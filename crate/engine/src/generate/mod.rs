@@ -111,10 +111,7 @@ impl Session {
         options: Options,
         constraint: Option<Box<dyn Constraint>>,
     ) -> Result<usize> {
-        if self.config().encoder {
-            let what = "this model is an encoder: it makes vectors of texts and writes none";
-            return Err(Error::InvalidInput(what.into()));
-        }
+        self.check_writes()?;
         options.check(self.config().vocab_size)?;
         let made = options.resume.min(prompt.len());
         // What was made behind the prompt may have been more than the context holds.
@@ -130,6 +127,16 @@ impl Session {
         self.guesses = Guesses::default();
         self.answer = Some(answer);
         Ok(self.tokens.len() - self.executor.cached())
+    }
+
+    /// Errors if the model writes no texts.
+    fn check_writes(&self) -> Result<()> {
+        match self.config().encoder {
+            true => {
+                Err(Error::InvalidInput("this model is an encoder: it makes vectors of texts and writes none".into()))
+            }
+            false => Ok(()),
+        }
     }
 
     /// Errors unless `tokens` can be run: some, all in the vocabulary, and `count` of them at once, at most `most`.
@@ -275,6 +282,7 @@ impl Session {
     /// The natural logarithms of the probabilities of every token at each position of `tokens`, given to `each` as
     /// `(position, log-probabilities of the token after it)`. Forgets the conversation.
     pub async fn score(&mut self, tokens: &[u32], mut each: impl FnMut(usize, &[f32])) -> Result<()> {
+        self.check_writes()?;
         self.check(tokens, tokens.len(), self.context)?;
         self.reset();
         let mut log_probs = vec![0.0; self.config().vocab_size];
@@ -291,6 +299,7 @@ impl Session {
 
     /// The logits of what follows `tokens`, `[V]`: what the cache already holds of them is not computed again.
     pub async fn next_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        self.check_writes()?;
         self.check(tokens, tokens.len(), self.context)?;
         self.stop();
         let same = tokens.iter().zip(&self.tokens).take_while(|(a, b)| a == b).count();

@@ -12,7 +12,8 @@ pub fn program(keys: Keys) -> Result<Program> {
     decoder::program(keys, |b, config| {
         let global = keys.rope(b, config, RopePairs::Halves, 1_000_000.0)?;
         let theta = keys.positive_or("rope.freq_base_swa", 10_000.0)?;
-        let local = Rope { theta, stretch: Stretch::Linear { factor: 1.0 }, ..global };
+        let stretch = Stretch::Linear { factor: 1.0 };
+        let local = Rope { theta, stretch, magnitude: 1.0, divisors: None, ..global };
         Ok(Style {
             embed_scale: (config.dim as f32).sqrt(),
             head_norms: true,

@@ -295,6 +295,12 @@ impl Keys<'_> {
             tensor: "token_embd.weight".into(),
             architecture: self.architecture.name().into(),
         })?;
+        let max_seq = self.max_seq()?;
+        // A matrix of one row would be taken for a vector.
+        if [dim, self.uint("feed_forward_length")?, embeddings.1.rows(), max_seq].into_iter().any(|size| size < 2) {
+            let what = "layers, vocabulary and context have at least two numbers, tokens and positions each".into();
+            return Err(Error::Metadata { key: self.key("embedding_length"), what });
+        }
         let encoder = self.architecture == Architecture::Bert;
         Ok(Config {
             architecture: self.architecture,
@@ -305,7 +311,7 @@ impl Keys<'_> {
             dim,
             hidden_dim: self.uint("feed_forward_length")?,
             vocab_size: embeddings.1.rows(),
-            max_seq: self.max_seq()?,
+            max_seq,
             encoder,
             pooling: self.pooling(if encoder { Pooling::Mean } else { Pooling::Last })?,
         })

@@ -66,7 +66,9 @@ impl Added {
         let all = || tokens.iter().enumerate();
         let plain = all().filter(|(_, token)| token.normalized.is_none()).map(|(i, token)| (i, token.text.as_str()));
         let as_it_came = Finder::new(plain)?;
-        let normalized = Finder::new(all().filter_map(|(i, token)| Some((i, token.normalized.as_deref()?))))?;
+        // A text that normalizes to nothing would be found everywhere.
+        let texts = all().filter_map(|(i, token)| Some((i, token.normalized.as_deref()?)));
+        let normalized = Finder::new(texts.filter(|(_, text)| !text.is_empty()))?;
         Ok(Added { tokens, by_id, as_it_came, normalized })
     }
 
