@@ -64,9 +64,10 @@ function openChosen(event) {
   open(files);
 }
 
-/** Files that were dropped, and those in folders that were. */
+/** Files that were dropped, as entries or, where there are none, as they are, and those in folders that were. */
 async function dropped(entries) {
   const files = await Promise.all(entries.map(async entry => {
+    if (entry instanceof File) return [entry];
     if (entry.isFile) {
       const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
       // The way to it, which a dropped file does not tell by itself.
@@ -87,7 +88,8 @@ async function dropped(entries) {
 function openDropped(event) {
   event.preventDefault();
   // Entries must be taken before anything is waited for.
-  const entries = [...event.dataTransfer.items].map(item => item.webkitGetAsEntry()).filter(Boolean);
+  const files = [...event.dataTransfer.items].filter(({kind}) => kind === 'file');
+  const entries = files.map(item => item.webkitGetAsEntry() ?? item.getAsFile());
   dropped(entries).then(open, fail);
 }
 
