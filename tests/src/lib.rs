@@ -13,11 +13,16 @@ pub const GEMMA3: &[u8] = include_bytes!("../fixtures/tiny-gemma3.gguf");
 
 /// A session over a whole file.
 pub fn session(file: &[u8], device: Device) -> Result<Session> {
+    session_within(usize::MAX, file, device)
+}
+
+/// A session over a whole file, with room for so many positions.
+pub fn session_within(context: usize, file: &[u8], device: Device) -> Result<Session> {
     let mut loader = Loader::new(device);
     for piece in file.chunks(1 << 20) {
         loader.push(piece)?;
     }
-    loader.finish(usize::MAX)
+    loader.finish(context)
 }
 
 /// `|a − b| / |b|`, Euclidean: the relative error of a vector.

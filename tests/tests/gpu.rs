@@ -1,9 +1,10 @@
 //! The GPU against the oracle, on whatever adapter there is, natively and in browsers.
 
 use hearth_engine::executor::{Executor, Logits};
+use hearth_engine::generate::{Options, Session, Step};
 use hearth_engine::loader::Device;
 use hearth_engine::quant::Format;
-use hearth_engine::sampling::{Sampler, Sampling};
+use hearth_engine::sampling::{LogitBias, Sampler, Sampling};
 use hearth_gpu::{CacheFormat, Gpu, GpuExecutor, Kernels, Product};
 use tests::made::{Made, Shape, made};
 use tests::relative_error;
@@ -174,7 +175,7 @@ async fn tokens_are_chosen_as_the_sampler_chooses_them() {
         let logits = executor.forward(&tokens, Logits::All).await.unwrap();
         let mut sampler = Sampler::new(sampling.clone());
         let expected: Vec<u32> =
-            (80..120).map(|t| sampler.sample(&logits[(t - 1) * 2500..t * 2500], &tokens[..t])).collect();
+            (80..120).map(|t| sampler.sample(&logits[(t - 1) * 2500..t * 2500], &tokens[..t], None).unwrap()).collect();
         assert_eq!(tokens[80..], expected, "{sampling:?}");
     }
 }
@@ -218,5 +219,114 @@ async fn a_trial_says_the_same_as_the_oracles() {
         let found = session.trial(clock).await.unwrap();
         let error = relative_error(&found.logits, &expected.logits);
         assert!(error <= 2e-3, "relative error {error:e}");
+    }
+}
+
+/// Every step of an answer.
+async fn steps(session: &mut Session) -> Vec<Step> {
+    let mut steps = Vec::new();
+    while let Some(step) = session.step().await.unwrap() {
+        steps.push(step);
+    }
+    steps
+}
+
+fn warm(max_tokens: usize) -> Options {
+    let sampling = Sampling { temperature: 1.5, seed: 5, ..Sampling::default() };
+    Options { max_tokens, sampling, ignore_eos: true, ..Options::default() }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn what_the_gpu_cannot_choose_comes_back_as_logits() {
+    let gpu = Gpu::open().await.unwrap();
+    for file in [tests::LLAMA, tests::GEMMA3] {
+        let prompt = [1, 40, 77, 12, 5, 1, 40, 77];
+        let mut session = tests::session(file, gpu.clone().device(64)).unwrap();
+        session.start(&prompt, warm(30)).unwrap();
+        let chosen = steps(&mut session).await;
+        // The same tokens, chosen here, with what the oracle thinks of them; some of them were guessed.
+        let options = Options { logprobs: Some(2), ..warm(30) };
+        session.reset();
+        session.start(&prompt, options).unwrap();
+        let told = steps(&mut session).await;
+        let tokens = |steps: &[Step]| steps.iter().map(|step| step.token).collect::<Vec<_>>();
+        assert_eq!(tokens(&told), tokens(&chosen));
+        let mut expected = Vec::new();
+        let mut oracle = tests::session(file, Device::Naive).unwrap();
+        oracle.score(session.tokens(), |_, logs| expected.push(logs.to_vec())).await.unwrap();
+        for (step, logs) in told.iter().zip(&expected[prompt.len() - 1..]) {
+            let Some(logprobs) = &step.logprobs else { continue };
+            for found in [&logprobs.chosen, &logprobs.top[0], &logprobs.top[1]] {
+                let expected = logs[found.id as usize];
+                assert!((found.logprob - expected).abs() < 2e-2, "{}, not {expected}", found.logprob);
+            }
+        }
+        // Where nothing is left but one token, there is nothing to choose.
+        let sampling = Sampling { logit_bias: LogitBias(vec![(9, 1000.0)]), ..warm(0).sampling };
+        session.start(&prompt, Options { sampling, ..warm(5) }).unwrap();
+        assert_eq!(tokens(&steps(&mut session).await)[..5], [Some(9); 5]);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn an_answer_on_the_gpu_goes_on_over_several_contexts() {
+    let gpu = Gpu::open().await.unwrap();
+    let prompt = [1, 40, 77, 12, 5, 1, 40, 77];
+    let options = Options { shift: true, ..warm(200) };
+    let mut session = tests::session(tests::LLAMA, gpu.clone().device(64)).unwrap();
+    session.start(&prompt, options.clone()).unwrap();
+    let mut window = prompt.to_vec();
+    let (mut made, mut shifts) = (Vec::new(), 0);
+    while let Some(step) = session.step().await.unwrap() {
+        let Some(token) = step.token else { continue };
+        if window.len() == 64 {
+            window.drain(4..34);
+            shifts += 1;
+        }
+        window.push(token);
+        made.push(token);
+        assert_eq!(session.tokens(), window);
+    }
+    assert_eq!((made.len(), shifts), (200, 5));
+    // A fresh session of what is left after a shift says the same, and so one taken up in the middle.
+    for told in [57, 100, 150] {
+        let mut other = tests::session(tests::LLAMA, gpu.clone().device(64)).unwrap();
+        let prompt = [&prompt[..], &made[..told]].concat();
+        other.start(&prompt, Options { resume: told, ..options.clone() }).unwrap();
+        let rest: Vec<u32> = steps(&mut other).await.into_iter().filter_map(|step| step.token).collect();
+        assert_eq!(rest, made[told..], "after {told}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_session_saved_on_the_gpu_goes_on_there_and_elsewhere() {
+    let gpu = Gpu::open().await.unwrap();
+    for file in [tests::LLAMA, tests::GEMMA3] {
+        let mut session = tests::session(file, gpu.clone().device(64)).unwrap();
+        assert!(!session.save().await.unwrap().is_empty(), "an empty one");
+        session.start(&[1, 40, 77, 12, 5], warm(20)).unwrap();
+        steps(&mut session).await;
+        let saved = session.save().await.unwrap();
+        let prompt = [session.tokens(), &[7, 8]].concat();
+        // Told, where every bit of a logit counts, and chosen by the GPU, which penalises tokens that it must have been told of.
+        for options in [Options { logprobs: Some(3), ..warm(12) }, warm(12)] {
+            session.restore(&saved).unwrap();
+            session.start(&prompt, options.clone()).unwrap();
+            let expected = steps(&mut session).await;
+            let mut other = tests::session(file, gpu.clone().device(64)).unwrap();
+            other.restore(&saved).unwrap();
+            assert_eq!(other.save().await.unwrap(), saved);
+            assert_eq!(other.start(&prompt, options.clone()).unwrap(), 3, "the rest is cached");
+            assert_eq!(steps(&mut other).await, expected);
+            // As a session that was never saved.
+            let mut never = tests::session(file, gpu.clone().device(64)).unwrap();
+            never.start(&[1, 40, 77, 12, 5], warm(20)).unwrap();
+            steps(&mut never).await;
+            never.start(&prompt, options).unwrap();
+            assert_eq!(steps(&mut never).await, expected);
+        }
+        let mut cpu = tests::session(file, Device::cpu()).unwrap();
+        cpu.restore(&saved).unwrap();
+        assert_eq!(cpu.start(&prompt, warm(3)).unwrap(), prompt.len(), "all is read again");
     }
 }

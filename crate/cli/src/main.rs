@@ -1,8 +1,11 @@
 //! `hearth`: the browser's engine on the command line, for looking into models, measuring, and comparing with others.
 
 mod bench;
+mod chat;
 mod inspect;
 mod kernels;
+mod run;
+mod sampling;
 mod score;
 
 use std::error::Error;
@@ -11,11 +14,9 @@ use std::io::{ErrorKind, Read, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hearth_engine::chat::{Message, Role};
 use hearth_engine::cpu::team::{MAX_THREADS, Team};
-use hearth_engine::generate::{Options, Session};
+use hearth_engine::generate::Session;
 use hearth_engine::loader::{Device, Loader};
-use hearth_engine::sampling::Sampling;
 use hearth_gpu::Gpu;
 use pollster::block_on;
 
@@ -44,7 +45,7 @@ enum Command {
         text: String,
     },
     /// Continues a prompt, or answers it with --chat.
-    Run(Run),
+    Run(Box<run::Run>),
     /// Prints the perplexity of a text.
     Perplexity {
         #[command(flatten)]
@@ -69,39 +70,6 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-}
-
-#[derive(Args)]
-struct Run {
-    /// The GGUF file.
-    file: PathBuf,
-    /// What to continue or answer.
-    #[arg(long)]
-    prompt: String,
-    /// Put the prompt into the model's chat template, as a user's turn.
-    #[arg(long)]
-    chat: bool,
-    /// Always take the likeliest token.
-    #[arg(long)]
-    greedy: bool,
-    /// Longest answer.
-    #[arg(long, default_value_t = 256)]
-    tokens: usize,
-    /// Seed of the random choices.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Print token ids as JSON instead of text.
-    #[arg(long)]
-    ids: bool,
-    /// Go on after the model's end token.
-    #[arg(long)]
-    ignore_eos: bool,
-    /// Which executor to use.
-    #[arg(long, value_enum, default_value_t)]
-    executor: Executor,
-    /// Threads of the cpu executor.
-    #[arg(long, default_value_t = 1, value_parser = threads)]
-    threads: usize,
 }
 
 #[derive(Args)]
@@ -157,40 +125,12 @@ fn dispatch(command: Command) -> Result<()> {
             writeln!(stdout(), "{}", serde_json::to_string(&tokens)?)?;
             Ok(())
         }
-        Command::Run(run) => self::run(&run),
+        Command::Run(run) => run.run(),
         Command::Perplexity { score } => score::perplexity(&score),
         Command::Logprobs { score, top, json } => score::logprobs(&score, top, json),
         Command::Bench(bench) => bench.run(),
         Command::Kernels { json } => kernels::kernels(json),
     }
-}
-
-fn run(run: &Run) -> Result<()> {
-    let mut session = load(&run.file, run.executor, run.threads, false)?;
-    let prompt = match run.chat {
-        true => session.tokenizer().render(&[Message::new(Role::User, &run.prompt)])?,
-        false => run.prompt.clone(),
-    };
-    let sampling = match run.greedy {
-        true => Sampling::greedy(),
-        false => Sampling { seed: run.seed, ..Sampling::default() },
-    };
-    let options = Options { max_tokens: run.tokens, sampling, ignore_eos: run.ignore_eos, ..Options::default() };
-    let prompt = session.tokenizer().encode(&prompt)?;
-    session.start(&prompt, options)?;
-    let mut ids = Vec::new();
-    while let Some(step) = block_on(session.step())? {
-        ids.extend(step.token);
-        if !run.ids {
-            write!(stdout(), "{}", step.text)?;
-            stdout().flush()?;
-        }
-    }
-    match run.ids {
-        true => writeln!(stdout(), "{}", serde_json::to_string(&ids)?)?,
-        false => writeln!(stdout())?,
-    }
-    Ok(())
 }
 
 /// Positions that a GPU reserves memory for.

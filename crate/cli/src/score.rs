@@ -3,6 +3,7 @@
 use std::io::{Write, stdout};
 
 use hearth_engine::generate::Session;
+use hearth_engine::generate::logprobs::likeliest;
 use pollster::block_on;
 use serde_json::json;
 
@@ -38,14 +39,7 @@ pub fn logprobs(score: &Score, top: usize, json: bool) -> Result<()> {
     let mut lines = Vec::new();
     block_on(session.score(&tokens, |position, log_probs| {
         let Some(&next) = tokens.get(position + 1) else { return };
-        let mut order: Vec<u32> = (0..log_probs.len() as u32).collect();
-        let likelier = |a: &u32, b: &u32| log_probs[*b as usize].total_cmp(&log_probs[*a as usize]).then(a.cmp(b));
-        if top > 0 && top < order.len() {
-            order.select_nth_unstable_by(top - 1, likelier);
-        }
-        order.truncate(top);
-        order.sort_unstable_by(likelier);
-        let best: Vec<(u32, f32)> = order.into_iter().map(|id| (id, log_probs[id as usize])).collect();
+        let best = likeliest(log_probs, top);
         lines.push((next, log_probs[next as usize], best));
     }))?;
     for (position, (id, log_prob, best)) in lines.into_iter().enumerate() {

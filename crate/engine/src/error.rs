@@ -105,6 +105,32 @@ pub enum Error {
     /// A [constraint](crate::constraint) and the logit biases leave no token to choose.
     #[error("the answer cannot go on: neither the grammar nor the biases allow any token here")]
     NothingAllowed,
+    /// These bytes are no saved conversation.
+    #[error("this is not a saved conversation: it does not begin with \"HEARTHSV\"")]
+    NotASession,
+    /// Saved by a program that writes it in another way.
+    #[error("the saved conversation has the version {version}, version 1 is supported: begin a new one")]
+    SessionVersion {
+        /// The version as read.
+        version: u32,
+    },
+    /// A saved conversation that was cut off.
+    #[error("the saved conversation ends at byte {have} but needs {need}: it was not saved or copied to its end")]
+    SessionTruncated {
+        /// Bytes that are there.
+        have: usize,
+        /// Bytes needed at least.
+        need: u64,
+    },
+    /// A saved conversation that is not as it was saved.
+    #[error("the saved conversation is damaged: {what}")]
+    SessionDamaged {
+        /// How that shows.
+        what: String,
+    },
+    /// A conversation with another model.
+    #[error("the conversation was saved with another model: load the file that it was saved with")]
+    OtherModel,
     /// Memory was refused.
     #[error("out of memory: {what} needs {bytes} more bytes; close other tabs or choose a smaller model")]
     OutOfMemory {
@@ -141,6 +167,11 @@ impl Error {
             Error::InvalidInput(_) => "invalid_input",
             Error::Grammar(_) => "bad_grammar",
             Error::NothingAllowed => "nothing_allowed",
+            Error::NotASession => "not_a_session",
+            Error::SessionVersion { .. } => "session_version",
+            Error::SessionTruncated { .. } => "session_truncated",
+            Error::SessionDamaged { .. } => "session_damaged",
+            Error::OtherModel => "other_model",
             Error::OutOfMemory { .. } => "out_of_memory",
             Error::Gpu(_) => "gpu",
         }

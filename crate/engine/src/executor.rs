@@ -5,7 +5,7 @@ use std::pin::Pin;
 use serde::{Deserialize, Serialize};
 
 use crate::cpu::team::Clock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::program::{Program, WeightId};
 use crate::sampling::Sampling;
 
@@ -46,8 +46,22 @@ pub struct OpTime {
 /// Operations' times: there at once, or later.
 pub type Times<'a> = Pin<Box<dyn Future<Output = Result<Vec<OpTime>>> + 'a>>;
 
+/// Keys and values as bytes: there at once, or later.
+pub type Cache<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + 'a>>;
+
 /// A token that an executor chose: there at once, or later.
 pub type Choice<'a> = Pin<Box<dyn Future<Output = Result<u32>> + 'a>>;
+
+/// Errors unless `cache` is as long as the keys and values of `positions`, each of so many bytes.
+pub fn check_length(cache: &[u8], positions: usize, position_bytes: usize) -> Result<()> {
+    match positions.checked_mul(position_bytes) {
+        Some(expected) if expected == cache.len() => Ok(()),
+        _ => {
+            let what = format!("{positions} positions do not take {} bytes of keys and values", cache.len());
+            Err(Error::SessionDamaged { what })
+        }
+    }
+}
 
 /// Runs a program.
 pub trait Executor {
@@ -63,7 +77,8 @@ pub trait Executor {
     fn forward<'a>(&'a mut self, tokens: &'a [u32], logits: Logits) -> Run<'a>;
 
     /// Runs `tokens` as [`Executor::forward`] does and chooses the one after them, so that logits need not travel; `None` if this
-    /// executor leaves choosing to [`Sampler`](crate::sampling::Sampler). Up to `more` tokens may be asked for after this one, each
+    /// executor leaves choosing to [`Sampler`](crate::sampling::Sampler), as all do with what is not
+    /// [plain](Sampling::is_plain). Up to `more` tokens may be asked for after this one, each
     /// behind the one before: it may begin with them.
     fn choose<'a>(&'a mut self, _tokens: &'a [u32], _sampling: &Sampling, _more: usize) -> Option<Choice<'a>> {
         None
@@ -91,6 +106,16 @@ pub trait Executor {
 
     /// Forgets all cached positions from `len` on.
     fn truncate(&mut self, len: usize);
+
+    /// How keys and values lie in what [`Executor::save`] gives: an executor that says the same takes them back.
+    fn cache_format(&self) -> &'static str;
+
+    /// The keys and values of the cached positions.
+    fn save(&mut self) -> Cache<'_>;
+
+    /// Takes `tokens` and their keys and values, as saved, in place of all cached positions. Errors, and leaves the cache as it was,
+    /// if `cache` has another length than so many positions take, or memory is refused.
+    fn restore(&mut self, tokens: &[u32], cache: &[u8]) -> Result<()>;
 
     /// Finds by timing what suits this device, with `threads` threads or, if `fewer` may do, with the best number up to that.
     /// `None` if there is nothing to choose. Leaves kernel, threads and conversation as they were.

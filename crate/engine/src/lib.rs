@@ -15,6 +15,7 @@ pub mod constraint;
 pub mod cpu;
 pub mod error;
 pub mod executor;
+pub mod fingerprint;
 pub mod formats;
 pub mod generate;
 pub mod loader;

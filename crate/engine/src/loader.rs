@@ -7,7 +7,8 @@ use crate::cpu::Cpu;
 use crate::cpu::team::Team;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
-use crate::formats::gguf::{Event, Header, Reader};
+use crate::fingerprint::Fingerprint;
+use crate::formats::gguf::{Event, Header, Reader, TensorInfo};
 use crate::generate::Session;
 use crate::models;
 use crate::naive::Naive;
@@ -42,6 +43,8 @@ pub struct Loader {
 struct Loading {
     tokenizer: Tokenizer,
     executor: Box<dyn Executor>,
+    fingerprint: Fingerprint,
+    tensors: Vec<TensorInfo>,
     /// Which weight a tensor becomes; tensors nobody needs are skipped.
     weights: Vec<Option<WeightId>>,
 }
@@ -63,7 +66,7 @@ impl Loader {
         let (device, loading) = (&mut self.device, &mut self.loading);
         self.reader.finish(|event| Loading::take(loading, device, event))?;
         let loading = self.loading.ok_or_else(|| Error::InvalidInput("the file has no header".into()))?;
-        Ok(Session::new(loading.tokenizer, loading.executor, context))
+        Ok(Session::new(loading.tokenizer, loading.executor, loading.fingerprint.finish(), context))
     }
 }
 
@@ -75,6 +78,9 @@ impl Loading {
                 *loading = Some(Loading::new(&header, device)?);
             }
             (Event::Rows { tensor, first_row, bytes }, Some(loading)) => {
+                if first_row == 0 {
+                    loading.fingerprint.rows(&loading.tensors[tensor], bytes);
+                }
                 if let Some(weight) = loading.weights[tensor] {
                     loading.executor.load_rows(weight, first_row, bytes)?;
                 }
@@ -102,6 +108,7 @@ impl Loading {
             Device::Cpu(team) => Box::new(Cpu::new(program, team)?),
             Device::Other(make) => make(program)?,
         };
-        Ok(Loading { tokenizer, executor, weights })
+        let (fingerprint, tensors) = (Fingerprint::new(header), header.tensors.clone());
+        Ok(Loading { tokenizer, executor, fingerprint, tensors, weights })
     }
 }

@@ -3,7 +3,7 @@
 use std::future::ready;
 
 use crate::error::{Error, Result};
-use crate::executor::{Executor, Logits, Run};
+use crate::executor::{Cache, Executor, Logits, Run, check_length};
 use crate::program::{Activation, Config, Norm, Op, Program, Rope, RopePairs, WeightId};
 
 /// Runs a program with plain loops.
@@ -231,6 +231,26 @@ impl Executor for Naive {
     fn cache_bytes(&self) -> usize {
         let Config { n_layers, n_kv_heads, head_dim, .. } = self.program.config;
         2 * n_layers * n_kv_heads * head_dim * size_of::<f32>()
+    }
+
+    fn cache_format(&self) -> &'static str {
+        "naive f32"
+    }
+
+    fn save(&mut self) -> Cache<'_> {
+        let numbers = self.cache.iter().flatten().flatten();
+        Box::pin(ready(Ok(numbers.flat_map(|number| number.to_le_bytes()).collect())))
+    }
+
+    fn restore(&mut self, tokens: &[u32], cache: &[u8]) -> Result<()> {
+        check_length(cache, tokens.len(), self.cache_bytes())?;
+        let numbers: Vec<f32> = cache.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect();
+        let len = tokens.len() * self.program.config.n_kv_heads * self.program.config.head_dim;
+        for (i, part) in self.cache.iter_mut().flatten().enumerate() {
+            *part = numbers[i * len..(i + 1) * len].to_vec();
+        }
+        self.cached = tokens.len();
+        Ok(())
     }
 
     fn truncate(&mut self, len: usize) {

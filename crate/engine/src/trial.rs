@@ -91,7 +91,7 @@ async fn check_choices(executor: &mut dyn Executor, tokens: &[u32], logits: &[f3
     for (i, sampling) in std::iter::once(Sampling::greedy()).chain(drawn).enumerate() {
         executor.truncate(tokens.len() - 1);
         let Some(choice) = executor.choose(&tokens[tokens.len() - 1..], &sampling, 0) else { return Ok(()) };
-        let same = choice.await? == Sampler::new(sampling).sample(logits, tokens);
+        let same = choice.await? == Sampler::new(sampling).sample(logits, tokens, None)?;
         others += usize::from(!same);
         if (i == 0 && !same) || others > DRAWS.1 {
             return Err(Error::Gpu("it chose other tokens than its logits say".into()));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use hearth_engine::executor::{Choice, Executor, Logits, Run, Times, Tuning};
+use hearth_engine::executor::{Cache, Choice, Executor, Logits, Run, Times, Tuning, check_length};
 use hearth_engine::loader::Device;
 use hearth_engine::program::{Config, Program, WeightId};
 use hearth_engine::sampling::Sampling;
@@ -151,6 +151,24 @@ impl GpuExecutor {
         self.gpu.check()
     }
 
+    /// Keys and values of the cached positions, layer by layer.
+    async fn read_cache(&mut self) -> Result<Vec<u8>> {
+        self.ahead.settle().await?;
+        let mut all = Vec::new();
+        let part = self.cached * self.cache_bytes() / (2 * self.program.config.n_layers);
+        if part == 0 {
+            return Ok(all);
+        }
+        let landing = self.gpu.buffer("saved", part, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)?;
+        for buffer in self.buffers.cache.iter().flatten() {
+            let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.copy_buffer_to_buffer(buffer, 0, &landing, 0, part as u64);
+            let after = self.gpu.queue.submit([encoder.finish()]);
+            all.extend(self.gpu.read(&landing, part, after).await?);
+        }
+        Ok(all)
+    }
+
     /// Writes `tokens` and where they stand, and records their run; gives the rows of logits that it makes, too.
     fn tell(&self, tokens: &[u32], logits: Logits) -> (wgpu::CommandEncoder, usize) {
         let count = tokens.len();
@@ -227,6 +245,7 @@ impl GpuExecutor {
             // A penalty of one needs nobody looked up.
             window: match sampling.repetition_penalty {
                 1.0 => 0,
+                // All of them for -1.
                 _ => u32::try_from(sampling.repetition_window).unwrap_or(u32::MAX),
             },
             seed: sampling.seed(),
@@ -280,7 +299,7 @@ impl Executor for GpuExecutor {
     }
 
     fn choose<'a>(&'a mut self, tokens: &'a [u32], sampling: &Sampling, more: usize) -> Option<Choice<'a>> {
-        Some(Box::pin(self.next(tokens, sampling.clone(), more)))
+        sampling.is_plain().then(|| Box::pin(self.next(tokens, sampling.clone(), more)) as Choice)
     }
 
     fn profile(&mut self, tokens: usize) -> Times<'_> {
@@ -311,6 +330,31 @@ impl Executor for GpuExecutor {
     fn cache_bytes(&self) -> usize {
         let Config { n_layers, n_kv_heads, head_dim, .. } = self.program.config;
         2 * n_layers * n_kv_heads * head_dim * self.cache.bytes()
+    }
+
+    fn cache_format(&self) -> &'static str {
+        self.cache.name()
+    }
+
+    fn save(&mut self) -> Cache<'_> {
+        Box::pin(self.read_cache())
+    }
+
+    fn restore(&mut self, tokens: &[u32], cache: &[u8]) -> Result<()> {
+        check_length(cache, tokens.len(), self.cache_bytes())?;
+        if tokens.len() > self.context {
+            return Err(Error::PromptTooLong { prompt: tokens.len(), context: self.context });
+        }
+        self.ahead.give_up();
+        let buffers = self.buffers.cache.iter().flatten();
+        let part = (cache.len() / (2 * self.program.config.n_layers)).max(1);
+        for (buffer, bytes) in buffers.zip(cache.chunks_exact(part)) {
+            self.gpu.queue.write_buffer(buffer, 0, bytes);
+        }
+        // Penalties look for them there.
+        self.gpu.queue.write_buffer(&self.buffers.tokens, 0, bytemuck::cast_slice(tokens));
+        self.cached = tokens.len();
+        self.gpu.check()
     }
 
     fn truncate(&mut self, len: usize) {

@@ -42,6 +42,14 @@ impl CacheFormat {
             CacheFormat::F16 => 2,
         }
     }
+
+    /// What saved keys and values say they are.
+    pub fn name(self) -> &'static str {
+        match self {
+            CacheFormat::F32 => "gpu f32",
+            CacheFormat::F16 => "gpu f16",
+        }
+    }
 }
 
 /// All dispatches of a model.

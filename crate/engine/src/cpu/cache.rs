@@ -5,6 +5,10 @@
 //! Keys: the columns are positions, the two are neighbours in the head. Values: the columns are numbers of the head, the two are
 //! neighbouring positions.
 
+use std::slice::from_mut;
+
+use bytemuck::bytes_of_mut;
+
 use super::lanes::I16x8;
 use crate::error::{Error, Result};
 use crate::program::Config;
@@ -33,8 +37,8 @@ pub struct Row([[u8; WIDTH]; 2]);
 impl Row {
     const ZERO: Row = Row([[0; WIDTH]; 2]);
 
-    fn set(&mut self, column: usize, parity: usize, number: i8) {
-        self.0[column / 4][column % 4 * 2 + parity] = number as u8;
+    fn number(&mut self, column: usize, parity: usize) -> &mut u8 {
+        &mut self.0[column / 4][column % 4 * 2 + parity]
     }
 
     /// As i16, four columns each.
@@ -93,16 +97,34 @@ impl Page {
         for (block, numbers) in key.chunks(BLOCK).enumerate() {
             let scale = quantize(numbers, |i, code| {
                 let i = block * BLOCK + i;
-                self.keys[tile * key_rows(key.len()) + i / 2].set(column, i % 2, code);
+                *self.keys[tile * key_rows(key.len()) + i / 2].number(column, i % 2) = code as u8;
             });
             self.key_scales[(tile * blocks + block) * WIDTH + column] = scale;
         }
         for (block, numbers) in value.chunks(BLOCK).enumerate() {
             let scale = quantize(numbers, |i, code| {
                 let i = block * BLOCK + i;
-                self.values[(i / WIDTH * PAGE + at) / 2].set(i % WIDTH, at % 2, code);
+                *self.values[(i / WIDTH * PAGE + at) / 2].number(i % WIDTH, at % 2) = code as u8;
             });
             self.value_scales[block * PAGE + at] = scale;
+        }
+    }
+
+    /// Shows `each` the bytes of position `at`: the key's codes and scales, then the value's.
+    fn visit(&mut self, at: usize, head_dim: usize, each: &mut impl FnMut(&mut [u8])) {
+        let blocks = head_dim.div_ceil(BLOCK);
+        let (tile, column) = (at / WIDTH, at % WIDTH);
+        for i in 0..head_dim {
+            each(from_mut(self.keys[tile * key_rows(head_dim) + i / 2].number(column, i % 2)));
+        }
+        for block in 0..blocks {
+            each(bytes_of_mut(&mut self.key_scales[(tile * blocks + block) * WIDTH + column]));
+        }
+        for i in 0..head_dim {
+            each(from_mut(self.values[(i / WIDTH * PAGE + at) / 2].number(i % WIDTH, at % 2)));
+        }
+        for block in 0..blocks {
+            each(bytes_of_mut(&mut self.value_scales[block * PAGE + at]));
         }
     }
 }
@@ -152,6 +174,20 @@ impl Cache {
     pub fn bytes_per_position(&self) -> usize {
         let scales = self.head_dim.div_ceil(BLOCK) * size_of::<f32>();
         2 * self.heads.len() * (self.head_dim.next_multiple_of(WIDTH) + scales)
+    }
+
+    /// Bytes of a position that [`Cache::visit`] shows.
+    pub fn saved_bytes(&self) -> usize {
+        2 * self.heads.len() * (self.head_dim + self.head_dim.div_ceil(BLOCK) * size_of::<f32>())
+    }
+
+    /// Shows `each` all bytes of the first `positions`, head by head, to save or to set them. Panics if there is no room for them.
+    pub fn visit(&mut self, positions: usize, each: &mut impl FnMut(&mut [u8])) {
+        for head in &mut self.heads {
+            for position in 0..positions {
+                head.pages[position / PAGE].visit(position % PAGE, self.head_dim, each);
+            }
+        }
     }
 
     /// Makes room for `positions`.

@@ -22,7 +22,7 @@ mod tune;
 use std::future::ready;
 
 use crate::error::Result;
-use crate::executor::{Executor, Logits, Run, Tuning};
+use crate::executor::{self, Executor, Logits, Run, Tuning, check_length};
 use crate::program::{Activation, Norm, Op, Program, Rope, WeightId};
 use attention::Cut;
 pub use attention::MAX_HEAD_DIM;
@@ -308,6 +308,34 @@ impl Executor for Cpu {
 
     fn truncate(&mut self, len: usize) {
         self.cached = self.cached.min(len);
+    }
+
+    fn cache_format(&self) -> &'static str {
+        "cpu q8"
+    }
+
+    fn save(&mut self) -> executor::Cache<'_> {
+        let mut bytes = Vec::new();
+        for cache in &mut self.cache {
+            cache.visit(self.cached, &mut |part| bytes.extend_from_slice(part));
+        }
+        Box::pin(ready(Ok(bytes)))
+    }
+
+    fn restore(&mut self, tokens: &[u32], cache: &[u8]) -> Result<()> {
+        check_length(cache, tokens.len(), self.cache.iter().map(Cache::saved_bytes).sum())?;
+        for layer in &mut self.cache {
+            layer.reserve(tokens.len())?;
+        }
+        let mut rest = cache;
+        for layer in &mut self.cache {
+            layer.visit(tokens.len(), &mut |part| {
+                let next = rest.split_off(..part.len()).expect("the length is checked");
+                part.copy_from_slice(next);
+            });
+        }
+        self.cached = tokens.len();
+        Ok(())
     }
 
     fn tune(&mut self, clock: Clock, threads: usize, fewer: bool) -> Result<Option<Tuning>> {
