@@ -236,7 +236,7 @@ fn prompts_that_cannot_be_answered_are_refused_and_nothing_is_lost() {
 #[wasm_bindgen_test(unsupported = test)]
 fn the_files_template_makes_the_prompt() {
     let session = tests::session(LLAMA, Device::cpu()).unwrap();
-    let turn = Message::new::<&str>;
+    let turn = |role, content: &str| Message::new(role, content);
     let prompt = session.tokenizer().render(&[turn(Role::System, "Be brief."), turn(Role::User, "Hi")]).unwrap();
     assert_eq!(prompt, "<|system|>Be brief.<|end|><|user|>Hi<|end|><|assistant|>");
     let tokens = session.tokenizer().encode(&prompt).unwrap();
