@@ -1,6 +1,7 @@
 //! `hearth`: the browser's engine on the command line, for looking into models, measuring, and comparing with others.
 
 mod bench;
+mod chat;
 mod files;
 mod inspect;
 mod kernels;

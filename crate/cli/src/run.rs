@@ -2,13 +2,12 @@
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use clap::Args;
-use hearth_engine::chat::{Clock, Message, RenderOptions, Role};
 use hearth_engine::generate::{Logprob, Options, Session, Step};
 use pollster::block_on;
 
+use crate::chat::{self, ChatArgs};
 use crate::sampling::SamplingArgs;
 use crate::{Executor, Result};
 
@@ -20,9 +19,6 @@ pub struct Run {
     /// What to continue or answer.
     #[arg(long, required_unless_present = "restore", default_value = "")]
     prompt: String,
-    /// Put the prompt into the model's chat template, as a user's turn.
-    #[arg(long)]
-    chat: bool,
     /// Longest answer.
     #[arg(long, default_value_t = 256)]
     tokens: usize,
@@ -48,6 +44,8 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     restore: Option<PathBuf>,
     #[command(flatten)]
+    chat: ChatArgs,
+    #[command(flatten)]
     sampling: SamplingArgs,
     /// Which executor to use.
     #[arg(long, value_enum, default_value_t)]
@@ -65,7 +63,10 @@ impl Run {
             let saved = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
             session.restore(&saved)?;
         }
-        let prompt = self.prompt(&session)?;
+        let text = self.chat.prompt(session.tokenizer(), &self.prompt)?;
+        let prompt = behind(&session, &text)?;
+        let constraint = self.chat.constraint(session.tokenizer())?;
+        let mut parser = self.chat.parser(session.tokenizer(), &text)?;
         let options = Options {
             max_tokens: self.tokens,
             sampling: self.sampling.sampling(),
@@ -75,16 +76,22 @@ impl Run {
             shift: self.shift,
             ..Options::default()
         };
-        session.start(&prompt, options)?;
+        session.start_constrained(&prompt, options, constraint)?;
         let mut ids = Vec::new();
         while let Some(step) = block_on(session.step())? {
             ids.extend(step.token);
             if self.logprobs.is_some() {
                 print_logprobs(&step)?;
             } else if !self.ids {
-                write!(stdout(), "{}", step.text)?;
+                match &mut parser {
+                    Some(parser) => chat::print(parser.push(&step.text))?,
+                    None => write!(stdout(), "{}", step.text)?,
+                }
                 stdout().flush()?;
             }
+        }
+        if let (Some(parser), None, false) = (&mut parser, self.logprobs, self.ids) {
+            chat::print(parser.finish())?;
         }
         match self.ids {
             true => writeln!(stdout(), "{}", serde_json::to_string(&ids)?)?,
@@ -95,24 +102,15 @@ impl Run {
         }
         Ok(())
     }
+}
 
-    /// All tokens that the answer goes on from.
-    fn prompt(&self, session: &Session) -> Result<Vec<u32>> {
-        let text = match self.chat {
-            true => {
-                let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
-                let clock = Some(Clock { unix_seconds: now as i64, offset_minutes: 0 });
-                let options = RenderOptions { clock, ..RenderOptions::default() };
-                session.tokenizer().template()?.render(&[Message::new(Role::User, &self.prompt)], &options)?
-            }
-            false => self.prompt.clone(),
-        };
-        let new = session.tokenizer().encode(&text)?;
-        let before = session.tokens();
-        // The token that begins a text begins a conversation only once.
-        let begun = !before.is_empty() && new.first() == before.first();
-        Ok([before, &new[usize::from(begun)..]].concat())
-    }
+/// All tokens that an answer to `text` goes on from: what was said before, and it.
+fn behind(session: &Session, text: &str) -> Result<Vec<u32>> {
+    let new = session.tokenizer().encode(text)?;
+    let before = session.tokens();
+    // The token that begins a text begins a conversation only once.
+    let begun = !before.is_empty() && new.first() == before.first();
+    Ok([before, &new[usize::from(begun)..]].concat())
 }
 
 /// A token, its log-probability, and the likeliest.

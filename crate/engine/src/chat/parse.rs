@@ -449,4 +449,47 @@ mod tests {
         assert_eq!((id(None), id(Some(1))), ("call_0".into(), id(Some(1))));
         assert!(id(Some(1)) != id(Some(2)) && id(Some(1)).starts_with("call_0_"));
     }
+
+    #[test]
+    fn any_text_is_taken() {
+        let bits = [
+            "<think>",
+            "</think>",
+            "<tool_call>",
+            "</tool_call>",
+            "{\"name\": \"f\"",
+            "}",
+            "é炉",
+            " ",
+            "\n",
+            "<",
+            "[",
+            "f(a=1)",
+            ";",
+            "```",
+        ];
+        let bits = [
+            bits.as_slice(),
+            &["<function=", "</function>", "<parameter=a>", "tool_code\n", "[TOOL_CALLS]", "[ARGS]", "\""],
+        ]
+        .concat();
+        let families =
+            ["qwen3", "qwen3-coder", "llama-like", "mistral-small-3.2", "smollm2", "deepseek-r1-distill-qwen"]
+                .map(family);
+        let mut random = fastrand::Rng::with_seed(5);
+        for round in 0..3000 {
+            let family = &families[round % families.len()];
+            let text: String = (0..random.usize(1..12)).map(|_| bits[random.usize(..bits.len())]).collect();
+            parse(family, "", &text);
+            // Without tools and reasoning, all is content.
+            let text = format!("a{text}");
+            let mut parser = Parser::new(family.clone(), "", Vec::new(), None);
+            let mut said = String::new();
+            for piece in parser.push(&text).into_iter().chain(parser.finish()) {
+                let Piece::Content(text) = piece else { panic!("{piece:?}") };
+                said += &text;
+            }
+            assert_eq!(said, text);
+        }
+    }
 }

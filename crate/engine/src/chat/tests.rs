@@ -104,3 +104,27 @@ fn prompts_are_those_of_transformers() {
         TEMPLATES.iter().flat_map(|(name, _)| differences(name, &template(name), &expected[name])).collect();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
+
+/// Templates with pieces cut out, doubled and moved: compiled, refused or rendered, but without a panic.
+#[test]
+fn damaged_templates_do_not_panic() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let messages = [Message::new(Role::System, "a"), Message::new(Role::User, "b")];
+    for round in 0..240 {
+        let mut chars: Vec<char> = TEMPLATES[round % TEMPLATES.len()].1.chars().collect();
+        for _ in 0..random.usize(1..4) {
+            let from = random.usize(..chars.len());
+            let to = (from + random.usize(1..12)).min(chars.len());
+            let piece: Vec<char> = chars.drain(from..to).collect();
+            if random.bool() {
+                let at = random.usize(..=chars.len());
+                chars.splice(at..at, piece);
+            }
+        }
+        let source: String = chars.into_iter().collect();
+        if let Ok(template) = Template::new(&source, String::new(), String::new()) {
+            let options = RenderOptions { clock: Some(NOW), ..RenderOptions::default() };
+            let _ = template.render_as(Default::default(), &messages, &options, 20_000);
+        }
+    }
+}
