@@ -85,7 +85,8 @@ pub(super) fn edit(source: &str) -> error::Result<String> {
     let mut at = 0;
     while let Some(start) = source[at..].find('{').map(|found| at + found) {
         at = match source.as_bytes().get(start + 1) {
-            Some(b'#') => source[start..].find("#}").map_or(source.len(), |end| start + end + 2),
+            // `{#}` is no whole comment.
+            Some(b'#') => source[start + 2..].find("#}").map_or(source.len(), |end| start + end + 4),
             Some(b'{') => {
                 let tokens = Tokens::read(source, start + 2, "}}");
                 tokens.operators(&mut edits);
@@ -95,8 +96,8 @@ pub(super) fn edit(source: &str) -> error::Result<String> {
                 let tokens = Tokens::read(source, start + 2, "%}");
                 tokens.operators(&mut edits);
                 tokens.names(&mut edits);
-                match tokens.word(0) {
-                    "raw" => end_of_raw(source, tokens.end),
+                match tokens.tokens.len() {
+                    1 if tokens.word(0) == "raw" => end_of_raw(source, tokens.end),
                     _ => tokens.end,
                 }
             }
@@ -117,8 +118,12 @@ pub(super) fn edit(source: &str) -> error::Result<String> {
 /// Where the `{% endraw %}` of a raw block that begins at `at` begins.
 fn end_of_raw(source: &str, mut at: usize) -> usize {
     while let Some(start) = source[at..].find("{%").map(|found| at + found) {
-        if source[start + 2..].trim_start_matches(['-', '+']).trim_start().starts_with("endraw") {
-            return start;
+        let inside = source[start + 2..].strip_prefix(['-', '+']).unwrap_or(&source[start + 2..]);
+        if let Some(rest) = inside.trim_start().strip_prefix("endraw") {
+            let rest = rest.trim_start();
+            if rest.strip_prefix(['-', '+']).unwrap_or(rest).starts_with("%}") {
+                return start;
+            }
         }
         at = start + 2;
     }
@@ -129,6 +134,8 @@ fn end_of_raw(source: &str, mut at: usize) -> usize {
 struct Tokens<'a> {
     source: &'a str,
     tokens: Vec<Range<usize>>,
+    /// Of each token that opens a bracket, the one that closes it; of others, and where none does, itself.
+    partners: Vec<usize>,
     /// Where the tag's end marker begins, `-` included.
     close: usize,
     /// Behind the end marker.
@@ -140,6 +147,7 @@ impl<'a> Tokens<'a> {
     fn read(source: &'a str, mut at: usize, marker: &str) -> Tokens<'a> {
         let bytes = source.as_bytes();
         let mut tokens: Vec<Range<usize>> = Vec::new();
+        let (mut partners, mut open): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
         let mut depth = 0_usize;
         if matches!(bytes.get(at), Some(b'-' | b'+')) {
             at += 1;
@@ -151,8 +159,9 @@ impl<'a> Tokens<'a> {
                 let close = sign.map_or(at, |sign| sign.start);
                 if close < at {
                     tokens.pop();
+                    partners.pop();
                 }
-                return Tokens { source, tokens, close, end: at + marker.len() };
+                return Tokens { source, tokens, partners, close, end: at + marker.len() };
             }
             let length = match byte {
                 b'"' | b'\'' => quoted(bytes, at),
@@ -161,16 +170,25 @@ impl<'a> Tokens<'a> {
                 _ => 1,
             };
             match byte {
-                b'(' | b'[' | b'{' => depth += 1,
-                b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+                b'(' | b'[' | b'{' => {
+                    depth += 1;
+                    open.push(tokens.len());
+                }
+                b')' | b']' | b'}' => {
+                    depth = depth.saturating_sub(1);
+                    if let Some(opened) = open.pop() {
+                        partners[opened] = tokens.len();
+                    }
+                }
                 _ => {}
             }
             if !byte.is_ascii_whitespace() {
+                partners.push(tokens.len());
                 tokens.push(at..at + length);
             }
             at += length;
         }
-        Tokens { source, tokens, close: source.len(), end: source.len() }
+        Tokens { source, tokens, partners, close: source.len(), end: source.len() }
     }
 
     /// The text of a token, "" behind the last.
@@ -211,18 +229,7 @@ impl<'a> Tokens<'a> {
 
     /// The token that closes the bracket `i`; or `i`, if it is none.
     fn group(&self, i: usize) -> usize {
-        let mut depth = 0_usize;
-        for last in i..self.tokens.len() {
-            match self.word(last) {
-                "(" | "[" | "{" => depth += 1,
-                ")" | "]" | "}" => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            if depth == 0 {
-                return last;
-            }
-        }
-        i
+        self.partners.get(i).copied().unwrap_or(i)
     }
 
     /// Measures what the tag gives names to; makes `generation` a block without effect.
@@ -322,6 +329,26 @@ mod tests {
         );
         same("{% call(a) m() %}", "{% call(a) m() %}{% set a = a|bounded %}");
         same("{%- generation -%}a{% endgeneration %}", "{%- if true -%}a{% endif %}");
+    }
+
+    #[test]
+    fn the_source_is_cut_as_minijinja_cuts_it() {
+        let same = |source: &str, edited: &str| assert_eq!(edit(source).unwrap(), edited);
+        same("{#}{{ a * b }}#}{% set x = 1 %}", "{#}{{ a * b }}#}{% set x = 1 %}{% set x = x|bounded %}");
+        same(
+            "{% raw %}{% endrawish %}{{ a * b }}{%- endraw -%}{{ a * b }}",
+            "{% raw %}{% endrawish %}{{ a * b }}{%- endraw -%}{{ a|single * b|single }}",
+        );
+        same("{% raw x %}{{ a * b }}", "{% raw x %}{{ a|single * b|single }}");
+    }
+
+    #[test]
+    fn brackets_that_do_not_close_take_no_time() {
+        for opening in ["{% set ", "{{ "] {
+            for piece in ["(", "(~", "[a ~ ("] {
+                edit(&(opening.to_owned() + &piece.repeat(60_000))).unwrap();
+            }
+        }
     }
 
     #[test]
