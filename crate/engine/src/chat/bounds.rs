@@ -25,6 +25,8 @@ const MAX_SOURCE: usize = 1 << 19;
 const MAX_DEPTH: usize = 150;
 /// Values, or 64 bytes of text, in a value with all its parts.
 const MAX_SIZE: usize = 1 << 16;
+/// Bytes that such a value has at most when written out, about.
+pub(super) const MOST_BYTES: usize = MAX_SIZE * 64;
 /// Such values for one fuel.
 const SIZE_PER_FUEL: usize = 2;
 
@@ -340,6 +342,26 @@ mod tests {
             "{% raw %}{% endrawish %}{{ a * b }}{%- endraw -%}{{ a|single * b|single }}",
         );
         same("{% raw x %}{{ a * b }}", "{% raw x %}{{ a|single * b|single }}");
+    }
+
+    #[test]
+    fn what_is_written_out_in_one_expression_is_measured() {
+        let commas = |item: &str| format!("{item},").repeat(3000);
+        let hostile = [
+            format!("{{% set x = range(60000)|list %}}{{{{ [{}] }}}}", commas("x")),
+            format!("{{% set x = range(60000)|list %}}{{{{ [{}]|string }}}}", commas("x")),
+            format!("{{{{ [{}] }}}}", commas("range(9999)")),
+            "{% set x = 'a' * 100000 %}{{ range(9999)|tojson(separators=(x, x)) }}".into(),
+            "{% set x = 'a' * 100000 %}{{ range(9999)|list|tojson(indent=x) }}".into(),
+            "{{ ('{0}' * 20000).format('a' * 100000) }}".into(),
+        ];
+        for source in hostile {
+            let template = Template::new(&source, String::new(), String::new()).unwrap();
+            let start = std::time::Instant::now();
+            let rendered = template.render(&[], &RenderOptions::default());
+            assert!(rendered.is_err(), "{} bytes of {source:.60}", rendered.unwrap().len());
+            assert!(start.elapsed().as_secs() < 10, "{source:.60}");
+        }
     }
 
     #[test]

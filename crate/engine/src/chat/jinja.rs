@@ -2,7 +2,7 @@
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
-use minijinja::{AutoEscape, Environment, Error as JinjaError, ErrorKind, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error as JinjaError, ErrorKind, State, UndefinedBehavior};
 
 use super::{bounds, json, methods};
 use crate::error::{Error, Result};
@@ -21,8 +21,14 @@ pub(super) fn compile(source: &str) -> Result<Environment<'static>> {
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(template_error)?;
     environment.set_syntax(syntax);
     environment.set_unknown_method_callback(methods::call);
-    environment.set_formatter(|out, _, value| Ok(write!(out, "{}", json::python(value))?));
-    environment.add_filter("string", |value: &Value| json::python(value).to_string());
+    // Lists and maps are measured before they are written out: texts are counted already.
+    environment.set_formatter(|out, state, value| match value.as_object() {
+        Some(_) => Ok(write!(out, "{}", json::python(&bounds::bounded(state, value.clone())?))?),
+        None => Ok(write!(out, "{}", json::python(value))?),
+    });
+    environment.add_filter("string", |state: &State, value: Value| {
+        Ok::<_, JinjaError>(json::python(&bounds::bounded(state, value)?).to_string())
+    });
     environment.add_filter("tojson", json::tojson);
     environment.add_filter("bounded", bounds::bounded);
     environment.add_filter("single", bounds::single);

@@ -18,6 +18,13 @@ struct Style {
     sorted: bool,
 }
 
+impl Style {
+    /// Bytes that stand around a value, about.
+    fn around(&self, depth: usize) -> usize {
+        self.comma.len() + self.colon.len() + self.indent.as_ref().map_or(0, |indent| (depth + 1) * indent.len())
+    }
+}
+
 /// The filter.
 pub(super) fn tojson(
     state: &State,
@@ -78,7 +85,7 @@ fn write(
     if depth > MAX_DEPTH {
         return Err(refused("the value is nested too deep"));
     }
-    spend(value.as_str().map_or(8, str::len))?;
+    spend(value.as_str().map_or(8, str::len) + style.around(depth))?;
     match value.kind() {
         ValueKind::None => out.push_str("null"),
         ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),

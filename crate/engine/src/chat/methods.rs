@@ -4,6 +4,8 @@ use minijinja::value::{ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
+use super::bounds;
+
 /// Bytes of text that a method reads for one fuel.
 const BYTES_PER_FUEL: usize = 64;
 /// Widest field of `str.format`.
@@ -39,7 +41,12 @@ pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value
             }
             return Ok(joined.into());
         }
-        "format" => check_widths(text)?,
+        "format" => {
+            check_widths(text)?;
+            let longest = args.iter().map(|value| written(state, value)).collect::<Result<Vec<_>, _>>()?;
+            let field = longest.into_iter().max().unwrap_or(0) + MAX_WIDTH / 100;
+            spend(state, text.matches('{').count().saturating_mul(field))?;
+        }
         "removeprefix" => {
             let (prefix,): (&str,) = from_args(args)?;
             return Ok(text.strip_prefix(prefix).unwrap_or(text).into());
@@ -69,6 +76,15 @@ pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value
         _ => {}
     }
     unknown_method_callback(state, value, method, args)
+}
+
+/// Bytes that `value` may have when written out, at least some.
+fn written(state: &State, value: &Value) -> Result<usize, Error> {
+    match value.as_str() {
+        Some(text) => Ok(text.len()),
+        None if value.as_object().is_none() => Ok(64),
+        None => bounds::bounded(state, value.clone()).map(|_| bounds::MOST_BYTES),
+    }
 }
 
 fn spend(state: &State, bytes: usize) -> Result<(), Error> {
