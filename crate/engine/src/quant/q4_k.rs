@@ -56,8 +56,10 @@ pub fn encode_groups(numbers: &[f32], steps: fn() -> Steps, block: &mut [u8]) ->
         let average = (x.iter().map(|x| x * x).sum::<f32>() / 32.0).sqrt();
         *found = search::scale_and_min(x, &x.map(|x| average + x.abs()), steps(), codes);
     }
+    // Not `max`: which zero that takes differs between machines.
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
     let (max_scale, max_min) =
-        found.iter().fold((0.0_f32, 0.0_f32), |(scales, mins), (scale, min)| (scales.max(*scale), mins.max(*min)));
+        found.iter().fold((0.0, 0.0), |(scales, mins), (scale, min)| (larger(scales, *scale), larger(mins, *min)));
     let [inverse_scale, inverse_min] = [max_scale, max_min].map(|max| if max > 0.0 { 63.0 / max } else { 0.0 });
     block[4..16].fill(0);
     for (j, (scale, min)) in found.into_iter().enumerate() {

@@ -54,11 +54,13 @@ pub fn scale_and_min<const N: usize>(
     let (mut min, mut max) = (x[0], x[0]);
     let (mut sum_w, mut sum_x) = (weights[0], weights[0] * x[0]);
     for (&x, &w) in x.iter().zip(weights).skip(1) {
-        (min, max) = (min.min(x), max.max(x));
+        (min, max) = (if x < min { x } else { min }, if x > max { x } else { max });
         sum_w += w;
         sum_x += w * x;
     }
-    min = min.min(0.0);
+    if min > 0.0 {
+        min = 0.0;
+    }
     if max == min {
         *codes = [0; N];
         return (0.0, -min);
