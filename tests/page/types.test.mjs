@@ -18,7 +18,8 @@ test('page authors get types that hold', () => {
 test('what the types say is there, is there', () => {
   for (const name of ['hearth', 'openai']) {
     const types = readFileSync(`${ROOT}web/${name}.d.ts`, 'utf8');
-    const code = readFileSync(`${ROOT}web/${name}.js`, 'utf8');
+    const files = name === 'hearth' ? ['hearth', 'model'] : [name];
+    const code = files.map(file => readFileSync(`${ROOT}web/${file}.js`, 'utf8')).join('\n');
     const [, ...classes] = types.split(/^export class /m);
     assert.ok(classes.length > 0);
     for (const body of classes) {
