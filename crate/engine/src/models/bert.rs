@@ -1,7 +1,7 @@
 //! BERT and encoders built like it (MiniLM, BGE, E5): every token sees all others, learned positions, norms after each half, GELU.
 //! Devlin et al. 2018, arXiv:1810.04805; GGUF names by llama.cpp, which has none for the masked-language head: `mlm_*` are ours.
 
-use super::keys::Keys;
+use super::keys::{Keys, plain_attention};
 use crate::error::Result;
 use crate::program::{Activation, Builder, Config, Linear, Op, Program};
 
@@ -24,16 +24,7 @@ pub fn program(keys: Keys) -> Result<Program> {
             linears: keys.qkv(&mut b, &config, layer)?,
             activation: Activation::None,
         });
-        ops.push(Op::Attention {
-            layer,
-            q_norm: None,
-            k_norm: None,
-            rope: None,
-            causal: false,
-            window: None,
-            scale: 1.0 / (head_dim as f32).sqrt(),
-            softcap: None,
-        });
+        ops.push(plain_attention(layer, head_dim, false));
         ops.push(Op::LinearAdd { linear: b.linear(&name("attn_output"), dim, n_heads * head_dim)?, post_norm: None });
         ops.push(Op::Norm { norm: keys.layer_norm(&mut b, &name("attn_output_norm"), dim)? });
         ops.push(Op::NormLinear {

@@ -1,7 +1,7 @@
 //! GPT-2: learned positions, layer norms, biases, GELU, the embedding table as its head. Radford et al. 2019, "Language Models are
 //! Unsupervised Multitask Learners"; GGUF names by llama.cpp.
 
-use super::keys::Keys;
+use super::keys::{Keys, plain_attention};
 use crate::error::Result;
 use crate::program::{Activation, Builder, Config, Op, Program};
 
@@ -19,16 +19,7 @@ pub fn program(keys: Keys) -> Result<Program> {
             linears: keys.qkv(&mut b, &config, layer)?,
             activation: Activation::None,
         });
-        ops.push(Op::Attention {
-            layer,
-            q_norm: None,
-            k_norm: None,
-            rope: None,
-            causal: true,
-            window: None,
-            scale: 1.0 / (head_dim as f32).sqrt(),
-            softcap: None,
-        });
+        ops.push(plain_attention(layer, head_dim, true));
         ops.push(Op::LinearAdd { linear: b.linear(&name("attn_output"), dim, n_heads * head_dim)?, post_norm: None });
         ops.push(Op::NormLinear {
             norm: Some(keys.layer_norm(&mut b, &name("ffn_norm"), dim)?),

@@ -317,3 +317,9 @@ impl Keys<'_> {
         })
     }
 }
+
+/// Attention of heads that neither turn nor are normed, over all earlier positions or, unless it is `causal`, over all.
+pub fn plain_attention(layer: usize, head_dim: usize, causal: bool) -> Op {
+    let scale = 1.0 / (head_dim as f32).sqrt();
+    Op::Attention { layer, q_norm: None, k_norm: None, rope: None, causal, window: None, scale, softcap: None }
+}
