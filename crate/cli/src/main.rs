@@ -5,6 +5,7 @@ mod chat;
 mod files;
 mod inspect;
 mod kernels;
+mod lab;
 mod quantize;
 mod run;
 mod sampling;
@@ -69,6 +70,10 @@ enum Command {
     Bench(bench::Bench),
     /// Stores a model's matrices in another format.
     Quantize(quantize::Quantize),
+    /// Makes a model smaller by a recipe.
+    Compress(lab::Compress),
+    /// Measures what compression cost.
+    Evaluate(lab::Evaluate),
     /// Measures every kernel on every format.
     Kernels {
         /// Print JSON.
@@ -135,6 +140,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Logprobs { score, top, json } => score::logprobs(&score, top, json),
         Command::Bench(bench) => bench.run(),
         Command::Quantize(quantize) => quantize.run(),
+        Command::Compress(compress) => compress.run(),
+        Command::Evaluate(evaluate) => evaluate.run(),
         Command::Kernels { json } => kernels::kernels(json),
     }
 }

@@ -6,7 +6,7 @@ mod attention;
 mod cache;
 mod codes;
 mod dense;
-mod divide;
+pub mod divide;
 mod dots;
 mod elementwise;
 mod input;

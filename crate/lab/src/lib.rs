@@ -1,0 +1,40 @@
+//! The compression lab: makes a model smaller and measures what it cost.
+//!
+//! ```text
+//! file ─ model::Model ─┬─ calibration texts ─ walk ─ statistics ─┐
+//!                      └─ recipe ─ methods, layer by layer ──────┴─ Model ─ file
+//!                         evaluate: original and compressed over test texts ─ Report
+//! ```
+
+pub mod cholesky;
+pub mod elementwise;
+pub mod error;
+pub mod evaluate;
+pub mod gptq;
+pub mod grid;
+pub mod layer;
+pub mod matrix;
+pub mod methods;
+pub mod model;
+pub mod pass;
+pub mod recipe;
+pub mod statistics;
+pub mod text;
+pub mod walk;
+
+pub use error::{Error, Result};
+
+/// How far a long task has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Progress {
+    /// What is being done.
+    pub what: &'static str,
+    /// Steps done.
+    pub done: usize,
+    /// Of so many.
+    pub of: usize,
+}
+
+/// Is told of progress, often; by an error, usually [`Error::Cancelled`], it ends the task. Whatever was to be changed is then as
+/// it was.
+pub type Watch<'a> = dyn FnMut(Progress) -> Result<()> + 'a;

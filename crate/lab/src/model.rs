@@ -1,0 +1,136 @@
+//! A model as its file has it: metadata, tensors and their bytes, all in memory. What a recipe is given and what it makes.
+//!
+//! The base stays as it was stored: a matrix is decoded when it is worked on, so that a model takes what its file takes.
+
+use hearth_engine::formats::gguf::{Reader, Writer};
+use hearth_engine::formats::{Event, Header, TensorInfo};
+use hearth_engine::models;
+use hearth_engine::program::{Program, Weight, WeightId};
+use hearth_engine::quant::Format;
+use hearth_engine::tokenizer::Tokenizer;
+
+use crate::error::{Error, Result};
+use crate::matrix::Matrix;
+
+/// Metadata, tensors and their bytes.
+#[derive(Clone)]
+pub struct Model {
+    /// Tensors' places are those of the file it came from, and mean nothing here.
+    pub header: Header,
+    /// The bytes of each tensor.
+    pub data: Vec<Vec<u8>>,
+}
+
+impl Model {
+    /// From the whole bytes of a GGUF file, in pieces.
+    pub fn from_gguf<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Model> {
+        let mut reader = Reader::new();
+        let mut model = Model { header: Header::default(), data: Vec::new() };
+        for piece in pieces {
+            reader.push(piece, |event| model.take(event))?;
+        }
+        reader.finish(|event| model.take(event))?;
+        Ok(model)
+    }
+
+    /// Takes what a reader found.
+    pub fn take(&mut self, event: Event) -> hearth_engine::Result<()> {
+        match event {
+            Event::Header(header) => {
+                self.data = header.tensors.iter().map(|tensor| Vec::with_capacity(tensor.size_bytes as usize)).collect();
+                self.header = header;
+            }
+            Event::Rows { tensor, bytes, .. } => self.data[tensor].extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    /// The program for texts of `context` tokens.
+    pub fn program(&self, context: usize) -> Result<Program> {
+        Ok(models::program(&self.header, context)?)
+    }
+
+    /// Its tokenizer.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        Ok(Tokenizer::from_header(&self.header)?)
+    }
+
+    /// A program's weight, decoded: `[rows, cols]`.
+    pub fn weight(&self, program: &Program, id: WeightId) -> Matrix {
+        let Weight { tensor, first_row, rows, cols, format, .. } = program.weights[id];
+        let row_bytes = format.row_bytes(cols).expect("the header was checked");
+        let mut out = Matrix::zeros(rows, cols);
+        format.decode(&self.data[tensor][first_row * row_bytes..(first_row + rows) * row_bytes], &mut out.data);
+        out
+    }
+
+    /// A tensor of this name, decoded: `[rows, cols]`. Panics if there is none.
+    pub fn matrix(&self, name: &str) -> Matrix {
+        let (tensor, info) = self.header.tensor(name).expect("a tensor of the model");
+        decode(info.format, info.cols(), &self.data[tensor])
+    }
+
+    /// Makes these the bytes of a tensor. Panics if there is none, or its shape takes others.
+    pub fn set(&mut self, name: &str, format: Format, bytes: Vec<u8>) {
+        let (tensor, _) = self.header.tensor(name).expect("a tensor of the model");
+        let info = &mut self.header.tensors[tensor];
+        assert_eq!(format.row_bytes(info.cols()).map(|row| row * info.rows()), Some(bytes.len()), "{name}");
+        (info.format, info.size_bytes) = (format, bytes.len() as u64);
+        self.data[tensor] = bytes;
+    }
+
+    /// Stores numbers in a tensor, in this format. Errors where it cannot say one of them.
+    pub fn store(&mut self, name: &str, format: Format, numbers: &Matrix) -> Result<()> {
+        let bytes = encode(format, numbers).map_err(|error| Error::Unfit(format!("{name}: {error}")))?;
+        self.set(name, format, bytes);
+        Ok(())
+    }
+
+    /// A tensor of this name, if there is one.
+    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
+        self.header.tensor(name).map(|(_, tensor)| tensor)
+    }
+
+    /// Bytes of all tensors.
+    pub fn tensor_bytes(&self) -> usize {
+        self.data.iter().map(Vec::len).sum()
+    }
+
+    /// The GGUF file, in pieces as `out` takes them.
+    pub fn write(&self, mut out: impl FnMut(&[u8])) -> Result<()> {
+        let (mut writer, beginning) = Writer::new(&self.header)?;
+        out(&beginning);
+        let mut piece = Vec::new();
+        for (tensor, bytes) in self.data.iter().enumerate() {
+            writer.push(tensor, bytes, &mut piece)?;
+            out(&piece);
+            piece.clear();
+        }
+        Ok(writer.finish()?)
+    }
+
+    /// The GGUF file.
+    pub fn to_gguf(&self) -> Result<Vec<u8>> {
+        let mut file = Vec::new();
+        self.write(|piece| file.extend_from_slice(piece))?;
+        Ok(file)
+    }
+}
+
+/// The bytes of numbers in a format, a row at a time. Panics where rows are no whole blocks.
+pub fn encode(format: Format, numbers: &Matrix) -> hearth_engine::Result<Vec<u8>> {
+    let row_bytes = format.row_bytes(numbers.cols).expect("whole blocks");
+    let mut bytes = vec![0; numbers.rows * row_bytes];
+    for (row, bytes) in numbers.iter().zip(bytes.chunks_exact_mut(row_bytes)) {
+        format.encode(row, bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// The numbers of bytes in a format.
+pub fn decode(format: Format, cols: usize, bytes: &[u8]) -> Matrix {
+    let row_bytes = format.row_bytes(cols).expect("whole blocks");
+    let mut out = Matrix::zeros(bytes.len() / row_bytes, cols);
+    format.decode(bytes, &mut out.data);
+    out
+}

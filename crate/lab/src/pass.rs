@@ -1,0 +1,91 @@
+//! From a base to a compressed model, layer by layer: the texts go through a layer, its inputs are counted, the methods change it,
+//! and the texts go on through the changed layer, so that what comes later makes up for what was lost before.
+
+use std::collections::BTreeMap;
+
+use hearth_engine::cpu::team::Team;
+
+use crate::error::Result;
+use crate::layer::Layer;
+use crate::matrix::Matrix;
+use crate::model::Model;
+use crate::statistics::Statistics;
+use crate::walk::{Stage, embed, layers};
+use crate::{Progress, Watch};
+
+/// What a method must know of the inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Needs {
+    /// Nothing: no text is needed.
+    Nothing,
+    /// How large each is.
+    Squares,
+    /// How each goes with each other.
+    Hessian,
+}
+
+/// A method that works layer by layer.
+pub trait LayerMethod {
+    /// What it must know.
+    fn needs(&self) -> Needs;
+
+    /// Changes a layer. Errors where it cannot.
+    fn layer(&self, layer: &mut Layer, team: &mut Team) -> Result<()>;
+
+    /// Changes what belongs to no layer, at the end: tables, the head.
+    fn rest(&self, _model: &mut Model) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A copy of the base with `methods` applied to each layer in turn. `texts` are sequences of tokens for calibration.
+pub fn run(
+    base: &Model,
+    methods: &[&dyn LayerMethod],
+    texts: &[Vec<u32>],
+    team: &mut Team,
+    watch: &mut Watch,
+) -> Result<Model> {
+    let mut model = base.clone();
+    let needs = methods.iter().map(|method| method.needs()).max().unwrap_or(Needs::Nothing);
+    let texts = if needs == Needs::Nothing { &[] } else { texts };
+    let longest = texts.iter().map(Vec::len).max().unwrap_or(1);
+    let program = base.program(longest)?;
+    let mut streams: Vec<Matrix> = texts.iter().map(|tokens| embed(&model, &program, tokens)).collect();
+    let stages = layers(&program);
+    for (index, ops) in stages.iter().enumerate() {
+        let mut tell = |what| watch(Progress { what, done: index, of: stages.len() });
+        let mut statistics: BTreeMap<usize, Statistics> = BTreeMap::new();
+        if !streams.is_empty() {
+            let stage = Stage::new(&model, &program, ops.clone(), longest);
+            let counting = &mut Team::alone();
+            for x in &streams {
+                tell("calibrating")?;
+                let mut inputs = Vec::new();
+                stage.run(&mut x.clone(), team, &mut |op, input| inputs.push((op, input.clone())));
+                for (op, input) in inputs {
+                    let new = || Statistics::new(input.cols, needs == Needs::Hessian);
+                    let team = if needs == Needs::Hessian { &mut *team } else { &mut *counting };
+                    statistics.entry(op).or_insert_with(new).see(&input, team);
+                }
+            }
+        }
+        let mut layer = Layer::open(&model, &program, index, ops.clone(), statistics);
+        for method in methods {
+            tell("compressing")?;
+            method.layer(&mut layer, team)?;
+        }
+        layer.close(&mut model)?;
+        // A matrix may have another format now.
+        let program = model.program(longest)?;
+        if index + 1 < stages.len() && !streams.is_empty() {
+            let stage = Stage::new(&model, &program, ops.clone(), longest);
+            for x in &mut streams {
+                tell("going on")?;
+                stage.run(x, team, &mut |_, _| {});
+            }
+        }
+    }
+    methods.iter().try_for_each(|method| method.rest(&mut model))?;
+    Ok(model)
+}

@@ -1,0 +1,128 @@
+//! What is to be done with a model, as JSON that page and command line share: the same recipe, texts and base give the same bytes
+//! in either.
+//!
+//! ```json
+//! {"version": 1, "calibration": {"tokens": 8192, "length": 512}, "steps": [{"method": "awq"}, {"method": "quantize", "format": "IQ4_NL"}]}
+//! ```
+
+use hearth_engine::cpu::team::Team;
+use hearth_engine::formats::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+
+use crate::Watch;
+use crate::error::{Error, Result};
+use crate::methods;
+use crate::model::Model;
+use crate::pass::{self, LayerMethod, Needs};
+use crate::text::sequences;
+
+/// The version of recipes that this build writes and understands.
+pub const VERSION: u32 = 1;
+
+/// Tokens of calibration without which no method that needs a text begins.
+const FEWEST: usize = 128;
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Of the recipe's language.
+    pub version: u32,
+    /// What it is called.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// How the calibration text is used.
+    #[serde(default)]
+    pub calibration: Calibration,
+    /// In order: each a method and its options.
+    pub steps: Vec<Map<String, serde_json::Value>>,
+}
+
+/// How much of a text is used.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Calibration {
+    /// At most so many tokens.
+    pub tokens: usize,
+    /// In sequences of so many.
+    pub length: usize,
+}
+
+impl Default for Calibration {
+    fn default() -> Calibration {
+        Calibration { tokens: 8192, length: 512 }
+    }
+}
+
+impl Recipe {
+    /// From JSON. Errors where it is none, or a newer version's.
+    pub fn from_json(text: &str) -> Result<Recipe> {
+        #[derive(Deserialize)]
+        struct Any {
+            version: u32,
+        }
+        let wrong = |error: serde_json::Error| Error::Recipe(error.to_string());
+        let Any { version } = serde_json::from_str(text).map_err(wrong)?;
+        if version > VERSION {
+            let what = format!("it is of version {version}, and this Hearth knows {VERSION}: take a newer Hearth");
+            return Err(Error::Recipe(what));
+        }
+        let recipe: Recipe = serde_json::from_str(text).map_err(wrong)?;
+        recipe.methods()?;
+        Ok(recipe)
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a recipe is JSON")
+    }
+
+    fn methods(&self) -> Result<Vec<Box<dyn LayerMethod>>> {
+        let make = |(i, step): (usize, &Map<String, serde_json::Value>)| {
+            let method = step.get("method").and_then(|name| name.as_str()).unwrap_or("?").to_owned();
+            methods::make(step).map_err(|what| Error::Step { step: i + 1, method, what })
+        };
+        self.steps.iter().enumerate().map(make).collect()
+    }
+
+    /// A compressed copy of the base. `text` calibrates, if any step needs one. Errors if it is too short; also if `watch` says so.
+    pub fn run(&self, base: &Model, text: &[u32], team: &mut Team, watch: &mut Watch) -> Result<Model> {
+        let methods = self.methods()?;
+        let methods: Vec<&dyn LayerMethod> = methods.iter().map(Box::as_ref).collect();
+        let texts = match methods.iter().any(|method| method.needs() > Needs::Nothing) {
+            true => sequences("the calibration text", text, self.calibration.length, self.calibration.tokens, FEWEST)?,
+            false => Vec::new(),
+        };
+        let mut model = pass::run(base, &methods, &texts, team, watch)?;
+        let json = serde_json::to_string(self).expect("a recipe is JSON");
+        model.header.metadata.insert("hearth.recipe".into(), Value::String(json));
+        model.header.metadata.insert("general.quantization_version".into(), Value::Unsigned(2));
+        Ok(model)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_are_read_and_refused() {
+        let good = r#"{"version": 1, "steps": [{"method": "awq"}, {"method": "quantize", "format": "IQ4_NL", "damping": 0.1}]}"#;
+        let recipe = Recipe::from_json(good).unwrap();
+        assert_eq!(Recipe::from_json(&recipe.to_json()).unwrap(), recipe);
+        for (bad, said) in [
+            (r#"{"version": 2, "steps": [], "more": 1}"#, "newer Hearth"),
+            (r#"{"version": 1, "steps": [{"method": "magic"}]}"#, "step 1 (magic): there is no method magic; there are awq"),
+            (r#"{"version": 1, "steps": [{"method": "quantize", "format": "Q9"}]}"#, "one of F32"),
+            (r#"{"version": 1, "steps": [{"method": "quantize", "damping": 7}]}"#, "from 0.0001 to 1"),
+            (r#"{"version": 1, "steps": [{"method": "quantize", "act_order": 1}]}"#, "true or false"),
+            (r#"{"version": 1, "steps": [{"method": "quantize", "bits": 4}]}"#, "no option bits"),
+            (r#"{"version": 1}"#, "steps"),
+            ("[]", "cannot be read"),
+        ] {
+            let error = Recipe::from_json(bad).unwrap_err().to_string();
+            assert!(error.contains(said), "{bad}: {error}");
+        }
+    }
+}
