@@ -72,14 +72,16 @@ export class Model {
     };
   }
 
-  /** The CPU takes over from a GPU that failed; `verdict` tells. */
+  /** The CPU takes over from a GPU that failed, and takes up its conversation; `verdict` tells. */
   async #takeOver(error) {
-    this.#engine.end();
+    const conversation = await this.#remote.call('saveTokens').catch(() => undefined);
+    this.#engine.end(error);
     const start = performance.now();
     const running = await this.#spare.run().catch(second => {
       const what = `the GPU failed (${error.message}) and the CPU could not take over (${second.message})`;
       throw new HearthError('crashed', what);
     });
+    if (conversation) await running.engine.remote.call('restore', {saved: conversation});
     if (this.#unloaded) {
       running.engine.end();
       throw new HearthError('unloaded', 'the model has been unloaded');
@@ -88,6 +90,23 @@ export class Model {
     this.verdict = {device: 'cpu', why: 'failed', adapter: this.#fixed.adapter, message: error.message};
     this.#spare = undefined;
     this.#use(running, performance.now() - start);
+  }
+
+  /** Returns when the CPU has taken over from a GPU that `error` tells has failed; throws it if it tells something else. */
+  async #recover(error) {
+    if (error.code !== 'gpu' || !(this.#spare || this.#handover)) throw error;
+    await (this.#handover ??= this.#takeOver(error));
+  }
+
+  /** What the engine answers to a call; the CPU's engine if the GPU fails. */
+  async #call(action, data, onceMore = data) {
+    await this.#handover;
+    try {
+      return await this.#remote.call(action, data);
+    } catch (error) {
+      await this.#recover(error);
+      return this.#remote.call(action, onceMore);
+    }
   }
 
   /** Uses `threads` of the threads that were started with the model, or as many as there are; gives back how many. */
@@ -103,20 +122,17 @@ export class Model {
 
   /** The text of some tokens. */
   async detokenize(tokens) {
-    await this.#handover;
-    return this.#remote.call('detokenize', {tokens});
+    return this.#call('detokenize', {tokens});
   }
 
   /** The prompt that a conversation becomes; `options` as for `generate`. */
   async render(messages, options = {}) {
-    await this.#handover;
-    return this.#remote.call('render', {chat: {...conversation(options)[0], messages}});
+    return this.#call('render', {chat: {...conversation(options)[0], messages}});
   }
 
   /** The tokens of a text. */
   async tokenize(text) {
-    await this.#handover;
-    return this.#remote.call('tokenize', {text});
+    return this.#call('tokenize', {text});
   }
 
   /**
@@ -161,9 +177,7 @@ export class Model {
     try {
       yield* this.#answer(asked, told, signal);
     } catch (error) {
-      if (error.code !== 'gpu' || !this.#spare) throw error;
-      this.#handover = this.#takeOver(error);
-      await this.#handover;
+      await this.#recover(error);
       if (signal?.aborted) return;
       yield* this.#answer(asked, told, signal);
     }
@@ -175,14 +189,15 @@ export class Model {
    * `truncate` false: a text that is too long is cut off. Forgets the conversation.
    */
   async embed(input, {pooling, normalize = true, dimensions, truncate = false} = {}) {
-    await this.#handover;
-    return this.#remote.call('embed', {input, how: {pooling, normalize, dimensions, truncate}});
+    return this.#call('embed', {input, how: {pooling, normalize, dimensions, truncate}});
   }
 
-  /** The conversation as bytes, for `restore`: its tokens and what is cached of them. */
+  /**
+   * The conversation as bytes, for `restore`: its tokens and what is cached of them. Where a GPU's cache is lost, the CPU reads
+   * them again first.
+   */
   async save() {
-    await this.#handover;
-    return this.#remote.call('save');
+    return this.#call('save', {}, {read: true});
   }
 
   /**
@@ -190,8 +205,7 @@ export class Model {
    * its tokens are read again.
    */
   async restore(saved) {
-    await this.#handover;
-    return this.#remote.call('restore', {saved: saved instanceof Uint8Array ? saved : new Uint8Array(saved)});
+    return this.#call('restore', {saved: saved instanceof Uint8Array ? saved : new Uint8Array(saved)});
   }
 
   /** An answer's steps behind what has been `told`, its tokens and text, which grow by what it tells. */

@@ -13,6 +13,7 @@ use hearth_engine::executor::Tuning;
 use hearth_engine::generate::{Options, Session};
 use hearth_engine::loader::{Device, Loader as EngineLoader};
 use hearth_engine::program::Pooling;
+use hearth_engine::tokenizer::Tokenizer;
 use hearth_engine::trial;
 use hearth_gpu::Gpu;
 use serde::Serialize;
@@ -154,7 +155,8 @@ impl Loader {
             gpu.idle().await.map_err(engine_error)?;
         }
         let session = self.inner.finish().map_err(engine_error)?;
-        Ok(Model { session: Rc::new(RefCell::new(Some(session))), turn: RefCell::default() })
+        let (tokenizer, info) = (session.tokenizer().clone(), Info::of(&session));
+        Ok(Model { session: Rc::new(RefCell::new(Some(session))), tokenizer, info, turn: RefCell::default() })
     }
 }
 
@@ -163,6 +165,9 @@ impl Loader {
 pub struct Model {
     /// Away while a step that answers later has it.
     session: Rc<RefCell<Option<Session>>>,
+    /// The session's own, which stays here.
+    tokenizer: Rc<Tokenizer>,
+    info: Info,
     /// What tells the answer to a conversation apart.
     turn: RefCell<Option<Turn>>,
 }
@@ -184,6 +189,32 @@ struct Info {
     cache_bytes_per_token: usize,
 }
 
+impl Info {
+    fn of(session: &Session) -> Info {
+        let config = session.config();
+        let template = session.tokenizer().template();
+        Info {
+            architecture: config.architecture.name(),
+            layers: config.n_layers,
+            dim: config.dim,
+            vocab_size: config.vocab_size,
+            trained_context: config.max_seq,
+            context: session.context(),
+            chat: session.tokenizer().has_template(),
+            template: match template.as_ref().map(|template| template.origin()) {
+                Ok(Origin::File) => "file",
+                Ok(Origin::Default(name)) => name,
+                Err(_) => "unreadable",
+            },
+            capabilities: template.ok().map(|template| template.capabilities()),
+            encoder: config.encoder,
+            pooling: config.pooling,
+            weight_bytes_per_token: session.weight_bytes(),
+            cache_bytes_per_token: session.cache_bytes(),
+        }
+    }
+}
+
 impl Model {
     fn session(&self) -> Result<RefMut<'_, Session>, JsValue> {
         let busy = |_| error("busy", "this model is answering already");
@@ -192,7 +223,7 @@ impl Model {
 
     fn turn(&self, request: JsValue, seed: f64) -> Result<Turn, JsValue> {
         let request: Request = from_js(request)?;
-        Turn::new(&request, self.session()?.tokenizer(), seed as u64).map_err(engine_error)
+        Turn::new(&request, &self.tokenizer, seed as u64).map_err(engine_error)
     }
 
     /// The session, for work that waits; it must be put back.
@@ -230,28 +261,7 @@ impl Trial {
 impl Model {
     /// What kind of model this is.
     pub fn info(&self) -> Result<JsValue, JsValue> {
-        let session = self.session()?;
-        let config = session.config();
-        let template = session.tokenizer().template();
-        to_js(&Info {
-            architecture: config.architecture.name(),
-            layers: config.n_layers,
-            dim: config.dim,
-            vocab_size: config.vocab_size,
-            trained_context: config.max_seq,
-            context: session.context(),
-            chat: session.tokenizer().has_template(),
-            template: match template.as_ref().map(|template| template.origin()) {
-                Ok(Origin::File) => "file",
-                Ok(Origin::Default(name)) => name,
-                Err(_) => "unreadable",
-            },
-            capabilities: template.ok().map(|template| template.capabilities()),
-            encoder: config.encoder,
-            pooling: config.pooling,
-            weight_bytes_per_token: session.weight_bytes(),
-            cache_bytes_per_token: session.cache_bytes(),
-        })
+        to_js(&self.info)
     }
 
     /// What this device does the model's work best with, `{kernel, threads}`; fewer `threads` than there are if they may be
@@ -277,17 +287,17 @@ impl Model {
 
     /// The tokens of a text.
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>, JsValue> {
-        self.session()?.tokenizer().encode(text).map_err(engine_error)
+        self.tokenizer.encode(text).map_err(engine_error)
     }
 
     /// The tokens of a text with those that stand around every text, also where it begins with one of these.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, JsValue> {
-        self.session()?.tokenizer().encode_with(text, true).map_err(engine_error)
+        self.tokenizer.encode_with(text, true).map_err(engine_error)
     }
 
     /// The text of some tokens; those with a meaning of their own have none.
-    pub fn decode(&self, tokens: &[u32]) -> Result<String, JsValue> {
-        Ok(self.session()?.tokenizer().decode(tokens, true))
+    pub fn decode(&self, tokens: &[u32]) -> String {
+        self.tokenizer.decode(tokens, true)
     }
 
     /// A conversation, `{messages, tools, ...}`, as the prompt the model was trained on.
@@ -317,9 +327,9 @@ impl Model {
         let options: Options = from_js(options)?;
         let mut session = self.session()?;
         let constraint = match self.turn.borrow().as_ref().filter(|_| turn) {
-            Some(turn) => turn.constraint(session.tokenizer()),
+            Some(turn) => turn.constraint(&self.tokenizer),
             None if format.is_undefined() => Ok(None),
-            None => from_js::<ResponseFormat>(format)?.constraint(session.tokenizer()),
+            None => from_js::<ResponseFormat>(format)?.constraint(&self.tokenizer),
         };
         session.start_constrained(prompt, options, constraint.map_err(engine_error)?).map_err(engine_error)
     }
@@ -358,6 +368,20 @@ impl Model {
         let saved = session.save().await;
         *self.session.borrow_mut() = Some(session);
         saved.map_err(engine_error)
+    }
+
+    /// The conversation as bytes, without what is cached of it: also where the device has failed.
+    #[wasm_bindgen(js_name = saveTokens)]
+    pub fn save_tokens(&self) -> Result<Vec<u8>, JsValue> {
+        Ok(self.session()?.save_tokens())
+    }
+
+    /// Reads a piece of the conversation that is not cached; how many tokens are left to read.
+    pub async fn read(&self) -> Result<usize, JsValue> {
+        let mut session = self.take()?;
+        let left = session.read().await;
+        *self.session.borrow_mut() = Some(session);
+        left.map_err(engine_error)
     }
 
     /// Takes up a conversation that was saved.

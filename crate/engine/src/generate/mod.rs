@@ -11,6 +11,7 @@ mod saved;
 pub mod shift;
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::Poll;
 
 pub use continuations::Continuation;
@@ -32,7 +33,7 @@ const CHUNK: usize = 64;
 
 /// A model in use.
 pub struct Session {
-    tokenizer: Tokenizer,
+    tokenizer: Rc<Tokenizer>,
     pub(crate) executor: Box<dyn Executor>,
     /// Which model it is, see [`crate::fingerprint`].
     fingerprint: u64,
@@ -49,6 +50,7 @@ impl Session {
     pub fn new(tokenizer: Tokenizer, executor: Box<dyn Executor>, fingerprint: u64, context: usize) -> Session {
         let context = context.clamp(2, executor.program().config.max_seq.max(2));
         let guesses = Guesses::default();
+        let tokenizer = Rc::new(tokenizer);
         Session { tokenizer, executor, fingerprint, context, tokens: Vec::new(), answer: None, guesses }
     }
 
@@ -67,8 +69,8 @@ impl Session {
         self.executor.cache_bytes()
     }
 
-    /// The model's tokenizer.
-    pub fn tokenizer(&self) -> &Tokenizer {
+    /// The model's tokenizer; a clone of it is of use while the session is away in a step.
+    pub fn tokenizer(&self) -> &Rc<Tokenizer> {
         &self.tokenizer
     }
 
@@ -250,6 +252,23 @@ impl Session {
         let (model, format, cached) = (self.fingerprint, self.executor.cache_format(), self.executor.cached());
         let cache = &self.executor.save().await?;
         Ok(Saved { model, format, tokens: self.tokens.clone(), cached, cache }.write())
+    }
+
+    /// The conversation as bytes that [`Session::restore`] takes, without what is cached: also where the executor has failed.
+    pub fn save_tokens(&self) -> Vec<u8> {
+        // The cache of no executor is of this format.
+        Saved { model: self.fingerprint, format: "", tokens: self.tokens.clone(), cached: 0, cache: &[] }.write()
+    }
+
+    /// Reads a piece of the conversation that is not cached yet, such as a restored one's: all but the last token, with which an
+    /// answer begins. Returns how many tokens are left to read.
+    pub async fn read(&mut self) -> Result<usize> {
+        let (cached, end) = (self.executor.cached(), self.tokens.len().min(self.context).saturating_sub(1));
+        let piece = cached..end.min(cached + CHUNK);
+        if !piece.is_empty() {
+            self.executor.forward(&self.tokens[piece.clone()], Logits::None).await?;
+        }
+        Ok(end - piece.end)
     }
 
     /// Takes up a saved conversation in place of this one: the next answer whose prompt begins with its tokens goes on from there,
