@@ -21,7 +21,7 @@ test('the default model loads, tokenizes like llama.cpp and answers as it does n
   }
   for (const {prompt, tokens} of cases.slice(0, 3)) {
     const {tokens: made, timings} = await generate(page, {prompt, ...greedy, max_tokens: 24, ignore_eos: true});
-    const native = execFileSync(`${ROOT}target/release/hearth`, [
+    const native = execFileSync(`${ROOT}target/debug/hearth`, [
       'run', `${ROOT}models/files/${SMOLLM2}.gguf`, '--prompt', prompt, '--greedy', '--tokens', '24', '--ignore-eos', '--ids',
     ]);
     assert.deepEqual(made, JSON.parse(native), prompt);

@@ -7,7 +7,7 @@ import {generate, inBrowser, knowing, load, SMOLLM2} from './browser.mjs';
 /** What the plain loops say, natively: the GPU's numbers are as exact, those of the CPU's kernels are rounded to bytes. */
 function oracle(model) {
   const file = new URL(`../../models/files/${model}.gguf`, import.meta.url).pathname;
-  const hearth = new URL('../../target/release/hearth', import.meta.url).pathname;
+  const hearth = new URL('../../target/debug/hearth', import.meta.url).pathname;
   const options = ['--executor', 'naive', '--greedy', '--ignore-eos', '--ids'];
   return JSON.parse(execFileSync(hearth, ['run', file, '--prompt', ASKED.prompt, '--tokens', ASKED.max_tokens, ...options]));
 }

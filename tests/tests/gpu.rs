@@ -310,8 +310,9 @@ async fn an_answer_on_the_gpu_goes_on_over_several_contexts() {
     }
     assert_eq!((made.len(), shifts), (200, 5));
     // A fresh session of what is left after a shift says the same, and so one taken up in the middle.
+    let mut other = tests::session(tests::LLAMA, gpu.clone().device(64)).unwrap();
     for told in [57, 100, 150] {
-        let mut other = tests::session(tests::LLAMA, gpu.clone().device(64)).unwrap();
+        other.reset();
         let prompt = [&prompt[..], &made[..told]].concat();
         other.start(&prompt, Options { resume: told, ..options.clone() }).unwrap();
         let rest: Vec<u32> = steps(&mut other).await.into_iter().filter_map(|step| step.token).collect();
@@ -329,18 +330,20 @@ async fn a_session_saved_on_the_gpu_goes_on_there_and_elsewhere() {
         steps(&mut session).await;
         let saved = session.save().await.unwrap();
         let prompt = [session.tokens(), &[7, 8]].concat();
+        // Each compiles its shaders, which is slow on the CPU.
+        let mut other = tests::session(file, gpu.clone().device(64)).unwrap();
+        let mut never = tests::session(file, gpu.clone().device(64)).unwrap();
         // Told, where every bit of a logit counts, and chosen by the GPU, which penalises tokens that it must have been told of.
         for options in [Options { logprobs: Some(3), ..warm(12) }, warm(12)] {
             session.restore(&saved).unwrap();
             session.start(&prompt, options.clone()).unwrap();
             let expected = steps(&mut session).await;
-            let mut other = tests::session(file, gpu.clone().device(64)).unwrap();
             other.restore(&saved).unwrap();
             assert_eq!(other.save().await.unwrap(), saved);
             assert_eq!(other.start(&prompt, options.clone()).unwrap(), 3, "the rest is cached");
             assert_eq!(steps(&mut other).await, expected);
             // As a session that was never saved.
-            let mut never = tests::session(file, gpu.clone().device(64)).unwrap();
+            never.reset();
             never.start(&[1, 40, 77, 12, 5], warm(20)).unwrap();
             steps(&mut never).await;
             never.start(&prompt, options).unwrap();
