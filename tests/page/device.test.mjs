@@ -86,6 +86,7 @@ test('a trial finds the software adapter right and slow, and is remembered', () 
 }, {gpu: true}));
 
 test('a trial that is stopped leaves nothing behind', () => inBrowser(async ({page}) => {
+  await knowing(page);
   const found = await page.evaluate(async source => {
     const {Hearth} = await import('/hearth.js');
     const stop = new AbortController();
