@@ -264,9 +264,9 @@ for (const [what, type, told] of [
       }
     };`, async ({page}) => {
     await knowing(page);
-    await load(page, SMOLLM2, {device: 'cpu'});
+    await loadTiny(page, {device: 'cpu'});
     const expected = await generate(page, ASKED);
-    await load(page, SMOLLM2, {device: 'gpu'});
+    await loadTiny(page, {device: 'gpu'});
     const answer = await generate(page, ASKED);
     assert.deepEqual(answer.tokens, expected.tokens, answer.message);
     assert.equal(answer.timings.tokens, ASKED.max_tokens);
