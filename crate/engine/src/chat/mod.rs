@@ -32,4 +32,4 @@ pub use clock::Clock;
 pub use message::{Content, Function, Message, Part, Role, ToolCall};
 pub use probe::Capabilities;
 pub use template::{Origin, RenderOptions, Template};
-pub use turn::{Call, Name, Request, ResponseFormat, Schema, Told, ToolChoice, Turn};
+pub use turn::{IndexedCall, Name, Request, ResponseFormat, Schema, Told, ToolChoice, Turn};
