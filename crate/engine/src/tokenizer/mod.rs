@@ -22,6 +22,7 @@ mod decoder;
 mod files;
 mod frame;
 mod gguf;
+mod growth;
 mod json;
 mod long;
 mod normal;
