@@ -10,7 +10,9 @@ const OPTIONS = [
 ];
 
 /** What a conversation has beside its messages. */
-const TURN = ['tools', 'tool_choice', 'enable_thinking', 'chat_template_kwargs'];
+const TURN = [
+  'tools', 'tool_choice', 'parallel_tool_calls', 'documents', 'enable_thinking', 'reasoning_effort', 'chat_template_kwargs',
+];
 
 /** Options of a conversation, with today's date for templates that tell the model, and all other options. */
 function conversation(options) {
@@ -152,8 +154,10 @@ export class Model {
    *
    * With `messages`, steps say of their text what it is: `content`, `reasoning` (what a model thinks first), and `tool_calls`,
    * `[{index, id, type, function: {name, arguments}}]`. `tools`: `[{type: 'function', function: {name, description, parameters}}]`;
-   * `tool_choice`: 'auto', 'none', 'required' or one, `{type: 'function', function: {name}}`; `enable_thinking`: true or false for models that can do both; `chat_template_kwargs`: more of
-   * what the model's template reads.
+   * `tool_choice`: 'auto', 'none', 'required' or one, `{type: 'function', function: {name}}`; `parallel_tool_calls`
+   * false: only the first call is told; `documents`: `[{title, text}]` to answer from, for models that take them; `enable_thinking`: true
+   * or false for models that can do both; `reasoning_effort`: 'low', 'medium', 'high' or 'none', for models that ask;
+   * `chat_template_kwargs`: more of what the model's template reads.
    *
    * `response_format`: what the answer must be: `{type: 'json_object'}`, `{type: 'json_schema', json_schema: {schema}}`, `{type:
    * 'regex', regex}` or `{type: 'grammar', grammar}` in llama.cpp's notation or Lark's.

@@ -1,13 +1,21 @@
-//! Python's methods of texts and lists that templates call and minijinja's own set lacks, or works out without counting the cost.
+//! Python's methods of texts and lists that templates call and minijinja's own set lacks, or works out without counting the cost;
+//! and the filters that do the same.
 
-use minijinja::value::{ValueKind, from_args};
-use minijinja::{Error, ErrorKind, State, Value};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use minijinja::value::{StringInput, ValueKind, from_args};
+use minijinja::{Error, ErrorKind, State, Value, filters};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use super::bounds;
 
 /// Bytes of text that a method reads for one fuel.
 const BYTES_PER_FUEL: usize = 64;
+/// Bytes that a list takes for each of its values, and for a text there.
+const BYTES_PER_VALUE: usize = 64;
+/// Bytes of the characters that are taken from a text's ends: each of the text's is looked for among them.
+const MAX_TRIMMED: usize = 1 << 10;
 /// Widest field of `str.format`.
 const MAX_WIDTH: usize = 10_000;
 
@@ -60,11 +68,16 @@ pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value
             if separator.is_empty() {
                 return Err(Error::new(ErrorKind::InvalidOperation, "rsplit: the separator is empty"));
             }
-            let most = most.and_then(|most| usize::try_from(most).ok()).map_or(usize::MAX, |most| most + 1);
+            let most =
+                most.and_then(|most| usize::try_from(most).ok()).map_or(usize::MAX, |most| most.saturating_add(1));
+            spend(state, text.rsplitn(most, separator).count() * BYTES_PER_VALUE)?;
             let mut pieces: Vec<Value> = text.rsplitn(most, separator).map(Value::from).collect();
             pieces.reverse();
             return Ok(pieces.into());
         }
+        // One value for each is more than all that are made.
+        "strip" | "lstrip" | "rstrip" => check_trimmed(args.first().and_then(Value::as_str))?,
+        "split" | "splitlines" => spend_pieces(state, text, args.first().and_then(Value::as_str))?,
         "partition" => {
             let (separator,): (&str,) = from_args(args)?;
             let (before, found, after) = match text.split_once(separator) {
@@ -78,6 +91,38 @@ pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value
     unknown_method_callback(state, value, method, args)
 }
 
+/// The filter `split`.
+pub(super) fn split(
+    state: &State,
+    value: &Value,
+    separator: Option<Arc<str>>,
+    most: Option<i64>,
+) -> Result<Value, Error> {
+    spend_pieces(state, value.as_str().unwrap_or_default(), separator.as_deref())?;
+    filters::split(value, separator, most)
+}
+
+/// The filter `lines`.
+pub(super) fn lines(state: &State, value: &Value) -> Result<Value, Error> {
+    spend_pieces(state, value.as_str().unwrap_or_default(), None)?;
+    filters::lines(value)
+}
+
+/// The filter `trim`.
+pub(super) fn trim(text: StringInput<'_>, chars: Option<Cow<'_, str>>) -> Result<Value, Error> {
+    check_trimmed(chars.as_deref())?;
+    Ok(filters::trim(text, chars))
+}
+
+fn check_trimmed(chars: Option<&str>) -> Result<(), Error> {
+    match chars {
+        Some(chars) if chars.len() > MAX_TRIMMED => {
+            Err(Error::new(ErrorKind::InvalidOperation, format!("strip: {MAX_TRIMMED} bytes of characters at most")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Bytes that `value` may have when written out, at least some.
 fn written(state: &State, value: &Value) -> Result<usize, Error> {
     match value.as_str() {
@@ -85,6 +130,15 @@ fn written(state: &State, value: &Value) -> Result<usize, Error> {
         None if value.as_object().is_none() => Ok(64),
         None => bounds::bounded(state, value.clone()).map(|_| bounds::MOST_BYTES),
     }
+}
+
+/// Pays for the pieces that `text` falls into, by blanks and lines if there is no `separator`, before they are made.
+fn spend_pieces(state: &State, text: &str, separator: Option<&str>) -> Result<(), Error> {
+    let count = match separator {
+        Some(separator) => text.matches(separator).count() + 1,
+        None => text.chars().filter(|char| char.is_whitespace()).count() + 1,
+    };
+    spend(state, count.saturating_mul(BYTES_PER_VALUE))
 }
 
 fn spend(state: &State, bytes: usize) -> Result<(), Error> {
