@@ -4,6 +4,8 @@
 use hearth_engine::chat::{Message, Role};
 use hearth_engine::generate::{Finish, Options, Session};
 use hearth_engine::loader::Device;
+use hearth_engine::models;
+use hearth_engine::program::Op;
 use hearth_engine::sampling::Sampling;
 use pollster::block_on;
 use tests::{ARCHITECTURES, GEMMA3, LLAMA, one_by_one_error, reference, reference_error};
@@ -31,6 +33,22 @@ fn every_architecture_gives_the_reference_numbers() {
                 let error = block_on(one_by_one_error(&mut session, file));
                 assert!(error <= most, "{name}, token by token: relative error {error:e}, at most {most:e}");
             }
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_program_says_which_operations_a_layer_has() {
+    for (name, file) in ARCHITECTURES {
+        let program = models::program(&tests::header(file), usize::MAX).unwrap();
+        let layers = program.config.n_layers;
+        for count in 0..=layers {
+            let (first, rest) = program.ops.split_at(program.ops_of_layers(count));
+            let attentions = |ops: &[Op]| ops.iter().filter(|op| matches!(op, Op::Attention { .. })).count();
+            assert_eq!((attentions(first), attentions(rest)), (count, layers - count), "{name}");
+            // Each layer from its first product on, and the head behind them all.
+            let begins = if count < layers { matches!(rest[0], Op::NormLinear { .. }) } else { rest.len() == 1 };
+            assert!(begins && matches!(first.last(), Some(Op::Embed { .. } | Op::LinearAdd { .. } | Op::Norm { .. })));
         }
     }
 }

@@ -12,6 +12,7 @@ use hearth_engine::embed::Embedding;
 use hearth_engine::executor::Tuning;
 use hearth_engine::generate::{Options, Session};
 use hearth_engine::loader::{Device, Loader as EngineLoader};
+use hearth_engine::models::Room;
 use hearth_engine::program::Pooling;
 use hearth_engine::tokenizer::Tokenizer;
 use hearth_engine::trial;
@@ -85,6 +86,17 @@ fn team(threads: usize) -> Team {
     })
 }
 
+/// Positions that a conversation may have where nobody asked for some.
+const CONTEXT: usize = 8192;
+
+/// The same on the GPU, where memory for all of them is taken at once.
+const GPU_CONTEXT: usize = 4096;
+
+/// Room for as many positions as are asked for, or as is `usual`.
+fn room(asked: Option<usize>, usual: usize) -> Room {
+    asked.map_or(Room::Usual(usual), Room::Asked)
+}
+
 /// Takes the bytes of a model's files as it asks for them.
 #[wasm_bindgen]
 pub struct Loader {
@@ -94,17 +106,18 @@ pub struct Loader {
 
 #[wasm_bindgen]
 impl Loader {
-    /// For these files, `[{name, size_bytes}]`, on the GPU, with room for `context` positions. `kernels`: what [`Loader::kernels`]
-    /// said of this adapter before, or undefined to find it out, which takes a second or two.
+    /// For these files, `[{name, size_bytes}]`, on the GPU, with room for `context` positions, see `room`. `kernels`: what
+    /// [`Loader::kernels`] said of this adapter before, or undefined to find it out, which takes a second or two.
     #[wasm_bindgen(js_name = onGpu)]
-    pub async fn on_gpu(context: usize, kernels: JsValue, files: JsValue) -> Result<Loader, JsValue> {
+    pub async fn on_gpu(context: Option<usize>, kernels: JsValue, files: JsValue) -> Result<Loader, JsValue> {
         let mut gpu = Gpu::open().await.map_err(engine_error)?;
         if kernels.is_undefined() {
             gpu.tune(now).await.map_err(engine_error)?;
         } else {
             gpu = gpu.with(from_js(kernels)?);
         }
-        let inner = EngineLoader::of(from_js(files)?, gpu.clone().device(context), context).map_err(engine_error)?;
+        let inner = EngineLoader::of(from_js(files)?, gpu.clone().device(), room(context, GPU_CONTEXT));
+        let inner = inner.map_err(engine_error)?;
         Ok(Loader { inner, gpu: Some(gpu) })
     }
 
@@ -120,10 +133,10 @@ impl Loader {
         self.gpu.as_ref().map_or(Ok(JsValue::UNDEFINED), |gpu| to_js(&gpu.kernels()))
     }
 
-    /// For these files, `[{name, size_bytes}]`, with room for `context` positions; `device` is "cpu" or, for comparisons, "naive".
-    /// Of `threads`, all but one are workers that will call [`help`].
+    /// For these files, `[{name, size_bytes}]`, with room for `context` positions, see `room`; `device` is "cpu" or, for
+    /// comparisons, "naive". Of `threads`, all but one are workers that will call [`help`].
     #[wasm_bindgen(constructor)]
-    pub fn new(device: &str, threads: usize, context: usize, files: JsValue) -> Result<Loader, JsValue> {
+    pub fn new(device: &str, threads: usize, context: Option<usize>, files: JsValue) -> Result<Loader, JsValue> {
         let device = match device {
             "cpu" => Device::Cpu(team(threads)),
             "naive" => Device::Naive,
@@ -134,7 +147,8 @@ impl Loader {
                 ));
             }
         };
-        Ok(Loader { gpu: None, inner: EngineLoader::of(from_js(files)?, device, context).map_err(engine_error)? })
+        let inner = EngineLoader::of(from_js(files)?, device, room(context, CONTEXT)).map_err(engine_error)?;
+        Ok(Loader { gpu: None, inner })
     }
 
     /// Which bytes of which file to push next, `{file, offset, bytes}`, in pieces of any size; null when all has come.

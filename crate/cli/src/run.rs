@@ -54,12 +54,15 @@ pub struct Run {
     /// Threads of the cpu executor.
     #[arg(long, default_value_t = 1, value_parser = crate::threads)]
     threads: usize,
+    /// Positions that the conversation may have.
+    #[arg(long)]
+    context: Option<usize>,
 }
 
 impl Run {
     /// Prints the answer as it is made.
     pub fn run(&self) -> Result<()> {
-        let mut session = crate::load(&self.file, self.executor, self.threads, false)?;
+        let mut session = crate::load(&self.file, self.executor, self.threads, self.context, false)?;
         if let Some(path) = &self.restore {
             let saved = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
             session.restore(&saved)?;
