@@ -130,6 +130,8 @@ mod tests {
                 commas("n")
             ),
             "{% set n = namespace() %}{% set m = namespace() %}{% set n.m = m %}{% set m.n = n %}{{ n|upper }}".into(),
+            "{{ ('{0:9999}' * 100000).format(1) }}".into(),
+            "{{ ('a' * 1900000)|batch(1) }}".into(),
             "{{ ('a' * 30000000).rsplit('a') }}".into(),
             "{{ ('a' * 30000000).split('a') }}".into(),
             "{{ (' ' * 30000000).split() }}".into(),

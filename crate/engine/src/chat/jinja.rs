@@ -32,6 +32,10 @@ pub(super) fn compile(source: &str) -> Result<Environment<'static>> {
     environment.add_filter("tojson", json::tojson);
     environment.add_filter("split", methods::split);
     environment.add_filter("lines", methods::lines);
+    environment.add_filter("escape", methods::escape);
+    environment.add_filter("e", methods::escape);
+    environment.add_filter("batch", methods::batch);
+    environment.add_filter("slice", methods::slice);
     environment.add_filter("trim", methods::trim);
     environment.add_filter("bounded", bounds::bounded);
     environment.add_filter("single", bounds::single);

@@ -14,6 +14,8 @@ use super::bounds;
 const BYTES_PER_FUEL: usize = 64;
 /// Bytes that a list takes for each of its values, and for a text there.
 const BYTES_PER_VALUE: usize = 64;
+/// Bytes that a list takes in another, at least.
+const BYTES_PER_LIST: usize = 192;
 /// Bytes of the characters that are taken from a text's ends: each of the text's is looked for among them.
 const MAX_TRIMMED: usize = 1 << 10;
 /// Widest field of `str.format`.
@@ -50,10 +52,10 @@ pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value
             return Ok(joined.into());
         }
         "format" => {
-            check_widths(text)?;
+            let widths = widths(text)?;
             let longest = args.iter().map(|value| written(state, value)).collect::<Result<Vec<_>, _>>()?;
-            let field = longest.into_iter().max().unwrap_or(0) + MAX_WIDTH / 100;
-            spend(state, text.matches('{').count().saturating_mul(field))?;
+            let field = longest.into_iter().max().unwrap_or(0) + BYTES_PER_VALUE;
+            spend(state, text.matches('{').count().saturating_mul(field).saturating_add(widths))?;
         }
         "removeprefix" => {
             let (prefix,): (&str,) = from_args(args)?;
@@ -102,6 +104,25 @@ pub(super) fn split(
     filters::split(value, separator, most)
 }
 
+/// The filter `batch`.
+pub(super) fn batch(state: &State, value: Value, count: usize, fill: Option<Value>) -> Result<Value, Error> {
+    let value = bounds::bounded(state, value)?;
+    spend(state, value.len().unwrap_or(0) * BYTES_PER_LIST)?;
+    filters::batch(state, value, count, fill)
+}
+
+/// The filter `slice`.
+pub(super) fn slice(state: &State, value: Value, count: usize, fill: Option<Value>) -> Result<Value, Error> {
+    spend(state, count.saturating_mul(BYTES_PER_LIST))?;
+    filters::slice(state, value, count, fill)
+}
+
+/// The filter `escape`: HTML's names of characters have up to six.
+pub(super) fn escape(state: &mut State, value: &Value) -> Result<Value, Error> {
+    spend(state, value.as_str().map_or(0, |text| text.len().saturating_mul(6)))?;
+    filters::escape(state, value)
+}
+
 /// The filter `lines`.
 pub(super) fn lines(state: &State, value: &Value) -> Result<Value, Error> {
     spend_pieces(state, value.as_str().unwrap_or_default(), None)?;
@@ -145,18 +166,21 @@ fn spend(state: &State, bytes: usize) -> Result<(), Error> {
     state.consume_fuel((bytes / BYTES_PER_FUEL) as u64)
 }
 
-/// Errors where a format asks for a field wider than any prompt needs, or takes its width from an argument.
-fn check_widths(format: &str) -> Result<(), Error> {
-    let mut depth = 0_usize;
-    let mut width = 0_usize;
+/// The widths of a format's fields together, or more. Errors where one is wider than any prompt needs, or is an argument's.
+fn widths(format: &str) -> Result<usize, Error> {
+    let (mut depth, mut width, mut sum) = (0_usize, 0_usize, 0_usize);
     let format = format.replace("{{", "").replace("}}", "");
     for char in format.chars() {
+        let inside = depth;
         match char {
             '{' => depth += 1,
             '}' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        width = char.to_digit(10).map_or(0, |digit| width.saturating_mul(10).saturating_add(digit as usize));
+        match char.to_digit(10) {
+            Some(digit) => width = width.saturating_mul(10).saturating_add(digit as usize),
+            None => sum += std::mem::take(&mut width) * usize::from(inside == 1),
+        }
         if depth > 1 || (depth == 1 && width > MAX_WIDTH) {
             return Err(Error::new(
                 ErrorKind::InvalidOperation,
@@ -164,5 +188,5 @@ fn check_widths(format: &str) -> Result<(), Error> {
             ));
         }
     }
-    Ok(())
+    Ok(sum)
 }
