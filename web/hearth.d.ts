@@ -196,8 +196,11 @@ export interface GenerateOptions extends Sampling {
   logprobs?: number;
   tools?: Tool[];
   tool_choice?: ToolChoice;
+  parallel_tool_calls?: boolean;
+  documents?: Record<string, unknown>[];
   response_format?: ResponseFormat;
   enable_thinking?: boolean;
+  reasoning_effort?: string;
   chat_template_kwargs?: Record<string, unknown>;
   signal?: AbortSignal;
 }
@@ -238,7 +241,7 @@ export class Model {
   useThreads(threads: number): Promise<number>;
   tokenize(text: string): Promise<number[]>;
   detokenize(tokens: number[]): Promise<string>;
-  render(messages: Message[], options?: Pick<GenerateOptions, 'tools' | 'tool_choice' | 'enable_thinking' | 'chat_template_kwargs'>): Promise<string>;
+  render(messages: Message[], options?: Pick<GenerateOptions, 'tools' | 'tool_choice' | 'documents' | 'enable_thinking' | 'reasoning_effort' | 'chat_template_kwargs'>): Promise<string>;
   generate(options?: GenerateOptions): AsyncGenerator<Step, void, undefined>;
   embed(input: string | number[], options?: EmbedOptions): Promise<{vector: Float32Array; tokens: number}>;
   save(): Promise<Uint8Array>;

@@ -24,9 +24,6 @@ export {direct, HearthError, nameOf, titleOf};
 const BASE = new URL('./', import.meta.url);
 const BUILDS = ['base', 'threads', 'threads-relaxed'];
 const DEVICES = ['auto', 'cpu', 'gpu'];
-const CONTEXT = 8192;
-/** Positions that the GPU has memory for: all of it is taken at once. */
-const GPU_CONTEXT = 4096;
 /** What a team in the engine takes. */
 const MOST_THREADS = 64;
 /** Bytes that `measure` reads. */
@@ -164,7 +161,8 @@ export class Hearth {
    * `device`: 'cpu', 'gpu' where the browser has WebGPU, or 'auto', which takes the GPU if a trial of both finds it right and
    * faster; the trial, of some seconds, is made once for each adapter, browser and size of model, after one of kernels, of a
    * second or two, made once for each adapter and browser. `threads`: a number (at most
-   * the device's cores are used), or 'auto'. `context`: positions at most, by itself 8192 on the CPU and 4096 on the GPU.
+   * the device's cores are used), or 'auto'. `context`: positions at most, by itself 8192 on the CPU and 4096 on the GPU, and of models
+   * whose positions turn otherwise in long contexts (LongRoPE, dynamic NTK) no more than do not.
    * `onProgress({phase: 'download' | 'load' | 'trial', loaded, total, bytes_per_second, seconds_left, elsewhere})`. `signal`
    * stops it; what was downloaded stays.
    */
@@ -203,7 +201,6 @@ export class Hearth {
     try {
       const gpu = device === 'gpu';
       const count = gpu ? 1 : threadsFor(threads, engine.build);
-      context ??= gpu ? GPU_CONTEXT : CONTEXT;
       await engine.init();
       const about = gpu && [engine.build, (await findAdapter())?.key];
       if (gpu) kernels ??= kernelsOf.read(...about);

@@ -10,7 +10,9 @@ const OPTIONS = [
 ];
 
 /** What a conversation has beside its messages. */
-const TURN = ['tools', 'tool_choice', 'enable_thinking', 'chat_template_kwargs'];
+const TURN = [
+  'tools', 'tool_choice', 'parallel_tool_calls', 'documents', 'enable_thinking', 'reasoning_effort', 'chat_template_kwargs',
+];
 
 /** Options of a conversation, with today's date for templates that tell the model, and all other options. */
 function conversation(options) {
@@ -72,14 +74,16 @@ export class Model {
     };
   }
 
-  /** The CPU takes over from a GPU that failed; `verdict` tells. */
+  /** The CPU takes over from a GPU that failed, and takes up its conversation; `verdict` tells. */
   async #takeOver(error) {
-    this.#engine.end();
+    const conversation = await this.#remote.call('saveTokens').catch(() => undefined);
+    this.#engine.end(error);
     const start = performance.now();
     const running = await this.#spare.run().catch(second => {
       const what = `the GPU failed (${error.message}) and the CPU could not take over (${second.message})`;
       throw new HearthError('crashed', what);
     });
+    if (conversation) await running.engine.remote.call('restore', {saved: conversation});
     if (this.#unloaded) {
       running.engine.end();
       throw new HearthError('unloaded', 'the model has been unloaded');
@@ -88,6 +92,23 @@ export class Model {
     this.verdict = {device: 'cpu', why: 'failed', adapter: this.#fixed.adapter, message: error.message};
     this.#spare = undefined;
     this.#use(running, performance.now() - start);
+  }
+
+  /** Returns when the CPU has taken over from a GPU that `error` tells has failed; throws it if it tells something else. */
+  async #recover(error) {
+    if (error.code !== 'gpu' || !(this.#spare || this.#handover)) throw error;
+    await (this.#handover ??= this.#takeOver(error));
+  }
+
+  /** What the engine answers to a call; the CPU's engine if the GPU fails. */
+  async #call(action, data, onceMore = data) {
+    await this.#handover;
+    try {
+      return await this.#remote.call(action, data);
+    } catch (error) {
+      await this.#recover(error);
+      return this.#remote.call(action, onceMore);
+    }
   }
 
   /** Uses `threads` of the threads that were started with the model, or as many as there are; gives back how many. */
@@ -103,20 +124,17 @@ export class Model {
 
   /** The text of some tokens. */
   async detokenize(tokens) {
-    await this.#handover;
-    return this.#remote.call('detokenize', {tokens});
+    return this.#call('detokenize', {tokens});
   }
 
   /** The prompt that a conversation becomes; `options` as for `generate`. */
   async render(messages, options = {}) {
-    await this.#handover;
-    return this.#remote.call('render', {chat: {...conversation(options)[0], messages}});
+    return this.#call('render', {chat: {...conversation(options)[0], messages}});
   }
 
   /** The tokens of a text. */
   async tokenize(text) {
-    await this.#handover;
-    return this.#remote.call('tokenize', {text});
+    return this.#call('tokenize', {text});
   }
 
   /**
@@ -136,8 +154,10 @@ export class Model {
    *
    * With `messages`, steps say of their text what it is: `content`, `reasoning` (what a model thinks first), and `tool_calls`,
    * `[{index, id, type, function: {name, arguments}}]`. `tools`: `[{type: 'function', function: {name, description, parameters}}]`;
-   * `tool_choice`: 'auto', 'none', 'required' or one, `{type: 'function', function: {name}}`; `enable_thinking`: true or false for models that can do both; `chat_template_kwargs`: more of
-   * what the model's template reads.
+   * `tool_choice`: 'auto', 'none', 'required' or one, `{type: 'function', function: {name}}`; `parallel_tool_calls`
+   * false: only the first call is told; `documents`: `[{title, text}]` to answer from, for models that take them; `enable_thinking`: true
+   * or false for models that can do both; `reasoning_effort`: 'low', 'medium', 'high' or 'none', for models that ask;
+   * `chat_template_kwargs`: more of what the model's template reads.
    *
    * `response_format`: what the answer must be: `{type: 'json_object'}`, `{type: 'json_schema', json_schema: {schema}}`, `{type:
    * 'regex', regex}` or `{type: 'grammar', grammar}` in llama.cpp's notation or Lark's.
@@ -161,9 +181,7 @@ export class Model {
     try {
       yield* this.#answer(asked, told, signal);
     } catch (error) {
-      if (error.code !== 'gpu' || !this.#spare) throw error;
-      this.#handover = this.#takeOver(error);
-      await this.#handover;
+      await this.#recover(error);
       if (signal?.aborted) return;
       yield* this.#answer(asked, told, signal);
     }
@@ -175,14 +193,15 @@ export class Model {
    * `truncate` false: a text that is too long is cut off. Forgets the conversation.
    */
   async embed(input, {pooling, normalize = true, dimensions, truncate = false} = {}) {
-    await this.#handover;
-    return this.#remote.call('embed', {input, how: {pooling, normalize, dimensions, truncate}});
+    return this.#call('embed', {input, how: {pooling, normalize, dimensions, truncate}});
   }
 
-  /** The conversation as bytes, for `restore`: its tokens and what is cached of them. */
+  /**
+   * The conversation as bytes, for `restore`: its tokens and what is cached of them. Where a GPU's cache is lost, the CPU reads
+   * them again first.
+   */
   async save() {
-    await this.#handover;
-    return this.#remote.call('save');
+    return this.#call('save', {}, {read: true});
   }
 
   /**
@@ -190,8 +209,7 @@ export class Model {
    * its tokens are read again.
    */
   async restore(saved) {
-    await this.#handover;
-    return this.#remote.call('restore', {saved: saved instanceof Uint8Array ? saved : new Uint8Array(saved)});
+    return this.#call('restore', {saved: saved instanceof Uint8Array ? saved : new Uint8Array(saved)});
   }
 
   /** An answer's steps behind what has been `told`, its tokens and text, which grow by what it tells. */

@@ -28,8 +28,11 @@ export interface ChatRequest extends Common {
   top_logprobs?: number;
   tools?: Tool[];
   tool_choice?: ToolChoice;
+  parallel_tool_calls?: boolean | null;
+  documents?: Record<string, unknown>[];
   response_format?: ResponseFormat;
   enable_thinking?: boolean;
+  reasoning_effort?: string | null;
   chat_template_kwargs?: Record<string, unknown>;
 }
 

@@ -15,9 +15,11 @@ import {HearthError} from './worker/start.js';
 const OWN = [
   'top_k', 'min_p', 'typical_p', 'top_n_sigma', 'repetition_penalty', 'repetition_window', 'dynatemp_range', 'dynatemp_exponent',
   'xtc_probability', 'xtc_threshold', 'mirostat_tau', 'mirostat_eta', 'min_keep', 'ignore_eos', 'shift', 'keep', 'lookup',
-  'enable_thinking', 'chat_template_kwargs',
+  'enable_thinking', 'chat_template_kwargs', 'documents',
 ];
-const THEIRS = ['temperature', 'top_p', 'frequency_penalty', 'presence_penalty', 'logit_bias', 'seed', 'stop'];
+const THEIRS = [
+  'temperature', 'top_p', 'frequency_penalty', 'presence_penalty', 'logit_bias', 'seed', 'stop', 'parallel_tool_calls', 'reasoning_effort',
+];
 
 /** OpenAI's reasons for an answer's end, by ours. */
 const REASONS = {end: 'stop', stop: 'stop', length: 'length', context: 'length'};

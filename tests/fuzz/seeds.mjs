@@ -18,6 +18,7 @@ const seeds = {
   config: named(/\/config\.json$/),
   tokenizer: named(/\/tokenizer\.json$/),
   template: named(/\.jinja$/),
+  grammar: [],
   catalog: [join(HERE, '../../models/catalog.json')],
   session: [],
 };
@@ -37,3 +38,22 @@ read('tiny-tokenizers.json').cases.forEach(({model, steps}, i) => {
 const number = n => Buffer.from(Uint32Array.of(n).buffer);
 writeFileSync(join(HERE, 'corpus/session/empty'), Buffer.concat([number(0), number(0), number(0)]));
 writeFileSync(join(HERE, 'corpus/session/three'), Buffer.concat([number(5), Buffer.from('naive'), number(3), number(1), number(2), number(3), number(0)]));
+// What an answer must be, behind the number of its kind: JSON schemas, regular expressions, llama.cpp's grammars, Lark's.
+const person = {
+  type: 'object', additionalProperties: false, required: ['name', 'age'],
+  properties: {
+    name: {type: 'string', maxLength: 8}, age: {type: 'integer', minimum: 0, maximum: 150},
+    tags: {type: 'array', items: {enum: ['a', 'b']}, maxItems: 3}, ok: {type: ['boolean', 'null']},
+  },
+};
+const grammars = [
+  [person, {anyOf: [{const: 1}, {$ref: '#/$defs/a'}], $defs: {a: {type: 'string', pattern: '^[a-c]+$', format: 'date'}}},
+    ...read('chat/tools.json').map(tool => tool.function.parameters)].map(schema => JSON.stringify(schema)),
+  ['yes|[0-9]{4}-[0-9]{2}', '(ab|abc|é+)*x?', '(?i:a.c)[^\\d\\s]{2,}\\p{L}'],
+  ['root ::= "yes" | [0-9]{4} "-" d d\nd ::= [0-9]', 'root ::= "(" inner ")"\ninner ::= [a-z]* | root root? # twice at most\n',
+    'root ::= "a" [b-d]+ (x | y){2,3} # c\nx ::= "\\x41" .\ny ::= [^a\\]] root?\n'],
+  ['start: "yes" | item ("," item)*\nitem: /[0-9]{1,3}/', 'start: %json {"type": "object"}\n'],
+];
+grammars.forEach((sources, kind) => sources.forEach((source, i) => {
+  writeFileSync(join(HERE, 'corpus/grammar', `${kind}-${i}`), Buffer.concat([Buffer.of(kind), Buffer.from(source)]));
+}));

@@ -86,6 +86,7 @@ test('a trial finds the software adapter right and slow, and is remembered', () 
 }, {gpu: true}));
 
 test('a trial that is stopped leaves nothing behind', () => inBrowser(async ({page}) => {
+  await knowing(page);
   const found = await page.evaluate(async source => {
     const {Hearth} = await import('/hearth.js');
     const stop = new AbortController();
@@ -176,6 +177,66 @@ for (const [when, fault, asked] of [
   }));
 }
 
+/** The device is lost when the worker is asked for this. */
+const lostOn = action => `
+  const request = GPUAdapter.prototype.requestDevice;
+  let device;
+  GPUAdapter.prototype.requestDevice = async function (...all) { return device = await request.apply(this, all); };
+  addEventListener('message', ({data}) => { if (data.action === '${action}') device?.destroy(); });`;
+
+const STEPS = {tokens: Array.from({length: 30}, (_, i) => 1 + i), max_tokens: 5, temperature: 0, repetition_penalty: 1, ignore_eos: true};
+
+test('a device lost in making a vector: the CPU makes it', () => withFault(lostOn('embed'), async ({page}) => {
+  await knowing(page);
+  const embed = () => page.evaluate(async () => {
+    const {vector, tokens} = await window.model.embed([1, 2, 3, 4]).catch(({code, message}) => ({vector: [code, message]}));
+    return {vector: [...vector], tokens};
+  });
+  await loadTiny(page, {device: 'cpu'});
+  const expected = await embed();
+  assert.equal(expected.tokens, 4);
+  assert.equal((await loadTiny(page, {device: 'gpu'})).timings?.device, 'gpu');
+  assert.deepEqual(await embed(), expected);
+  assert.deepEqual([(await verdict(page)).why, (await generate(page, STEPS)).timings.device], ['failed', 'cpu']);
+}));
+
+test('a device lost in saving: the CPU reads the conversation again and saves it', () => withFault(lostOn('save'), async ({page}) => {
+  await knowing(page);
+  const {timings, message} = await loadTiny(page, {device: 'gpu'});
+  assert.equal(timings?.device, 'gpu', message);
+  const {tokens} = await generate(page, STEPS);
+  assert.equal(tokens.length, 5);
+  // What is called meanwhile waits for the CPU.
+  const [saved, said] = await page.evaluate(() => Promise.all([
+    window.model.save().then(bytes => { window.saved = bytes; }, ({code, message}) => `${code}: ${message}`),
+    window.model.tokenize('he').catch(({code}) => code),
+  ]));
+  assert.deepEqual([saved, said, (await verdict(page)).why], [undefined, [256], 'failed']);
+  const more = {...STEPS, tokens: [...STEPS.tokens, ...tokens]};
+  const next = await generate(page, more);
+  assert.deepEqual([next.timings.device, next.timings.prompt_tokens], ['cpu', 1], 'the rest is cached');
+  await loadTiny(page, {device: 'cpu'});
+  const expected = (await generate(page, more)).tokens;
+  assert.deepEqual(next.tokens, expected);
+  await loadTiny(page, {device: 'cpu'});
+  await page.evaluate(() => window.model.restore(window.saved));
+  const restored = await generate(page, more);
+  assert.deepEqual([restored.tokens, restored.timings.prompt_tokens], [expected, 1], 'and saved with its cache');
+}));
+
+test('a device lost in taking up a conversation: the CPU takes it up', () => withFault(lostOn('generate'), async ({page}) => {
+  await knowing(page);
+  await loadTiny(page, {device: 'cpu'});
+  const {tokens} = await generate(page, STEPS);
+  const more = {...STEPS, tokens: [...STEPS.tokens, ...tokens]};
+  await page.evaluate(async () => { window.saved = await window.model.save(); });
+  const expected = await generate(page, more);
+  await loadTiny(page, {device: 'gpu'});
+  await page.evaluate(() => window.model.restore(window.saved));
+  assert.deepEqual((await generate(page, more)).tokens, expected.tokens);
+  assert.equal((await verdict(page)).why, 'failed');
+}));
+
 test('a device lost during upload is refused when asked for, and passed over otherwise', () => withFault(
   lostAt('writeBuffer', 20), async ({page}) => {
     await knowing(page);
@@ -203,9 +264,9 @@ for (const [what, type, told] of [
       }
     };`, async ({page}) => {
     await knowing(page);
-    await load(page, SMOLLM2, {device: 'cpu'});
+    await loadTiny(page, {device: 'cpu'});
     const expected = await generate(page, ASKED);
-    await load(page, SMOLLM2, {device: 'gpu'});
+    await loadTiny(page, {device: 'gpu'});
     const answer = await generate(page, ASKED);
     assert.deepEqual(answer.tokens, expected.tokens, answer.message);
     assert.equal(answer.timings.tokens, ASKED.max_tokens);

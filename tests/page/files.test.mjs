@@ -26,6 +26,11 @@ test('addresses of pages become those of files and folders', () => {
   assert.equal(direct(`${HUB}/tree/v2`), `${HUB}/resolve/v2/`);
   assert.equal(direct(`${HUB}/blob/main/a.gguf`), `${BASE}a.gguf`);
   assert.equal(direct('https://example.org/a.gguf?x=1'), 'https://example.org/a.gguf?x=1');
+  for (const file of ['model.safetensors', 'model-00002-of-00003.safetensors', 'model.safetensors.index.json']) {
+    assert.equal(direct(`${BASE}${file}?download=true`), BASE, file);
+    assert.equal(direct(`${HUB}/blob/main/${file}`), BASE, file);
+  }
+  assert.equal(direct(`${BASE}other.safetensors`), `${BASE}other.safetensors`);
   assert.equal(titleOf(BASE), 'org/model');
   assert.equal(titleOf('https://example.org/m/a-00002-of-00003.gguf?x=1'), 'a.gguf');
 });
@@ -58,6 +63,22 @@ test('a folder has texts and weights, one file or those of an index', async () =
   await assert.rejects(plansAt(BASE, server({}).plan), {code: 'not_found'});
 });
 
+test('weights are fetched with their folder, whatever they are called', async () => {
+  const texts = ['config.json', 'tokenizer.json', 'tokenizer_config.json'];
+  for (const weights of [['other.safetensors'], ['a-00001-of-00002.safetensors', 'a-00002-of-00002.safetensors']]) {
+    const address = `${BASE}${weights[0]}?download=true`;
+    const files = {...at(texts), ...Object.fromEntries(weights.map(name => [`${BASE}${name}?download=true`, 'x']))};
+    const {plan} = server(files);
+    const plans = await plansAt(address, plan);
+    assert.deepEqual(plans.map(({url}) => url).sort(), Object.keys(files).sort());
+    // Stored, they are a model that is asked for as before.
+    const stored = plans.map(plan => ({plan, stored_bytes: 1}));
+    assert.deepEqual(grouped(stored).map(({plan, whole}) => [plan.url, whole]), [[address, true]]);
+    assert.equal(grouped(stored.slice(0, -1))[0].whole, false);
+    await assert.rejects(plansAt(address, server({[address]: 'x'}).plan), {code: 'not_found'}, 'there is no config.json');
+  }
+});
+
 test('stored files that belong together are one model', () => {
   const file = url => ({plan: {key: url, url, name: 'n', size_bytes: 10}, stored_bytes: 4});
   const files = ['config.json', 'tokenizer.json', '1_Pooling/config.json', 'model.safetensors'].map(name => file(BASE + name));
@@ -71,6 +92,10 @@ test('stored files that belong together are one model', () => {
   for (const some of [files.slice(1), files.slice(0, 3), parts.slice(1), [file(`${BASE}a-00001-of-00002.safetensors`)]]) {
     assert.equal(grouped(some)[0].whole, false);
   }
+  // Two versions of a part are one part.
+  const shards = ['config.json', 'tokenizer.json', 'model-00001-of-00002.safetensors'].map(name => file(BASE + name));
+  assert.equal(grouped([...shards, shards[2]])[0].whole, false);
+  assert.equal(grouped([...shards, file(`${BASE}model-00002-of-00002.safetensors`)])[0].whole, true);
 });
 
 test('wanted bytes come in order, from files or shards', async () => {

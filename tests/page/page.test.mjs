@@ -171,6 +171,32 @@ test('several files are chosen or dropped together', () => inBrowser(async ({pag
   await page.waitForFunction(() => /tiny-llama.*CPU/.test(document.querySelector('#chip').textContent));
 }));
 
+test('a model of which a part is missing goes on', () => inBrowser(async ({page, host}) => {
+  let refused = 0;
+  host.intercept = (request, response) => {
+    const name = /^\/parts\/(tiny-llama-0000\d-of-00003\.gguf)$/.exec(request.url)?.[1];
+    if (!name) return false;
+    const bytes = readFileSync(new URL(`../fixtures/folders/tiny-llama-gguf/${name}`, import.meta.url));
+    // Of the second the size is told once, and nothing more for a while.
+    if (name.includes('-00002-') && refused >= 0 && refused++ > 0) response.writeHead(404).end();
+    else response.writeHead(200, {'Content-Length': bytes.length}).end(bytes);
+    return true;
+  };
+  await page.click('.tab.models');
+  await page.fill('#address', `${host.url}parts/tiny-llama-00003-of-00003.gguf`);
+  await page.press('#address', 'Enter');
+  await page.waitForSelector('.notice');
+  refused = -1;
+  await page.reload();
+  await page.click('.tab.models');
+  const row = page.locator('.model', {hasText: 'tiny-llama'});
+  assert.match(await row.textContent(), /MB here, more is missing.*Go on/);
+  await row.locator('.main').click();
+  await page.waitForFunction(() => /tiny-llama.*CPU/.test(document.querySelector('#chip').textContent));
+  await page.click('.tab.models');
+  assert.match(await row.textContent(), /in use/);
+}));
+
 test('a conversation that has grown too long says so and stays', () => inBrowser(async ({page}) => {
   await page.click('.tab.models');
   await page.setInputFiles('input[type=file]', new URL('../fixtures/tiny-llama.gguf', import.meta.url).pathname);

@@ -32,7 +32,7 @@ const inChangedPage = (script, options = {}, more = undefined) => {
 };
 
 /** What every build and number of threads must answer. */
-const expected = JSON.parse(execFileSync(`${ROOT}target/release/hearth`, [
+const expected = JSON.parse(execFileSync(`${ROOT}target/debug/hearth`, [
   'run', `${ROOT}models/files/${SMOLLM2}.gguf`, '--prompt', 'The sea is', '--greedy', '--tokens', '40', '--ignore-eos', '--ids',
 ]));
 

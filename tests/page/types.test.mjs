@@ -15,6 +15,28 @@ test('page authors get types that hold', () => {
   }
 });
 
+/** The names in an interface of hearth.d.ts, and in what it extends. */
+function namesOf(types, name) {
+  const [, parent, body] = new RegExp(`^export interface ${name} (?:extends (\\w+) )?{\n(.*?)^}`, 'ms').exec(types);
+  const own = [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(match => match[1]);
+  return [...own, ...parent ? namesOf(types, parent) : []].sort();
+}
+
+test('options are the same in types and code', () => {
+  const types = readFileSync(`${ROOT}web/hearth.d.ts`, 'utf8');
+  const code = ['model', 'hearth'].map(file => readFileSync(`${ROOT}web/${file}.js`, 'utf8')).join('\n');
+  const list = name => [...new RegExp(`^const ${name} = \\[(.*?)\\];`, 'ms').exec(code)[1].matchAll(/'(\w+)'/g)].map(match => match[1]);
+  /** What a method takes out of its options. */
+  const taken = method =>
+    [...new RegExp(`^  async\\*? ${method}\\((?:\\w+, )?{(.*?)} = {}\\)`, 'ms').exec(code)[1].matchAll(/(?:^|,)\s*(\w+)/g)]
+      .map(match => match[1]);
+  assert.deepEqual([...list('OPTIONS'), ...list('TURN'), ...taken('generate')].sort(), namesOf(types, 'GenerateOptions'));
+  assert.deepEqual(taken('embed').sort(), namesOf(types, 'EmbedOptions'));
+  assert.deepEqual(taken('load').sort(), namesOf(types, 'LoadOptions'));
+  const render = /^ {2}render\(.*Pick<GenerateOptions, ([^>]*)>/m.exec(types)[1];
+  assert.deepEqual(list('TURN').map(name => `'${name}'`).join(' | '), render);
+});
+
 test('what the types say is there, is there', () => {
   for (const name of ['hearth', 'openai']) {
     const types = readFileSync(`${ROOT}web/${name}.d.ts`, 'utf8');

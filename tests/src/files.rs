@@ -47,6 +47,7 @@ pub const FOLDERS: &[Folder] = files! {
     "tiny-gpt2-f16": "model.safetensors";
     "tiny-bert-f16": "model.safetensors";
     "tiny-bert-mlm-f16": "model.safetensors";
+    "tiny-bert-mlm-tanh-f16": "model.safetensors";
 };
 
 const PARTS: &[(&str, &[u8])] = &[

@@ -9,6 +9,7 @@ use hearth_engine::Result;
 use hearth_engine::formats::gguf::{Event, Header, Reader, Value};
 use hearth_engine::generate::Session;
 use hearth_engine::loader::{Device, Loader};
+use hearth_engine::models::Room;
 
 /// A Llama of a few layers.
 pub const LLAMA: &[u8] = include_bytes!("../fixtures/tiny-llama.gguf");
@@ -33,9 +34,9 @@ pub fn session(file: &[u8], device: Device) -> Result<Session> {
     session_within(usize::MAX, file, device)
 }
 
-/// A session over a whole file, with room for so many positions.
-pub fn session_within(context: usize, file: &[u8], device: Device) -> Result<Session> {
-    let mut loader = Loader::new(device, context);
+/// A session over a whole file, with this room for a conversation.
+pub fn session_within(room: impl Into<Room>, file: &[u8], device: Device) -> Result<Session> {
+    let mut loader = Loader::new(device, room);
     for piece in file.chunks(1 << 20) {
         loader.push(piece)?;
     }

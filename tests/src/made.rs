@@ -113,6 +113,7 @@ pub fn made(shape: &Shape) -> Made {
         hidden_dim: hidden,
         vocab_size: vocab,
         max_seq: 4096,
+        context: 4096,
         encoder: false,
         pooling: Pooling::Last,
     };

@@ -159,7 +159,7 @@ fn an_index_and_its_files_must_agree() {
     at(&mut moved, INDEX).bytes = lost.into_bytes();
     says(&moved, "bad_files", &[norm, "not what model.safetensors.index.json says"]);
     at(&mut moved, INDEX).bytes = b"{}".into();
-    says(&moved, "bad_header", &[INDEX, "weight_map"]);
+    says(&moved, "bad_json", &[&format!("{INDEX}: this is not the JSON"), "weight_map"]);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -226,9 +226,9 @@ fn a_configuration_says_what_it_cannot_be() {
     }
     let mut files = folder("tiny-llama-f32");
     at(&mut files, "config.json").bytes = b"<!doctype html>".into();
-    says(&files, "bad_header", &["config.json", "not JSON"]);
+    says(&files, "bad_json", &["config.json: this is not the JSON"]);
     at(&mut files, "config.json").bytes.clear();
-    says(&files, "bad_header", &["config.json", "not JSON"]);
+    says(&files, "bad_json", &["config.json: this is not the JSON"]);
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -4,6 +4,8 @@
 use hearth_engine::chat::{Message, Role};
 use hearth_engine::generate::{Finish, Options, Session};
 use hearth_engine::loader::Device;
+use hearth_engine::models;
+use hearth_engine::program::Op;
 use hearth_engine::sampling::Sampling;
 use pollster::block_on;
 use tests::{ARCHITECTURES, GEMMA3, LLAMA, one_by_one_error, reference, reference_error};
@@ -31,6 +33,22 @@ fn every_architecture_gives_the_reference_numbers() {
                 let error = block_on(one_by_one_error(&mut session, file));
                 assert!(error <= most, "{name}, token by token: relative error {error:e}, at most {most:e}");
             }
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_program_says_which_operations_a_layer_has() {
+    for (name, file) in ARCHITECTURES {
+        let program = models::program(&tests::header(file), usize::MAX).unwrap();
+        let layers = program.config.n_layers;
+        for count in 0..=layers {
+            let (first, rest) = program.ops.split_at(program.ops_of_layers(count));
+            let attentions = |ops: &[Op]| ops.iter().filter(|op| matches!(op, Op::Attention { .. })).count();
+            assert_eq!((attentions(first), attentions(rest)), (count, layers - count), "{name}");
+            // Each layer from its first product on, and the head behind them all.
+            let begins = if count < layers { matches!(rest[0], Op::NormLinear { .. }) } else { rest.len() == 1 };
+            assert!(begins && matches!(first.last(), Some(Op::Embed { .. } | Op::LinearAdd { .. } | Op::Norm { .. })));
         }
     }
 }
@@ -144,6 +162,38 @@ fn an_interrupted_answer_goes_on_elsewhere() {
         }
     }
     assert!(held > 0, "no interruption fell inside a stop text");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn saved_tokens_are_read_piece_by_piece() {
+    let (tokens, _) = reference(LLAMA);
+    let prompt: Vec<u32> = tokens.iter().cycle().take(100).copied().collect();
+    let options = Options { max_tokens: 12, ignore_eos: true, ..Options::default() };
+    // With room for them: a number behind its key and its type.
+    let mut file = LLAMA.to_vec();
+    let key = b"llama.context_length";
+    let at = file.windows(key.len()).position(|part| part == key).unwrap() + key.len() + 4;
+    file[at] = 200;
+    let mut session = tests::session(&file, Device::cpu()).unwrap();
+    assert_eq!(block_on(session.read()).unwrap(), 0, "there is nothing");
+    let (made, ..) = answer(&mut session, &prompt, &options);
+    let saved = session.save_tokens();
+    let all = [&prompt[..], &made].concat();
+    let expected = answer(&mut session, &all, &options);
+    let mut other = tests::session(&file, Device::cpu()).unwrap();
+    other.restore(&saved).unwrap();
+    assert_eq!(other.tokens(), all);
+    for left in [47, 0, 0] {
+        assert_eq!(block_on(other.read()).unwrap(), left);
+    }
+    assert_eq!(other.start(&all, options.clone()).unwrap(), 1, "all but the last are cached");
+    assert_eq!(answer(&mut other, &all, &options), expected);
+    // More than the context holds is not read.
+    let mut small = tests::session_within(70, &file, Device::cpu()).unwrap();
+    small.restore(&saved).unwrap();
+    for left in [5, 0, 0] {
+        assert_eq!(block_on(small.read()).unwrap(), left);
+    }
 }
 
 /// Logits of every fixture, bit for bit, whatever does the work.

@@ -39,6 +39,26 @@ fn every_folder_gives_the_reference_numbers() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn the_order_in_which_files_are_given_changes_nothing() {
+    for name in ["tiny-llama-f16-sharded", "tiny-gemma3-f32-sharded"] {
+        // With the index and without.
+        for indexed in [true, false] {
+            let mut files = folder(name);
+            files.retain(|file| indexed || !file.name.ends_with(".index.json"));
+            let mut saved = Vec::new();
+            for _ in 0..files.len() {
+                files.rotate_left(1);
+                let mut session = session(&files, Device::cpu(), 777).unwrap();
+                block_on(session.next_logits(TOKENS)).unwrap();
+                saved.push(block_on(session.save()).unwrap());
+            }
+            // Which says, among others, which model it is.
+            assert!(saved.iter().all(|other| *other == saved[0]), "{name}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_folders_text_is_that_of_the_gguf_file() {
     for (name, file) in [("tiny-llama-f32", LLAMA), ("tiny-gemma3-bf16", GEMMA3)] {
         let (ours, theirs) =

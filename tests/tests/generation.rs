@@ -4,13 +4,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use hearth_engine::constraint::Constraint;
+use hearth_engine::embed::Embedding;
 use hearth_engine::formats::gguf::{Event, Reader};
 use hearth_engine::generate::{Finish, Options, Session, Step};
 use hearth_engine::loader::Device;
+use hearth_engine::models::Room;
 use hearth_engine::sampling::{LogitBias, Sampling};
 use hearth_engine::{Error, Result};
 use pollster::block_on;
-use tests::{GEMMA3, LLAMA};
+use tests::{ARCHITECTURES, GEMMA3, LLAMA};
 use wasm_bindgen_test::*;
 
 #[cfg(target_arch = "wasm32")]
@@ -195,18 +197,18 @@ fn log_probabilities_are_the_models_whatever_is_done_to_them() {
 #[wasm_bindgen_test(unsupported = test)]
 fn several_answers_read_their_prompt_once() {
     let mut session = session(LLAMA, Device::cpu(), 64);
-    let options = warm(6);
-    let all = block_on(session.continuations(&PROMPT, &options, 3)).unwrap();
-    for (i, made) in all.iter().enumerate() {
-        let options =
-            Options { sampling: Sampling { seed: 5 + i as u64, ..options.sampling.clone() }, ..options.clone() };
+    let seeded = |seed: u64| Options { sampling: Sampling { seed, ..warm(0).sampling }, ..warm(6) };
+    let mut all = Vec::new();
+    for seed in 0..3 {
+        // The next one finds all but the prompt's last token.
+        let read = if seed == 0 { PROMPT.len() } else { 1 };
+        assert_eq!(session.start(&PROMPT, seeded(seed)).unwrap(), read);
+        all.push(tokens(&steps(&mut session)));
+    }
+    for (seed, made) in all.iter().enumerate() {
         session.reset();
-        session.start(&PROMPT, options.clone()).unwrap();
-        assert_eq!(made.tokens, tokens(&steps(&mut session)), "answer {i}");
-        assert_eq!(made.finish, Some(Finish::Length));
-        // As the next one finds it: all but the prompt's last token is there.
-        assert_eq!(session.start(&PROMPT, options).unwrap(), 1);
-        session.stop();
+        session.start(&PROMPT, seeded(seed as u64)).unwrap();
+        assert_eq!(*made, tokens(&steps(&mut session)), "answer {seed}");
     }
     assert!(all[0] != all[1] && all[1] != all[2]);
 }
@@ -332,6 +334,61 @@ fn another_executor_or_context_reads_the_tokens_again() {
     small.restore(&saved).unwrap();
     assert_eq!(small.start(&tokens, warm(1)).unwrap_err().code(), "prompt_too_long");
     assert_eq!(small.start(&tokens[..15], warm(1)).unwrap(), 15);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn keys_that_were_turned_otherwise_are_made_again() {
+    // A model made for 64 positions that was stretched from 16: its rotations are others in longer contexts.
+    let file = ARCHITECTURES.iter().find(|row| row.0 == "phi3-longrope").unwrap().1;
+    let open = |room: Room| tests::session_within(room, file, Device::cpu()).unwrap();
+    let mut short = open(Room::Asked(16));
+    short.start(&PROMPT, warm(5)).unwrap();
+    steps(&mut short);
+    let saved = block_on(short.save()).unwrap();
+    let prompt = [short.tokens(), &[7]].concat();
+    for (room, context, read) in [
+        (Room::Asked(16), 16, 2),
+        (Room::Asked(17), 17, prompt.len()),
+        (Room::Asked(999), 64, prompt.len()),
+        // Whatever a device has room for, nobody asked for other rotations.
+        (Room::Usual(64), 16, 2),
+        (Room::Usual(999), 16, 2),
+        (Room::Usual(15), 15, 2),
+    ] {
+        let mut other = open(room);
+        assert_eq!(other.context(), context, "{room:?}");
+        other.restore(&saved).unwrap();
+        assert_eq!(other.start(&prompt, warm(2)).unwrap(), read, "{room:?}");
+        let made = tokens(&steps(&mut other));
+        let mut fresh = open(room);
+        fresh.start(&prompt, warm(2)).unwrap();
+        assert_eq!(made, tokens(&steps(&mut fresh)), "{room:?}");
+    }
+}
+
+/// A vector's numbers for these tokens.
+fn embedded(session: &mut Session, tokens: &[u32], truncate: bool) -> Result<Vec<f32>> {
+    block_on(session.embed(tokens, &Embedding { truncate, ..Embedding::default() }))
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_text_that_is_too_long_is_cut_off_where_that_is_asked_for() {
+    let file = ARCHITECTURES.iter().find(|row| row.0 == "bert").unwrap().1;
+    let mut session = session(file, Device::cpu(), 16);
+    let (text, end) = ((20..50).collect::<Vec<u32>>(), 258);
+    assert!(session.tokenizer().is_special(end) && !text.iter().any(|&token| session.tokenizer().is_special(token)));
+    let ended = [&text[..], &[end]].concat();
+    for tokens in [&text, &ended] {
+        assert_eq!(embedded(&mut session, tokens, false).unwrap_err().code(), "prompt_too_long");
+    }
+    let kept = embedded(&mut session, &text[..16], false).unwrap();
+    assert_eq!(embedded(&mut session, &text, true).unwrap(), kept);
+    // What ends every text stays.
+    let kept = embedded(&mut session, &[&text[..15], &[end]].concat(), false).unwrap();
+    assert_eq!(embedded(&mut session, &ended, true).unwrap(), kept);
+    // What fits is left alone.
+    let short = &text[..16];
+    assert_eq!(embedded(&mut session, short, true).unwrap(), embedded(&mut session, short, false).unwrap());
 }
 
 #[wasm_bindgen_test(unsupported = test)]

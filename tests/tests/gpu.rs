@@ -1,11 +1,14 @@
 //! The GPU against the oracle, on whatever adapter there is, natively and in browsers.
 
+use hearth_engine::embed::Embedding;
 use hearth_engine::executor::{Executor, Logits};
 use hearth_engine::generate::{Options, Session, Step};
 use hearth_engine::loader::Device;
+use hearth_engine::program::Pooling;
 use hearth_engine::quant::Format;
 use hearth_engine::sampling::{LogitBias, Sampler, Sampling};
 use hearth_gpu::{CacheFormat, Gpu, GpuExecutor, Kernels, Product};
+use tests::files::{self, folder};
 use tests::made::{Made, Shape, made};
 use tests::{ARCHITECTURES, one_by_one_error, reference_error, relative_error};
 use wasm_bindgen_test::*;
@@ -22,7 +25,9 @@ fn clock() -> f64 {
 }
 
 fn executor(gpu: &Gpu, made: &Made, context: usize, cache: CacheFormat) -> GpuExecutor {
-    let mut executor = GpuExecutor::new(gpu.clone(), made.program.clone(), context, cache).unwrap();
+    let mut program = made.program.clone();
+    program.config.context = context;
+    let mut executor = GpuExecutor::new(gpu.clone(), program, cache).unwrap();
     for (id, bytes) in made.bytes.iter().enumerate() {
         executor.load_rows(id, 0, bytes).unwrap();
     }
@@ -98,8 +103,8 @@ async fn every_architecture_gives_the_reference_numbers() {
             continue;
         }
         let kernels = Kernels { matvec: Product::F32, matmul: Product::F32, subgroups: i % 2 == 0 };
-        let device = gpu.clone().with(kernels).device(64);
-        let mut session = tests::session(file, device).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let device = gpu.clone().with(kernels).device();
+        let mut session = tests::session_within(64, file, device).unwrap_or_else(|error| panic!("{name}: {error}"));
         let error = reference_error(&mut session, file).await;
         // Keys and values are kept in 16 bits.
         assert!(error <= 1e-3, "{name}: relative error {error:e}");
@@ -234,12 +239,46 @@ async fn tokens_under_way_that_nobody_wants_are_forgotten() {
 async fn a_trial_says_the_same_as_the_oracles() {
     let gpu = Gpu::open().await.unwrap();
     let clock = || 0.0;
-    for file in [tests::LLAMA, tests::GEMMA3] {
+    // Decoders, and encoders, whose hidden states are compared: with a head for words and without.
+    let encoders = ARCHITECTURES.iter().filter(|row| row.0.starts_with("bert")).map(|row| row.1);
+    for file in [tests::LLAMA, tests::GEMMA3].into_iter().chain(encoders) {
         let expected = tests::session(file, Device::Naive).unwrap().trial(clock).await.unwrap();
-        let mut session = tests::session(file, gpu.clone().device(64)).unwrap();
+        let mut session = tests::session_within(64, file, gpu.clone().device()).unwrap();
         let found = session.trial(clock).await.unwrap();
+        if session.config().encoder {
+            assert_eq!(found.logits.len(), 40 * session.config().dim);
+        }
         let error = relative_error(&found.logits, &expected.logits);
         assert!(error <= 2e-3, "relative error {error:e}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn an_encoder_with_the_other_gelu_agrees() {
+    let gpu = Gpu::open().await.unwrap();
+    let gpu = gpu.with(Kernels { matvec: Product::F32, matmul: Product::F32, subgroups: false });
+    let files = folder("tiny-bert-mlm-tanh-f16");
+    let tokens: Vec<u32> = (20..50).collect();
+    let expected = files::session(&files, Device::Naive, 1 << 20).unwrap().logits(&tokens).await.unwrap();
+    let exact = |program| Ok(Box::new(GpuExecutor::new(gpu, program, CacheFormat::F32)?) as Box<dyn Executor>);
+    let mut session = files::session(&files, Device::Other(Box::new(exact)), 1 << 20).unwrap();
+    let error = relative_error(&session.logits(&tokens).await.unwrap(), &expected);
+    // The two are not far apart.
+    assert!(error <= 1e-5, "relative error {error:e}");
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn vectors_of_texts_are_the_oracles() {
+    let gpu = Gpu::open().await.unwrap();
+    let file = ARCHITECTURES.iter().find(|row| row.0 == "bert").unwrap().1;
+    let mut oracle = tests::session_within(16, file, Device::Naive).unwrap();
+    let mut session = tests::session_within(16, file, gpu.device()).unwrap();
+    let tokens: Vec<u32> = (20..50).collect();
+    for pooling in [Pooling::Mean, Pooling::Cls, Pooling::Last] {
+        let how = Embedding { pooling: Some(pooling), truncate: true, ..Embedding::default() };
+        let expected = oracle.embed(&tokens, &how).await.unwrap();
+        let error = relative_error(&session.embed(&tokens, &how).await.unwrap(), &expected);
+        assert!(error <= 1e-3, "{pooling:?}: relative error {error:e}");
     }
 }
 
@@ -262,7 +301,7 @@ async fn what_the_gpu_cannot_choose_comes_back_as_logits() {
     let gpu = Gpu::open().await.unwrap();
     for file in [tests::LLAMA, tests::GEMMA3] {
         let prompt = [1, 40, 77, 12, 5, 1, 40, 77];
-        let mut session = tests::session(file, gpu.clone().device(64)).unwrap();
+        let mut session = tests::session_within(64, file, gpu.clone().device()).unwrap();
         session.start(&prompt, warm(30)).unwrap();
         let chosen = steps(&mut session).await;
         // The same tokens, chosen here, with what the oracle thinks of them; some of them were guessed.
@@ -294,7 +333,7 @@ async fn an_answer_on_the_gpu_goes_on_over_several_contexts() {
     let gpu = Gpu::open().await.unwrap();
     let prompt = [1, 40, 77, 12, 5, 1, 40, 77];
     let options = Options { shift: true, ..warm(200) };
-    let mut session = tests::session(tests::LLAMA, gpu.clone().device(64)).unwrap();
+    let mut session = tests::session_within(64, tests::LLAMA, gpu.clone().device()).unwrap();
     session.start(&prompt, options.clone()).unwrap();
     let mut window = prompt.to_vec();
     let (mut made, mut shifts) = (Vec::new(), 0);
@@ -310,8 +349,9 @@ async fn an_answer_on_the_gpu_goes_on_over_several_contexts() {
     }
     assert_eq!((made.len(), shifts), (200, 5));
     // A fresh session of what is left after a shift says the same, and so one taken up in the middle.
+    let mut other = tests::session_within(64, tests::LLAMA, gpu.clone().device()).unwrap();
     for told in [57, 100, 150] {
-        let mut other = tests::session(tests::LLAMA, gpu.clone().device(64)).unwrap();
+        other.reset();
         let prompt = [&prompt[..], &made[..told]].concat();
         other.start(&prompt, Options { resume: told, ..options.clone() }).unwrap();
         let rest: Vec<u32> = steps(&mut other).await.into_iter().filter_map(|step| step.token).collect();
@@ -323,24 +363,26 @@ async fn an_answer_on_the_gpu_goes_on_over_several_contexts() {
 async fn a_session_saved_on_the_gpu_goes_on_there_and_elsewhere() {
     let gpu = Gpu::open().await.unwrap();
     for file in [tests::LLAMA, tests::GEMMA3] {
-        let mut session = tests::session(file, gpu.clone().device(64)).unwrap();
+        let mut session = tests::session_within(64, file, gpu.clone().device()).unwrap();
         assert!(!session.save().await.unwrap().is_empty(), "an empty one");
         session.start(&[1, 40, 77, 12, 5], warm(20)).unwrap();
         steps(&mut session).await;
         let saved = session.save().await.unwrap();
         let prompt = [session.tokens(), &[7, 8]].concat();
+        // Each compiles its shaders, which is slow on the CPU.
+        let mut other = tests::session_within(64, file, gpu.clone().device()).unwrap();
+        let mut never = tests::session_within(64, file, gpu.clone().device()).unwrap();
         // Told, where every bit of a logit counts, and chosen by the GPU, which penalises tokens that it must have been told of.
         for options in [Options { logprobs: Some(3), ..warm(12) }, warm(12)] {
             session.restore(&saved).unwrap();
             session.start(&prompt, options.clone()).unwrap();
             let expected = steps(&mut session).await;
-            let mut other = tests::session(file, gpu.clone().device(64)).unwrap();
             other.restore(&saved).unwrap();
             assert_eq!(other.save().await.unwrap(), saved);
             assert_eq!(other.start(&prompt, options.clone()).unwrap(), 3, "the rest is cached");
             assert_eq!(steps(&mut other).await, expected);
             // As a session that was never saved.
-            let mut never = tests::session(file, gpu.clone().device(64)).unwrap();
+            never.reset();
             never.start(&[1, 40, 77, 12, 5], warm(20)).unwrap();
             steps(&mut never).await;
             never.start(&prompt, options).unwrap();

@@ -1,7 +1,7 @@
 //! Rotations stretched over longer contexts, against `transformers`. `fixtures/make_architectures.py` made the numbers.
 
 use hearth_engine::formats::gguf::{Header, TensorInfo, Value};
-use hearth_engine::models;
+use hearth_engine::models::{self, Room};
 use hearth_engine::program::{Op, Rope};
 use hearth_engine::quant::Format;
 use serde_json::Value as Json;
@@ -45,8 +45,8 @@ fn add(header: &mut Header, name: &str, shape: &[usize]) {
     });
 }
 
-fn rope(header: &Header, context: usize) -> (Rope, Vec<String>) {
-    let program = models::program(header, context).unwrap();
+fn rope(header: &Header, room: impl Into<Room>) -> (Rope, Vec<String>) {
+    let program = models::program(header, room).unwrap();
     let rope = program.ops.iter().find_map(|op| if let Op::Attention { rope, .. } = op { *rope } else { None });
     (rope.unwrap(), program.weights.into_iter().map(|weight| weight.name).collect())
 }
@@ -58,7 +58,7 @@ fn numbers(case: &Json, key: &str) -> Vec<f32> {
 #[wasm_bindgen_test(unsupported = test)]
 fn stretched_rotations_are_those_of_the_reference() {
     let cases: Vec<Json> = serde_json::from_str(include_str!("../fixtures/ropes.json")).unwrap();
-    assert!(cases.len() >= 8);
+    assert!(cases.len() >= 9);
     for case in &cases {
         let mut header = header();
         let kind = case["type"].as_str().unwrap();
@@ -84,6 +84,9 @@ fn stretched_rotations_are_those_of_the_reference() {
             add(&mut header, "rope_factors_long.weight", &[16]);
             add(&mut header, "rope_factors_short.weight", &[16]);
         }
+        if let Some(whole) = case["truncate"].as_bool() {
+            header.metadata.insert("hearth.rope.truncate".into(), Value::Bool(whole));
+        }
         let context = case["context"].as_u64().unwrap() as usize;
         let (rope, weights) = rope(&header, context);
         let divisors = rope.divisors.map(|id| match weights[id].as_str() {
@@ -101,6 +104,31 @@ fn stretched_rotations_are_those_of_the_reference() {
         }
         let magnitude = case["magnitude"].as_f64().unwrap() as f32;
         assert!((rope.magnitude - magnitude).abs() <= 1e-6 * magnitude, "{kind}: {}", rope.magnitude);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn rotations_are_those_of_the_room_that_was_asked_for() {
+    for (kind, factor) in [("dynamic", 2.0), ("longrope", 1.0), ("linear", 4.0)] {
+        let mut header = header();
+        let mut set = |key: &str, value: Value| header.metadata.insert(format!("llama.rope.scaling.{key}"), value);
+        set("type", Value::String(kind.into()));
+        set("factor", Value::Float(factor));
+        set("original_context_length", Value::Unsigned(64));
+        for which in ["long", "short"].into_iter().filter(|_| kind == "longrope") {
+            add(&mut header, &format!("rope_factors_{which}.weight"), &[16]);
+        }
+        let context = |room| models::program(&header, room).unwrap().config.context;
+        let rotations = |room| models::program(&header, room).unwrap().rotations();
+        let depends = kind != "linear";
+        assert_eq!(context(Room::Asked(100)), 100);
+        assert_eq!(rotations(Room::Asked(100)) != rotations(Room::Asked(64)), depends, "{kind}");
+        // Where nobody asks, devices of any room agree.
+        for most in [4096, 8192, usize::MAX] {
+            assert_eq!(context(Room::Usual(most)) == 64, depends, "{kind}");
+            assert_eq!(rotations(Room::Usual(most)), rotations(Room::Asked(64)), "{kind}");
+        }
+        assert_eq!(context(Room::Usual(32)), 32);
     }
 }
 

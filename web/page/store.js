@@ -39,7 +39,7 @@ export const state = {
   /** `{code, message, kept, actions: [[label key, function]]}` */
   error: null,
   catalog: null,
-  /** `[{plan, stored_bytes}]` */
+  /** `[{plan, stored_bytes, whole}]` */
   stored: [],
 };
 

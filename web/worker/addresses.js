@@ -12,28 +12,39 @@ const TEXTS = [
 ];
 const MODEL_PAGE = /^(https:\/\/huggingface\.co\/[^/?#]+\/[^/?#]+)(?:\/tree\/([^/?#]+))?\/?$/;
 const PART = /^([^?#]*-)(\d{5})-of-(\d{5})(\.\w+)((?:[?#].*)?)$/;
+const SAFETENSORS = /\.safetensors$/;
+/** Files whose names say that they are all, or a part, of what a folder's address stands for. */
+const OF_FOLDER = /\/model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?([?#].*)?$/;
 
-/** The address of the file, or of the folder (it ends in a slash), for that of Hugging Face's page about it. */
+/** Without what is asked or pointed at. */
+const bare = address => address.replace(/[?#].*$/, '');
+
+/**
+ * The address of the file, or of the folder (it ends in a slash), for that of Hugging Face's page about it, or of weights that are
+ * nothing without the files beside them.
+ */
 export function direct(address) {
   return address
     .replace(/^(https:\/\/huggingface\.co\/[^/]+\/[^/]+)\/blob\//, '$1/resolve/')
     .replace(MODEL_PAGE, (_, model, revision = 'main') => `${model}/resolve/${revision}/`)
-    .replace(/\/resolve\/([^/?#]+)$/, '/resolve/$1/');
+    .replace(/\/resolve\/([^/?#]+)$/, '/resolve/$1/')
+    .replace(OF_FOLDER, '/');
 }
 
-/** The addresses of all parts of a GGUF file, for that of one; undefined for other addresses. */
+/** The addresses of all parts of a file, for that of one; undefined for other addresses. */
 function partsOf(address) {
   const [, before, , count, ending, after] = PART.exec(address) ?? [];
-  if (ending !== '.gguf') return undefined;
+  if (!['.gguf', '.safetensors'].includes(ending)) return undefined;
   const number = index => String(index + 1).padStart(5, '0');
   return Array.from({length: Number(count)}, (_, index) => `${before}${number(index)}-of-${count}${ending}${after}`);
 }
 
 /** What stands for the model that the file at this address belongs to: its folder, its first part, or itself. */
 function homeOf(address) {
-  const text = [...TEXTS, INDEX].findLast(name => address.endsWith(`/${name}`));
-  if (text) return address.slice(0, -text.length);
-  if (/\.safetensors$/.test(address)) return address.replace(/[^/]*$/, '');
+  const path = bare(address);
+  const text = [...TEXTS, INDEX].findLast(name => path.endsWith(`/${name}`));
+  if (text) return path.slice(0, -text.length);
+  if (SAFETENSORS.test(path)) return path.replace(/[^/]*$/, '');
   return partsOf(address)?.[0] ?? address;
 }
 
@@ -59,13 +70,13 @@ export function titleOf(address) {
  * a file's text.
  */
 export async function plansAt(address, plan, read) {
-  const parts = partsOf(address);
   const plans = [];
-  if (parts) {
-    for (const url of parts) plans.push(await plan(url));
+  const weights = async () => {
+    for (const url of partsOf(address) ?? [address]) plans.push(await plan(url));
     return plans;
-  }
-  if (!address.endsWith('/')) return [await plan(address)];
+  };
+  const folder = address.endsWith('/');
+  if (!folder && !SAFETENSORS.test(bare(address))) return weights();
   const file = async name => plans.push({...await plan(new URL(name, address).href), name});
   /** False if it is not there; without a network, what is not stored is not there. */
   const perhaps = name => file(name).catch(error => {
@@ -74,6 +85,7 @@ export async function plansAt(address, plan, read) {
   });
   await file(CONFIG);
   for (const name of TEXTS.slice(1)) await perhaps(name);
+  if (!folder) return weights();
   if (await perhaps(WEIGHTS)) return plans;
   await file(INDEX);
   for (const name of weightsIn(await read(plans.at(-1)))) await file(name);
@@ -97,9 +109,17 @@ function isWhole(home, urls) {
   const parts = partsOf(home);
   if (parts) return parts.every(url => urls.includes(url));
   if (!home.endsWith('/')) return true;
-  const has = name => urls.includes(`${home}${name}`);
-  const shards = urls.map(url => PART.exec(url)).filter(Boolean);
-  return has(CONFIG) && has(TOKENIZER) && (has(WEIGHTS) || (shards.length > 0 && shards.length === Number(shards[0][3])));
+  const paths = new Set(urls.map(bare));
+  const has = name => paths.has(`${home}${name}`);
+  const weights = [...paths].filter(path => SAFETENSORS.test(path));
+  const whole = (partsOf(weights[0] ?? '') ?? weights.slice(0, 1)).every(path => paths.has(path));
+  return has(CONFIG) && has(TOKENIZER) && weights.length > 0 && whole;
+}
+
+/** By which address the model in a folder is to be had: the folder's, or that of weights that are called otherwise. */
+function askedAs(home, urls) {
+  const weights = home.endsWith('/') ? urls.filter(url => SAFETENSORS.test(bare(url))) : [];
+  return weights.length === 0 || weights.some(url => direct(url) === home) ? home : weights[0];
 }
 
 /** Stored files as models: those that belong together are one, whose key is a list of theirs. `whole`: none is still to be had. */
@@ -110,9 +130,11 @@ export function grouped(files) {
     groups.set(home, [...groups.get(home) ?? [], file]);
   }
   const sum = numbers => numbers.reduce((a, b) => a + b, 0);
-  return [...groups].map(([url, group]) => {
+  return [...groups].map(([home, group]) => {
     const plans = group.map(({plan}) => plan);
-    const whole = isWhole(url, plans.map(plan => plan.url));
+    const urls = plans.map(({url}) => url);
+    const whole = isWhole(home, urls);
+    const url = askedAs(home, urls);
     if (group.length === 1 && url === plans[0].url) return {...group[0], whole};
     const plan = {key: plans.map(({key}) => key), name: titleOf(url), url, size_bytes: sum(plans.map(plan => plan.size_bytes))};
     return {plan, stored_bytes: sum(group.map(file => file.stored_bytes)), whole};

@@ -114,7 +114,14 @@ serve({
     return alone(async () => ({vector: await model.embed(tokens, how), tokens: tokens.length}));
   },
 
-  save: () => alone(() => model.save()),
+  // The conversation as bytes; `read`: with everything of it in the cache.
+  save: ({read}) => alone(async () => {
+    while (read && await model.read() > 0) await breathe();
+    return model.save();
+  }),
+
+  // The conversation as bytes, without what is cached of it: also where the GPU has failed.
+  saveTokens: () => model.saveTokens(),
 
   restore: ({saved}) => alone(async () => model.restore(saved)),
 

@@ -194,8 +194,9 @@ export async function startEngine({module, glue}, programs, memory) {
       const joined = await Promise.all(helpers.map(worker => joins(worker, module, memory)));
       return 1 + joined.filter(Boolean).length;
     },
-    end() {
-      remote.end();
+    /** Waiting calls fail with `reason`. */
+    end(reason) {
+      remote.end(reason);
       helpers.forEach(worker => worker.terminate());
       frame.remove();
       memory = module = undefined; // whoever keeps this object does not keep gigabytes

@@ -12,7 +12,9 @@ use hearth_engine::embed::Embedding;
 use hearth_engine::executor::Tuning;
 use hearth_engine::generate::{Options, Session};
 use hearth_engine::loader::{Device, Loader as EngineLoader};
+use hearth_engine::models::Room;
 use hearth_engine::program::Pooling;
+use hearth_engine::tokenizer::Tokenizer;
 use hearth_engine::trial;
 use hearth_gpu::Gpu;
 use serde::Serialize;
@@ -84,6 +86,17 @@ fn team(threads: usize) -> Team {
     })
 }
 
+/// Positions that a conversation may have where nobody asked for some.
+const CONTEXT: usize = 8192;
+
+/// The same on the GPU, where memory for all of them is taken at once.
+const GPU_CONTEXT: usize = 4096;
+
+/// Room for as many positions as are asked for, or as is `usual`.
+fn room(asked: Option<usize>, usual: usize) -> Room {
+    asked.map_or(Room::Usual(usual), Room::Asked)
+}
+
 /// Takes the bytes of a model's files as it asks for them.
 #[wasm_bindgen]
 pub struct Loader {
@@ -93,17 +106,18 @@ pub struct Loader {
 
 #[wasm_bindgen]
 impl Loader {
-    /// For these files, `[{name, size_bytes}]`, on the GPU, with room for `context` positions. `kernels`: what [`Loader::kernels`]
-    /// said of this adapter before, or undefined to find it out, which takes a second or two.
+    /// For these files, `[{name, size_bytes}]`, on the GPU, with room for `context` positions, see `room`. `kernels`: what
+    /// [`Loader::kernels`] said of this adapter before, or undefined to find it out, which takes a second or two.
     #[wasm_bindgen(js_name = onGpu)]
-    pub async fn on_gpu(context: usize, kernels: JsValue, files: JsValue) -> Result<Loader, JsValue> {
+    pub async fn on_gpu(context: Option<usize>, kernels: JsValue, files: JsValue) -> Result<Loader, JsValue> {
         let mut gpu = Gpu::open().await.map_err(engine_error)?;
         if kernels.is_undefined() {
             gpu.tune(now).await.map_err(engine_error)?;
         } else {
             gpu = gpu.with(from_js(kernels)?);
         }
-        let inner = EngineLoader::of(from_js(files)?, gpu.clone().device(context), context).map_err(engine_error)?;
+        let inner = EngineLoader::of(from_js(files)?, gpu.clone().device(), room(context, GPU_CONTEXT));
+        let inner = inner.map_err(engine_error)?;
         Ok(Loader { inner, gpu: Some(gpu) })
     }
 
@@ -119,10 +133,10 @@ impl Loader {
         self.gpu.as_ref().map_or(Ok(JsValue::UNDEFINED), |gpu| to_js(&gpu.kernels()))
     }
 
-    /// For these files, `[{name, size_bytes}]`, with room for `context` positions; `device` is "cpu" or, for comparisons, "naive".
-    /// Of `threads`, all but one are workers that will call [`help`].
+    /// For these files, `[{name, size_bytes}]`, with room for `context` positions, see `room`; `device` is "cpu" or, for
+    /// comparisons, "naive". Of `threads`, all but one are workers that will call [`help`].
     #[wasm_bindgen(constructor)]
-    pub fn new(device: &str, threads: usize, context: usize, files: JsValue) -> Result<Loader, JsValue> {
+    pub fn new(device: &str, threads: usize, context: Option<usize>, files: JsValue) -> Result<Loader, JsValue> {
         let device = match device {
             "cpu" => Device::Cpu(team(threads)),
             "naive" => Device::Naive,
@@ -133,7 +147,8 @@ impl Loader {
                 ));
             }
         };
-        Ok(Loader { gpu: None, inner: EngineLoader::of(from_js(files)?, device, context).map_err(engine_error)? })
+        let inner = EngineLoader::of(from_js(files)?, device, room(context, CONTEXT)).map_err(engine_error)?;
+        Ok(Loader { gpu: None, inner })
     }
 
     /// Which bytes of which file to push next, `{file, offset, bytes}`, in pieces of any size; null when all has come.
@@ -154,7 +169,8 @@ impl Loader {
             gpu.idle().await.map_err(engine_error)?;
         }
         let session = self.inner.finish().map_err(engine_error)?;
-        Ok(Model { session: Rc::new(RefCell::new(Some(session))), turn: RefCell::default() })
+        let (tokenizer, info) = (session.tokenizer().clone(), Info::of(&session));
+        Ok(Model { session: Rc::new(RefCell::new(Some(session))), tokenizer, info, turn: RefCell::default() })
     }
 }
 
@@ -163,6 +179,9 @@ impl Loader {
 pub struct Model {
     /// Away while a step that answers later has it.
     session: Rc<RefCell<Option<Session>>>,
+    /// The session's own, which stays here.
+    tokenizer: Rc<Tokenizer>,
+    info: Info,
     /// What tells the answer to a conversation apart.
     turn: RefCell<Option<Turn>>,
 }
@@ -184,6 +203,32 @@ struct Info {
     cache_bytes_per_token: usize,
 }
 
+impl Info {
+    fn of(session: &Session) -> Info {
+        let config = session.config();
+        let template = session.tokenizer().template();
+        Info {
+            architecture: config.architecture.name(),
+            layers: config.n_layers,
+            dim: config.dim,
+            vocab_size: config.vocab_size,
+            trained_context: config.max_seq,
+            context: session.context(),
+            chat: session.tokenizer().has_template(),
+            template: match template.as_ref().map(|template| template.origin()) {
+                Ok(Origin::File) => "file",
+                Ok(Origin::Default(name)) => name,
+                Err(_) => "unreadable",
+            },
+            capabilities: template.ok().map(|template| template.capabilities()),
+            encoder: config.encoder,
+            pooling: config.pooling,
+            weight_bytes_per_token: session.weight_bytes(),
+            cache_bytes_per_token: session.cache_bytes(),
+        }
+    }
+}
+
 impl Model {
     fn session(&self) -> Result<RefMut<'_, Session>, JsValue> {
         let busy = |_| error("busy", "this model is answering already");
@@ -192,7 +237,7 @@ impl Model {
 
     fn turn(&self, request: JsValue, seed: f64) -> Result<Turn, JsValue> {
         let request: Request = from_js(request)?;
-        Turn::new(&request, self.session()?.tokenizer(), seed as u64).map_err(engine_error)
+        Turn::new(&request, &self.tokenizer, seed as u64).map_err(engine_error)
     }
 
     /// The session, for work that waits; it must be put back.
@@ -230,28 +275,7 @@ impl Trial {
 impl Model {
     /// What kind of model this is.
     pub fn info(&self) -> Result<JsValue, JsValue> {
-        let session = self.session()?;
-        let config = session.config();
-        let template = session.tokenizer().template();
-        to_js(&Info {
-            architecture: config.architecture.name(),
-            layers: config.n_layers,
-            dim: config.dim,
-            vocab_size: config.vocab_size,
-            trained_context: config.max_seq,
-            context: session.context(),
-            chat: session.tokenizer().has_template(),
-            template: match template.as_ref().map(|template| template.origin()) {
-                Ok(Origin::File) => "file",
-                Ok(Origin::Default(name)) => name,
-                Err(_) => "unreadable",
-            },
-            capabilities: template.ok().map(|template| template.capabilities()),
-            encoder: config.encoder,
-            pooling: config.pooling,
-            weight_bytes_per_token: session.weight_bytes(),
-            cache_bytes_per_token: session.cache_bytes(),
-        })
+        to_js(&self.info)
     }
 
     /// What this device does the model's work best with, `{kernel, threads}`; fewer `threads` than there are if they may be
@@ -277,17 +301,17 @@ impl Model {
 
     /// The tokens of a text.
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>, JsValue> {
-        self.session()?.tokenizer().encode(text).map_err(engine_error)
+        self.tokenizer.encode(text).map_err(engine_error)
     }
 
     /// The tokens of a text with those that stand around every text, also where it begins with one of these.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, JsValue> {
-        self.session()?.tokenizer().encode_with(text, true).map_err(engine_error)
+        self.tokenizer.encode_with(text, true).map_err(engine_error)
     }
 
     /// The text of some tokens; those with a meaning of their own have none.
-    pub fn decode(&self, tokens: &[u32]) -> Result<String, JsValue> {
-        Ok(self.session()?.tokenizer().decode(tokens, true))
+    pub fn decode(&self, tokens: &[u32]) -> String {
+        self.tokenizer.decode(tokens, true)
     }
 
     /// A conversation, `{messages, tools, ...}`, as the prompt the model was trained on.
@@ -317,9 +341,9 @@ impl Model {
         let options: Options = from_js(options)?;
         let mut session = self.session()?;
         let constraint = match self.turn.borrow().as_ref().filter(|_| turn) {
-            Some(turn) => turn.constraint(session.tokenizer()),
+            Some(turn) => turn.constraint(&self.tokenizer),
             None if format.is_undefined() => Ok(None),
-            None => from_js::<ResponseFormat>(format)?.constraint(session.tokenizer()),
+            None => from_js::<ResponseFormat>(format)?.constraint(&self.tokenizer),
         };
         session.start_constrained(prompt, options, constraint.map_err(engine_error)?).map_err(engine_error)
     }
@@ -358,6 +382,20 @@ impl Model {
         let saved = session.save().await;
         *self.session.borrow_mut() = Some(session);
         saved.map_err(engine_error)
+    }
+
+    /// The conversation as bytes, without what is cached of it: also where the device has failed.
+    #[wasm_bindgen(js_name = saveTokens)]
+    pub fn save_tokens(&self) -> Result<Vec<u8>, JsValue> {
+        Ok(self.session()?.save_tokens())
+    }
+
+    /// Reads a piece of the conversation that is not cached; how many tokens are left to read.
+    pub async fn read(&self) -> Result<usize, JsValue> {
+        let mut session = self.take()?;
+        let left = session.read().await;
+        *self.session.borrow_mut() = Some(session);
+        left.map_err(engine_error)
     }
 
     /// Takes up a conversation that was saved.

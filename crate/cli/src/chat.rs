@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use hearth_engine::chat::parse::{Parser, Piece};
-use hearth_engine::chat::{Clock, Message, RenderOptions, Role};
-use hearth_engine::constraint::{Constraint, Grammar, Tool};
+use hearth_engine::chat::{Message, Name, Request, ResponseFormat, Role, Schema, Told, ToolChoice, Turn};
 use hearth_engine::tokenizer::Tokenizer;
 use serde_json::Value;
 
@@ -25,7 +23,7 @@ pub struct ChatArgs {
     /// What the model may call: a JSON list of functions, as OpenAI's API has it. Calls are printed as JSON.
     #[arg(long, requires = "chat", value_name = "FILE")]
     tools: Option<PathBuf>,
-    /// "auto", "required", or the name of the tool that must be called.
+    /// "auto", "none", "required", or the name of the tool that must be called.
     #[arg(long, requires = "tools", default_value = "auto", value_name = "WHICH")]
     tool_choice: String,
     /// Whether a model that can do both thinks first.
@@ -54,73 +52,62 @@ struct AnswerArgs {
 }
 
 impl ChatArgs {
-    /// The text that the model goes on from.
-    pub fn prompt(&self, tokenizer: &Tokenizer, prompt: &str) -> Result<String> {
+    /// The answer that `prompt` asks for, where it is part of a conversation.
+    pub fn turn(&self, tokenizer: &Tokenizer, prompt: &str) -> Result<Option<Turn>> {
         if !self.chat {
-            return Ok(prompt.to_owned());
+            return Ok(None);
         }
-        let system = self.system.iter().map(|text| Message::new(Role::System, text));
-        let messages: Vec<Message> = system.chain([Message::new(Role::User, prompt)]).collect();
-        let template = tokenizer.template()?;
         let tools = self.tools()?;
-        if !tools.is_empty() && !template.capabilities().tools {
+        if tools.is_some() && !tokenizer.template()?.capabilities().tools {
             writeln!(stderr(), "the model's template has no place for tools: it will not know of them")?;
         }
-        let unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
-        let clock = Some(Clock { unix_seconds, offset_minutes: 0 });
-        let options = RenderOptions { tools, clock, enable_thinking: self.think, ..RenderOptions::default() };
-        Ok(template.render(&messages, &options)?)
-    }
-
-    /// What the answer must be, if anything.
-    pub fn constraint(&self, tokenizer: &Tokenizer) -> Result<Option<Box<dyn Constraint>>> {
-        let answer = &self.answer;
-        let grammar = if let Some(file) = &answer.json_schema {
-            Grammar::JsonSchema(json(file)?)
-        } else if answer.json_object {
-            Grammar::JsonObject
-        } else if let Some(regex) = &answer.regex {
-            Grammar::Regex(regex.clone())
-        } else if let Some(file) = &answer.grammar {
-            let source = read(file)?;
-            if source.contains("::=") { Grammar::Gbnf(source) } else { Grammar::Lark(source) }
-        } else if self.tool_choice != "auto" {
-            let choice = (self.tool_choice != "required").then_some(self.tool_choice.as_str());
-            Grammar::call(Tool::of(&self.tools()?, choice)?, tokenizer.template()?.family().formats[0])
-        } else {
-            return Ok(None);
+        let system = self.system.iter().map(|text| Message::new(Role::System, text));
+        let request = Request {
+            messages: system.chain([Message::new(Role::User, prompt)]).collect(),
+            tools,
+            tool_choice: match self.tool_choice.as_str() {
+                "auto" | "none" | "required" => ToolChoice::Named(self.tool_choice.clone()),
+                name => ToolChoice::Function { function: Name { name: name.into() } },
+            },
+            response_format: self.format()?,
+            enable_thinking: self.think,
+            unix_seconds: Some(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64),
+            ..Request::default()
         };
-        Ok(Some(Box::new(tokenizer.words()?.constrain(&grammar)?)))
+        Ok(Some(Turn::new(&request, tokenizer, 0)?))
     }
 
-    /// What tells the parts of the answer to `prompt` apart, where the answer is part of a conversation.
-    pub fn parser(&self, tokenizer: &Tokenizer, prompt: &str) -> Result<Option<Parser>> {
-        if !self.chat {
-            return Ok(None);
-        }
-        let tools = self.tools()?;
-        let name = |tool: &Value| tool.get("function").unwrap_or(tool)["name"].as_str().map(str::to_owned);
-        let names = tools.iter().filter_map(name).collect();
-        Ok(Some(Parser::new(tokenizer.template()?.family(), prompt, names, None)))
+    /// What the answer must be.
+    pub fn format(&self) -> Result<ResponseFormat> {
+        let answer = &self.answer;
+        Ok(if let Some(file) = &answer.json_schema {
+            ResponseFormat::JsonSchema { json_schema: Schema { schema: Some(json(file)?) } }
+        } else if answer.json_object {
+            ResponseFormat::JsonObject
+        } else if let Some(regex) = &answer.regex {
+            ResponseFormat::Regex { regex: regex.clone() }
+        } else if let Some(file) = &answer.grammar {
+            ResponseFormat::Grammar { grammar: read(file)? }
+        } else {
+            ResponseFormat::Text
+        })
     }
 
-    fn tools(&self) -> Result<Vec<Value>> {
+    fn tools(&self) -> Result<Option<Vec<Value>>> {
         match self.tools.as_deref().map(json).transpose()? {
-            None => Ok(Vec::new()),
-            Some(Value::Array(tools)) => Ok(tools),
+            None => Ok(None),
+            Some(Value::Array(tools)) => Ok(Some(tools)),
             Some(_) => Err("the file of tools is no JSON list".into()),
         }
     }
 }
 
 /// Prints parts of an answer: reasoning beside the output, calls as JSON.
-pub fn print(pieces: Vec<Piece>) -> Result<()> {
-    for piece in pieces {
-        match piece {
-            Piece::Reasoning(text) => write!(stderr(), "{text}")?,
-            Piece::Content(text) => write!(stdout(), "{text}")?,
-            Piece::ToolCall(call) => writeln!(stdout(), "{}", serde_json::to_string(&call)?)?,
-        }
+pub fn print(told: &Told) -> Result<()> {
+    write!(stderr(), "{}", told.reasoning)?;
+    write!(stdout(), "{}", told.content)?;
+    for call in &told.tool_calls {
+        writeln!(stdout(), "{}", serde_json::to_string(&call.call)?)?;
     }
     stdout().flush()?;
     Ok(())

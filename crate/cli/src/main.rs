@@ -19,6 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use hearth_engine::cpu::team::{MAX_THREADS, Team};
 use hearth_engine::generate::Session;
 use hearth_engine::loader::{Device, Loader};
+use hearth_engine::models::Room;
 use hearth_gpu::Gpu;
 use pollster::block_on;
 
@@ -95,6 +96,9 @@ struct Score {
     /// Threads of the cpu executor.
     #[arg(long, default_value_t = 1, value_parser = threads)]
     threads: usize,
+    /// Positions that the text may have.
+    #[arg(long)]
+    context: Option<usize>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -149,9 +153,9 @@ fn dispatch(command: Command) -> Result<()> {
 /// Positions that a GPU reserves memory for.
 const GPU_CONTEXT: usize = 4096;
 
-/// Loads a model with room for all the positions it was made for, or on a GPU for so many. A GPU has plain kernels, so that what it
-/// says can be repeated, or, `tuned`, those that are fastest.
-fn load(path: &Path, executor: Executor, threads: usize, tuned: bool) -> Result<Session> {
+/// Loads a model with room for `context` positions or, if it is not said, for all it was made for, on a GPU for fewer. A GPU has
+/// plain kernels, so that what it says can be repeated, or, `tuned`, those that are fastest.
+fn load(path: &Path, executor: Executor, threads: usize, context: Option<usize>, tuned: bool) -> Result<Session> {
     let device = match executor {
         Executor::Naive => Device::Naive,
         Executor::Cpu => Device::Cpu(Team::spawn(threads)),
@@ -161,12 +165,13 @@ fn load(path: &Path, executor: Executor, threads: usize, tuned: bool) -> Result<
                 let kernels = block_on(gpu.tune(kernels::now))?;
                 writeln!(std::io::stderr(), "{}: {kernels}", gpu.name)?;
             }
-            gpu.device(GPU_CONTEXT)
+            gpu.device()
         }
     };
-    let context = if executor == Executor::Gpu { GPU_CONTEXT } else { usize::MAX };
+    let usual = if executor == Executor::Gpu { GPU_CONTEXT } else { usize::MAX };
+    let room = context.map_or(Room::Usual(usual), Room::Asked);
     let files = Files::find(path)?;
-    let mut loader = Loader::of(files.files.clone(), device, context)?;
+    let mut loader = Loader::of(files.files.clone(), device, room)?;
     while let Some(want) = loader.wants()? {
         files.read(want, |bytes| Ok(loader.push(bytes)?))?;
     }

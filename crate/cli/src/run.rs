@@ -4,6 +4,7 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
+use hearth_engine::chat::Turn;
 use hearth_engine::generate::{Logprob, Options, Session, Step};
 use pollster::block_on;
 
@@ -53,20 +54,25 @@ pub struct Run {
     /// Threads of the cpu executor.
     #[arg(long, default_value_t = 1, value_parser = crate::threads)]
     threads: usize,
+    /// Positions that the conversation may have.
+    #[arg(long)]
+    context: Option<usize>,
 }
 
 impl Run {
     /// Prints the answer as it is made.
     pub fn run(&self) -> Result<()> {
-        let mut session = crate::load(&self.file, self.executor, self.threads, false)?;
+        let mut session = crate::load(&self.file, self.executor, self.threads, self.context, false)?;
         if let Some(path) = &self.restore {
             let saved = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
             session.restore(&saved)?;
         }
-        let text = self.chat.prompt(session.tokenizer(), &self.prompt)?;
-        let prompt = behind(&session, &text)?;
-        let constraint = self.chat.constraint(session.tokenizer())?;
-        let mut parser = self.chat.parser(session.tokenizer(), &text)?;
+        let mut turn = self.chat.turn(session.tokenizer(), &self.prompt)?;
+        let prompt = behind(&session, turn.as_ref().map_or(&self.prompt, Turn::prompt))?;
+        let constraint = match &turn {
+            Some(turn) => turn.constraint(session.tokenizer())?,
+            None => self.chat.format()?.constraint(session.tokenizer())?,
+        };
         let options = Options {
             max_tokens: self.tokens,
             sampling: self.sampling.sampling(),
@@ -83,15 +89,15 @@ impl Run {
             if self.logprobs.is_some() {
                 print_logprobs(&step)?;
             } else if !self.ids {
-                match &mut parser {
-                    Some(parser) => chat::print(parser.push(&step.text))?,
+                match &mut turn {
+                    Some(turn) => chat::print(&turn.tell(&step.text, false))?,
                     None => write!(stdout(), "{}", step.text)?,
                 }
                 stdout().flush()?;
             }
         }
-        if let (Some(parser), None, false) = (&mut parser, self.logprobs, self.ids) {
-            chat::print(parser.finish())?;
+        if let (Some(turn), None, false) = (&mut turn, self.logprobs, self.ids) {
+            chat::print(&turn.tell("", true))?;
         }
         match self.ids {
             true => writeln!(stdout(), "{}", serde_json::to_string(&ids)?)?,

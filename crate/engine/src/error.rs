@@ -36,6 +36,12 @@ pub enum Error {
         /// What is impossible about it.
         what: String,
     },
+    /// A text that is no JSON, or not of the kind that was expected.
+    #[error("this is not the JSON that was expected: {what}; the file is damaged or another one")]
+    Json {
+        /// What is wrong with it, and where.
+        what: String,
+    },
     /// A tensor type we have no decoder for.
     #[error(
         "tensor {tensor} has the type {found}, which is not supported; supported are {}",
@@ -176,6 +182,7 @@ impl Error {
             Error::UnsupportedVersion { .. } => "unsupported_version",
             Error::Truncated { .. } => "truncated",
             Error::Header { .. } => "bad_header",
+            Error::Json { .. } => "bad_json",
             Error::UnsupportedFormat { .. } => "unsupported_format",
             Error::UnsupportedArchitecture { .. } => "unsupported_architecture",
             Error::Metadata { .. } => "bad_metadata",

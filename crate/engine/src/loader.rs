@@ -15,7 +15,7 @@ use crate::formats::gguf::Reader;
 use crate::formats::set::{Choice, Data, File, Model, Scan, Split, Want};
 use crate::formats::{Event, Header, TensorInfo, hf};
 use crate::generate::Session;
-use crate::models;
+use crate::models::{self, Room};
 use crate::naive::Naive;
 use crate::program::{Program, WeightId};
 use crate::tokenizer::Tokenizer;
@@ -41,7 +41,7 @@ impl Device {
 pub struct Loader {
     /// Until the header has come.
     device: Option<Device>,
-    context: usize,
+    room: Room,
     files: Vec<File>,
     stage: Stage,
     loading: Option<Loading>,
@@ -112,20 +112,20 @@ impl Device {
 }
 
 impl Loader {
-    /// For one GGUF file, run on `device` with room for `context` positions: push its bytes from first to last.
-    pub fn new(device: Device, context: usize) -> Loader {
+    /// For one GGUF file, run on `device` with this room for a conversation: push its bytes from first to last.
+    pub fn new(device: Device, room: impl Into<Room>) -> Loader {
         let stage = Stage::Stream { reader: Box::default(), file: 0, have: 0 };
-        Loader { device: Some(device), context, files: Vec::new(), stage, loading: None }
+        Loader { device: Some(device), room: room.into(), files: Vec::new(), stage, loading: None }
     }
 
-    /// For these files, run on `device` with room for `context` positions: push what [`Loader::wants`] asks for. Errors if they
+    /// For these files, run on `device` with this room for a conversation: push what [`Loader::wants`] asks for. Errors if they
     /// cannot be those of one model.
-    pub fn of(files: Vec<File>, device: Device, context: usize) -> Result<Loader> {
+    pub fn of(files: Vec<File>, device: Device, room: impl Into<Room>) -> Result<Loader> {
         let stage = match Choice::of(&files)? {
             Choice::Gguf(file) => Stage::Stream { reader: Box::default(), file, have: 0 },
             choice => Stage::Scan(Box::new(Scan::new(files.clone(), choice)?)),
         };
-        Ok(Loader { device: Some(device), context, files, stage, loading: None })
+        Ok(Loader { device: Some(device), room: room.into(), files, stage, loading: None })
     }
 
     /// Which bytes of which file to push next, in pieces of any size; nothing when all has come. Ask again when they are pushed.
@@ -149,11 +149,11 @@ impl Loader {
 
     /// Takes the next bytes: those that are wanted or, of a single GGUF file without a name, those of the file.
     pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        let Loader { device, context, files, stage, loading } = self;
+        let Loader { device, room, files, stage, loading } = self;
         match stage {
             Stage::Stream { reader, file, have } => {
                 *have += bytes.len() as u64;
-                let pushed = reader.push(bytes, |event| Loading::take(loading, device, *context, event));
+                let pushed = reader.push(bytes, |event| Loading::take(loading, device, *room, event));
                 pushed.map_err(|error| error.of(name(files, *file)))
             }
             Stage::Scan(scan) => scan.push(bytes),
@@ -166,10 +166,10 @@ impl Loader {
     /// Says that the files have ended; gives the model.
     pub fn finish(mut self) -> Result<Session> {
         let want = self.wants()?;
-        let Loader { mut device, context, files, stage, mut loading } = self;
+        let Loader { mut device, room, files, stage, mut loading } = self;
         match (stage, want) {
             (Stage::Stream { mut reader, file, .. }, _) => {
-                let finished = reader.finish(|event| Loading::take(&mut loading, &mut device, context, event));
+                let finished = reader.finish(|event| Loading::take(&mut loading, &mut device, room, event));
                 finished.map_err(|error| error.of(name(&files, file)))?;
             }
             (_, Some(Want { file, offset, bytes })) => {
@@ -179,7 +179,7 @@ impl Loader {
             (_, None) => {}
         }
         let loading = loading.ok_or_else(refused)?;
-        Ok(Session::new(loading.tokenizer, loading.executor, loading.fingerprint.finish(), context))
+        Ok(Session::new(loading.tokenizer, loading.executor, loading.fingerprint.finish()))
     }
 
     /// Everything is known of several files: their model is made, and its weights are wanted.
@@ -187,7 +187,7 @@ impl Loader {
         let Stage::Scan(scan) = std::mem::replace(&mut self.stage, Stage::Data(Data::default())) else { return Ok(()) };
         let Model { header, texts, made, data } = scan.finish()?;
         let device = self.device.take().ok_or_else(refused)?;
-        self.loading = Some(Loading::new(&header, texts.as_ref(), device, self.context)?);
+        self.loading = Some(Loading::new(&header, texts.as_ref(), device, self.room)?);
         for (tensor, bytes) in made.iter().enumerate() {
             Loading::rows(&mut self.loading, tensor, 0, bytes)?;
         }
@@ -207,7 +207,7 @@ fn refused() -> Error {
 }
 
 impl Loading {
-    fn take(loading: &mut Option<Loading>, device: &mut Option<Device>, context: usize, event: Event) -> Result<()> {
+    fn take(loading: &mut Option<Loading>, device: &mut Option<Device>, room: Room, event: Event) -> Result<()> {
         match event {
             Event::Header(header) => {
                 let Split { number, count } = Split::of(&header)?;
@@ -216,7 +216,7 @@ impl Loading {
                     return Err(Error::Files(format!("{what}: give all parts together")));
                 }
                 let device = device.take().ok_or_else(refused)?;
-                *loading = Some(Loading::new(&header, None, device, context)?);
+                *loading = Some(Loading::new(&header, None, device, room)?);
                 Ok(())
             }
             Event::Rows { tensor, first_row, bytes } => Loading::rows(loading, tensor, first_row, bytes),
@@ -232,8 +232,8 @@ impl Loading {
     }
 
     /// From a header and, of a folder, its texts.
-    fn new(header: &Header, texts: Option<&hf::Texts>, device: Device, context: usize) -> Result<Loading> {
-        let program = models::program(header, context)?;
+    fn new(header: &Header, texts: Option<&hf::Texts>, device: Device, room: Room) -> Result<Loading> {
+        let program = models::program(header, room)?;
         let tokenizer = tokenizer(header, texts)?.within(program.config.vocab_size)?;
         if tokenizer.vocab_size() > program.config.vocab_size {
             let (expected, found) = (tokenizer.vocab_size(), program.config.vocab_size);

@@ -115,8 +115,8 @@ impl Naive {
                 };
                 let mut y = state.x[first..].to_vec();
                 let hidden = logits == Logits::Hidden;
-                if let Some(transform) = transform.filter(|_| !hidden) {
-                    y = self.linear(transform, &y).into_iter().map(gelu_erf).collect();
+                if let Some((linear, activation)) = transform.filter(|_| !hidden) {
+                    y = join(&[self.linear(linear, &y)], y.len() / dim, activation);
                 }
                 if !(hidden && transform.is_some()) {
                     y = self.norm_if_any(*norm, &y);

@@ -6,6 +6,7 @@
 //! To add an operation: a variant here, its plain loop in `naive.rs`, its fast twin in `cpu/`, and a line in the agreement
 //! tests of `tests/`.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ pub struct Config {
     pub vocab_size: usize,
     /// Positions the model was trained for.
     pub max_seq: usize,
+    /// Positions that a conversation may have, at most [`max_seq`](Config::max_seq); see [`Room`](crate::models::Room).
+    pub context: usize,
     /// Whether it reads a text as a whole and says what it means, instead of going on with it.
     pub encoder: bool,
     /// How it makes one vector of a text.
@@ -142,6 +145,8 @@ pub enum Stretch {
         fast: f32,
         /// Turns up to which it is stretched in full.
         slow: f32,
+        /// Whether the ramp between these begins and ends at whole pairs, as in the paper's program.
+        whole: bool,
     },
     /// The same with a ramp over wavelengths. Llama 3.1's `rope_type: llama3`.
     Llama3 {
@@ -189,14 +194,17 @@ impl Rope {
         // How much of the frequency stays as it is.
         let (factor, kept) = match self.stretch {
             Stretch::Linear { factor } => (f64::from(factor), 0.0),
-            Stretch::Yarn { factor, original, fast, slow } => {
+            Stretch::Yarn { factor, original, fast, slow, whole } => {
                 // The pair that makes so many turns.
                 let pair = |turns: f32| {
                     let wavelength = original as f64 / (f64::from(turns) * std::f64::consts::TAU);
                     self.dims as f64 * libm::log(wavelength) / (2.0 * libm::log(f64::from(self.theta)))
                 };
-                let low = libm::floor(pair(fast)).max(0.0);
-                let high = libm::ceil(pair(slow)).min(self.dims as f64 - 1.0);
+                let (low, high) = match whole {
+                    true => (libm::floor(pair(fast)), libm::ceil(pair(slow))),
+                    false => (pair(fast), pair(slow)),
+                };
+                let (low, high) = (low.max(0.0), high.min(self.dims as f64 - 1.0));
                 let ramp = (i as f64 - low) / (high - low).max(1e-3);
                 (f64::from(factor), 1.0 - ramp.clamp(0.0, 1.0))
             }
@@ -280,8 +288,8 @@ pub enum Op {
     },
     /// `hidden = norm(x)` and, for the asked positions, `logits = cap(W · hidden + b)`.
     Head {
-        /// What a masked-language head does before its norm: `gelu(W · x + b)`. Hidden states are then those before it.
-        transform: Option<Linear>,
+        /// What a masked-language head does before its norm: one of both `gelu(W · x + b)`. Hidden states are then those before it.
+        transform: Option<(Linear, Activation)>,
         /// Over D.
         norm: Option<Norm>,
         /// `[V, D]`, often the embedding table; an encoder may have none.
@@ -318,6 +326,24 @@ impl Program {
         };
         linears.map(bytes).sum()
     }
+
+    /// How many operations the embedding and the first `layers` layers are. A layer begins with the products that its attention
+    /// reads; behind the last one is the head.
+    pub fn ops_of_layers(&self, layers: usize) -> usize {
+        let next = self.ops.iter().position(|op| matches!(op, Op::Attention { layer, .. } if *layer == layers));
+        next.unwrap_or(self.ops.len()).saturating_sub(1)
+    }
+
+    /// How keys are turned, as far as that depends on more than the file: the bases of the rotations and the names of their divisors.
+    pub fn rotations(&self) -> String {
+        let rope = |op: &Op| if let Op::Attention { rope, .. } = op { *rope } else { None };
+        let text = |Rope { theta, divisors, .. }: Rope| {
+            let divisors = divisors.map_or("", |id| &self.weights[id].name);
+            format!("{theta} {divisors}")
+        };
+        let all: BTreeSet<String> = self.ops.iter().filter_map(rope).map(text).collect();
+        Vec::from_iter(all).join(", ")
+    }
 }
 
 impl Op {
@@ -326,7 +352,7 @@ impl Op {
         let (several, one, another): (&[Linear], _, _) = match self {
             Op::NormLinear { linears, .. } => (linears, None, None),
             Op::LinearAdd { linear, .. } => (&[], Some(*linear), None),
-            Op::Head { transform, linear, .. } => (&[], *transform, *linear),
+            Op::Head { transform, linear, .. } => (&[], transform.map(|(linear, _)| linear), *linear),
             Op::Embed { .. } | Op::Norm { .. } | Op::Attention { .. } => (&[], None, None),
         };
         several.iter().copied().chain(one).chain(another)

@@ -44,18 +44,16 @@ pub struct GpuExecutor {
 }
 
 impl Gpu {
-    /// This device for a [`Loader`](hearth_engine::loader::Loader), with room for `context` positions.
-    pub fn device(self, context: usize) -> Device {
-        Device::Other(Box::new(move |program| {
-            Ok(Box::new(GpuExecutor::new(self, program, context, CacheFormat::F16)?))
-        }))
+    /// This device for a [`Loader`](hearth_engine::loader::Loader).
+    pub fn device(self) -> Device {
+        Device::Other(Box::new(move |program| Ok(Box::new(GpuExecutor::new(self, program, CacheFormat::F16)?))))
     }
 }
 
 impl GpuExecutor {
-    /// An executor with room for `context` positions and its weights; load them next.
-    pub fn new(gpu: Gpu, program: Program, context: usize, cache: CacheFormat) -> Result<GpuExecutor> {
-        let context = context.max(LEAST_CONTEXT).min(program.config.max_seq);
+    /// An executor with room for a conversation, as long as it may become, and for weights; load them next.
+    pub fn new(gpu: Gpu, program: Program, cache: CacheFormat) -> Result<GpuExecutor> {
+        let context = program.config.context.max(LEAST_CONTEXT).min(program.config.max_seq);
         let matrix = |spec| Matrix::new(&gpu, spec).map(Some);
         let matrices = program
             .weights

@@ -151,8 +151,9 @@ impl<'a> Planner<'a> {
         let Op::Head { transform, norm, linear: Some(linear), softcap } = head else { return Ok(Vec::new()) };
         let (buffers, mut steps) = (self.buffers, Vec::new());
         let mut x = &buffers.x[0];
-        if let Some(transform) = transform {
-            let to = Target { stride: buffers.widths.x, finish: Finish::GeluErf, ..Target::set(&buffers.x[1]) };
+        if let Some((transform, activation)) = transform {
+            let finish = Finish::of(*activation);
+            let to = Target { stride: buffers.widths.x, finish, ..Target::set(&buffers.x[1]) };
             self.matmul("Head", &[(*transform, self.biased(&[*transform], to))], x, TILES[0], &mut steps)?;
             x = &buffers.x[1];
         }

@@ -94,6 +94,7 @@ impl Bench {
             hidden_dim: rows,
             vocab_size: 1,
             max_seq: 1,
+            context: 1,
             encoder: false,
             pooling: Pooling::Last,
         };

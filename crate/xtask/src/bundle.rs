@@ -12,9 +12,9 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// A module: the store's, and three builds of the engine's, of which the page picks the best that the browser and its
 /// server's headers allow.
 pub struct Build {
-    pub name: &'static str,
+    name: &'static str,
     /// Features of `bindings`.
-    pub feature: &'static str,
+    feature: &'static str,
     /// Below `target`.
     folder: &'static str,
     /// Given to cargo.
@@ -23,7 +23,7 @@ pub struct Build {
     own_std: bool,
 }
 
-pub const BUILDS: [Build; 4] = [
+const BUILDS: [Build; 4] = [
     Build { name: "store", feature: "store", folder: "store", config: &[], own_std: false },
     Build { name: "base", feature: "engine", folder: "base", config: &[], own_std: false },
     Build { name: "threads", feature: "engine", folder: "threads", config: &[THREADS], own_std: true },
@@ -35,6 +35,11 @@ const THREADS: &str = ".cargo/threads.toml";
 const RELAXED: &str = "target.wasm32-unknown-unknown.rustflags=['-Ctarget-feature=+relaxed-simd']";
 
 impl Build {
+    /// The build of this name.
+    pub fn named(name: &str) -> &'static Build {
+        BUILDS.iter().find(|build| build.name == name).expect("a build of that name")
+    }
+
     /// A cargo command with this build's flags, in a target folder of its own: other flags in a shared one would rebuild
     /// everything at each turn.
     pub fn cargo(&self, command_name: &str) -> Command {
@@ -51,12 +56,17 @@ impl Build {
 }
 
 fn run_in(staging: PathBuf) -> Result<()> {
+    // Two at a time: the last step of each, of a whole program, takes a single core.
+    for builds in BUILDS.chunks(2) {
+        let compile = |build: &'static Build| {
+            let mut cargo = build.cargo("build");
+            let features = ["--no-default-features", "--features", build.feature];
+            cargo.args(["--release", "--package", "bindings"]).args(features);
+            (build.name, cargo)
+        };
+        process::together(builds.iter().map(compile).collect())?;
+    }
     for build in &BUILDS {
-        process::run(build.cargo("build").args(["--release", "--package", "bindings"]).args([
-            "--no-default-features",
-            "--features",
-            build.feature,
-        ]))?;
         let module = root().join("target").join(build.folder).join(TARGET).join("release/bindings.wasm");
         let options = ["--target", "no-modules", "--no-typescript", "--remove-name-section", "--out-name", "engine"];
         let out = staging.join("engine").join(build.name);

@@ -1,8 +1,11 @@
 //! Running other programs, from the project's root.
 
 use std::error::Error;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Instant;
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -46,8 +49,48 @@ pub fn run(command: &mut Command) -> Result<()> {
     }
 }
 
+/// Runs several beside each other and shows the output of each when it has ended; an error, of the first, if any fails.
+pub fn together(commands: Vec<(&str, Command)>) -> Result<()> {
+    let run = |(what, mut command): (&str, Command)| {
+        let start = Instant::now();
+        let output = command.output().map_err(|error| format!("{}: {error}", shown(&command)))?;
+        let mut terminal = std::io::stderr().lock();
+        let shown_whole = [&output.stderr, &output.stdout].iter().try_for_each(|text| terminal.write_all(text));
+        let seconds = start.elapsed().as_secs();
+        let told = writeln!(terminal, "› {what}: {} after {seconds} s", output.status);
+        shown_whole.and(told).map_err(|error| error.to_string())?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(format!("{} failed", shown(&command))),
+        }
+    };
+    let done: Vec<std::result::Result<(), String>> = thread::scope(|scope| {
+        let running: Vec<_> = commands.into_iter().map(|one| scope.spawn(|| run(one))).collect();
+        running.into_iter().map(|one| one.join().expect("it does not panic")).collect()
+    });
+    Ok(done.into_iter().collect::<std::result::Result<(), String>>()?)
+}
+
 /// What it prints, or nothing if it cannot run.
 pub fn output(command: &mut Command) -> String {
     let output = command.stderr(Stdio::null()).output();
     output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_fails_fails_them_all() {
+        let cargo = |argument: &str| {
+            let mut cargo = command("cargo");
+            cargo.arg(argument);
+            ("cargo", cargo)
+        };
+        assert!(together(vec![cargo("--version"), cargo("--version")]).is_ok());
+        let error = together(vec![cargo("--version"), cargo("--nonsense"), cargo("--version")]).unwrap_err();
+        assert!(error.to_string().contains("--nonsense failed"), "{error}");
+        assert!(together(vec![("nothing", command("hearth-no-such-program"))]).is_err());
+    }
 }

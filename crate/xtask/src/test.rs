@@ -1,8 +1,28 @@
-//! Every test, in the order in which a mistake is cheapest to find.
+//! Every test, in the order in which a mistake is cheapest to find. Much of the work keeps a single core busy, such as linking
+//! a module as a whole or compiling shaders for an adapter that is a program: stages run beside each other.
 
-use crate::bundle::BUILDS;
+use std::process::Command;
+
+use crate::bundle::Build;
 use crate::process::{self, Result, command, say};
 use crate::{models, tools, vocabularies};
+
+/// Tests that run in every build of other numbers.
+const NUMBERS: [&str; 5] = ["fixtures", "quants", "quantize", "bad_input", "tiny_tokenizers"];
+
+/// Those that run in one browser.
+const ONCE: [&str; 5] = ["folders", "bad_files", "generation", "ropes", "constraint"];
+
+/// Tests of the package `tests` in a build of the engine, in the browser that the caller says.
+fn in_browser(build: &str, settings: &str, tests: &[&str]) -> Command {
+    let mut cargo = Build::named(build).cargo("test");
+    cargo.env("WASM_BINDGEN_TEST_TIMEOUT", "1800").env_remove("CHROMEDRIVER").env_remove("GECKODRIVER");
+    cargo.env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", process::root().join("tests").join(settings));
+    // Lines of source would be four fifths of a module, and a panic tells its own.
+    cargo.env("CARGO_PROFILE_DEV_DEBUG", "0");
+    cargo.args(["--package", "tests"]).args(tests.iter().flat_map(|test| ["--test", test]));
+    cargo
+}
 
 pub fn run() -> Result<()> {
     let browser = tools::browser()?;
@@ -32,37 +52,34 @@ pub fn run() -> Result<()> {
         "--no-deps",
     ]))?;
 
-    say("tests, natively");
-    process::run(command("cargo").args(["test", "--workspace"]))?;
+    say("tests, natively, and in headless Chromium, build base");
+    let mut native = command("cargo");
+    native.args(["test", "--workspace"]);
+    let mut base = in_browser("base", "webdriver.json", &[&NUMBERS[..], &ONCE].concat());
+    base.env("CHROMEDRIVER", &browser.chromedriver).args(["--package", "hearth-engine", "--lib"]);
+    process::together(vec![("natively", native), ("Chromium, build base", base)])?;
 
-    for build in BUILDS.iter().filter(|build| build.feature == "engine") {
-        say(&format!("tests, in headless Chromium, build {}", build.name));
-        let mut chrome = build.cargo("test");
-        chrome.env("CHROMEDRIVER", &browser.chromedriver).env("WASM_BINDGEN_TEST_TIMEOUT", "900");
-        chrome.env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", process::root().join("tests/webdriver.json"));
-        // Shaders are the same in every build and slow to compile on the CPU: here in one build, in Firefox in another.
-        let gpu: &[&str] = if build.name == "threads-relaxed" { &["--test", "gpu"] } else { &[] };
-        let packages = ["--package", "tests", "--package", "hearth-engine", "--lib"];
-        let small =
-            ["fixtures", "quants", "quantize", "bad_input", "tiny_tokenizers"].iter().flat_map(|test| ["--test", test]);
-        process::run(chrome.args(packages).args(small).args(gpu))?;
-    }
-
+    // The build with threads and without relaxed SIMD has base's kernels and the other's threads; the page is tested in all three.
+    say("tests, in headless Chromium, build threads-relaxed; the GPU, in headless Firefox; the page is built");
+    let mut relaxed = in_browser("threads-relaxed", "webdriver.json", &[&NUMBERS[..], &["gpu"]].concat());
+    relaxed.env("CHROMEDRIVER", &browser.chromedriver).args(["--package", "hearth-engine", "--lib"]);
     // Another browser, another compiler of shaders, the native tests' adapter.
-    say("the GPU, in headless Firefox");
-    let base = BUILDS.iter().find(|build| build.name == "base").expect("a build of that name");
-    let mut firefox = base.cargo("test");
-    firefox.env("GECKODRIVER", geckodriver).env("WASM_BINDGEN_TEST_TIMEOUT", "900").env_remove("CHROMEDRIVER");
-    firefox.env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", process::root().join("tests/firefox.json"));
-    process::run(firefox.args(["--package", "tests", "--test", "gpu"]))?;
+    let mut firefox = in_browser("base", "firefox.json", &["gpu"]);
+    firefox.env("GECKODRIVER", geckodriver);
+    let mut page = command("trunk");
+    page.args(["build", "--release"]);
+    process::together(vec![
+        ("Chromium, build threads-relaxed", relaxed),
+        ("the GPU, in Firefox", firefox),
+        ("the page", page),
+    ])?;
 
     say("the page, with the real model, in Chromium");
     // The browser's answers are compared with the command line's.
-    process::run(command("cargo").args(["build", "--release", "--package", "hearth-cli"]))?;
-    process::run(command("trunk").args(["build", "--release"]))?;
+    process::run(command("cargo").args(["build", "--workspace", "--bin", "hearth"]))?;
     process::run(command("npm").args(["install", "--prefix", "tests/page", "--no-audit", "--no-fund", "--silent"]))?;
     process::run(
-        command("node").env("CHROMIUM", &browser.chromium).args(["--test", "--test-concurrency=1"]).args(page_tests()?),
+        command("node").env("CHROMIUM", &browser.chromium).args(["--test", "--test-concurrency=2"]).args(page_tests()?),
     )?;
     say("all tests passed");
     Ok(())

@@ -10,14 +10,17 @@ async function refresh() {
   set({stored: await (await hearth()).stored()});
 }
 
-function row({source, name, facts, licence, size, have, key}) {
+/** `whole`: `size` is that of all files; one of several is perhaps not known of. */
+function row({source, name, facts, licence, size, have, whole, key}) {
   const using = state.model && state.source === source;
+  const here = whole && have === size;
   const mine = state.wanted?.source === source && coming();
   const status = using ? t('models.inuse')
     : mine ? t(`chip.${state.phase}`)
-      : have === size ? t('models.here')
+      : here ? t('models.here')
+        : !whole ? t('models.some', {have: megabytes(have)})
         : have > 0 ? t('models.part', {have: megabytes(have), size: megabytes(size)}) : t('models.size', {size: megabytes(size)});
-  const label = have === size ? 'models.use' : have > 0 ? 'models.goon' : 'models.get';
+  const label = here ? 'models.use' : have > 0 ? 'models.goon' : 'models.get';
   const remove = async () => {
     try {
       await (await hearth()).remove(key);
@@ -45,11 +48,12 @@ function rows() {
     const have = stored.find(({plan}) => plan.key === key)?.stored_bytes ?? 0;
     const licence = h('a', {href: entry.licence_url, target: '_blank', rel: 'noopener'}, t('models.licence', {licence: entry.licence}));
     const facts = [entry.format, t(entry.chat ? 'models.chat' : 'models.base')];
-    return {source: entry.id, name: entry.name, facts, licence, size: entry.size_bytes, have, key};
+    return {source: entry.id, name: entry.name, facts, licence, size: entry.size_bytes, have, whole: true, key};
   });
   const others = stored.filter(({plan}) => !known.some(({key}) => key === plan.key));
-  return [...known, ...others.map(({plan, stored_bytes}) =>
-    ({source: plan.url, name: plan.name, facts: [new URL(plan.url).host], size: plan.size_bytes, have: stored_bytes, key: plan.key}))];
+  return [...known, ...others.map(({plan, stored_bytes, whole}) => ({
+    source: plan.url, name: plan.name, facts: [new URL(plan.url).host], size: plan.size_bytes, have: stored_bytes, whole, key: plan.key,
+  }))];
 }
 
 function open(files) {

@@ -4,7 +4,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, Error as JinjaError, ErrorKind, State, UndefinedBehavior};
 
-use super::{bounds, json, methods};
+use super::{bounds, edit, json, methods};
 use crate::error::{Error, Result};
 
 /// Calls of macros within one another.
@@ -30,12 +30,25 @@ pub(super) fn compile(source: &str) -> Result<Environment<'static>> {
         Ok::<_, JinjaError>(json::python(&bounds::bounded(state, value)?).to_string())
     });
     environment.add_filter("tojson", json::tojson);
+    environment.add_filter("split", methods::split);
+    environment.add_filter("lines", methods::lines);
+    environment.add_filter("escape", methods::escape);
+    environment.add_filter("e", methods::escape);
+    environment.add_filter("batch", methods::batch);
+    environment.add_filter("slice", methods::slice);
+    environment.add_filter("trim", methods::trim);
     environment.add_filter("bounded", bounds::bounded);
     environment.add_filter("single", bounds::single);
+    environment.add_filter("term", bounds::term);
+    environment.add_filter("member", bounds::member);
+    environment.add_function("dict", bounds::dict);
+    environment.add_function("namespace", bounds::namespace);
+    // It writes out all that there is.
+    environment.remove_global("debug");
     environment.add_function("raise_exception", |what: String| -> Result<String, JinjaError> {
         Err(JinjaError::new(ErrorKind::InvalidOperation, what))
     });
-    environment.add_template_owned(NAME, bounds::edit(source)?).map_err(template_error)?;
+    environment.add_template_owned(NAME, edit::edit(source)?).map_err(template_error)?;
     Ok(environment)
 }
 

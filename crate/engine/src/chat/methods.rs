@@ -1,13 +1,23 @@
-//! Python's methods of texts and lists that templates call and minijinja's own set lacks, or works out without counting the cost.
+//! Python's methods of texts and lists that templates call and minijinja's own set lacks, or works out without counting the cost;
+//! and the filters that do the same.
 
-use minijinja::value::{ValueKind, from_args};
-use minijinja::{Error, ErrorKind, State, Value};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use minijinja::value::{StringInput, ValueKind, from_args};
+use minijinja::{Error, ErrorKind, State, Value, filters};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use super::bounds;
 
 /// Bytes of text that a method reads for one fuel.
 const BYTES_PER_FUEL: usize = 64;
+/// Bytes that a list takes for each of its values, and for a text there.
+const BYTES_PER_VALUE: usize = 64;
+/// Bytes that a list takes in another, at least.
+const BYTES_PER_LIST: usize = 192;
+/// Bytes of the characters that are taken from a text's ends: each of the text's is looked for among them.
+const MAX_TRIMMED: usize = 1 << 10;
 /// Widest field of `str.format`.
 const MAX_WIDTH: usize = 10_000;
 
@@ -42,10 +52,10 @@ pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value
             return Ok(joined.into());
         }
         "format" => {
-            check_widths(text)?;
+            let widths = widths(text)?;
             let longest = args.iter().map(|value| written(state, value)).collect::<Result<Vec<_>, _>>()?;
-            let field = longest.into_iter().max().unwrap_or(0) + MAX_WIDTH / 100;
-            spend(state, text.matches('{').count().saturating_mul(field))?;
+            let field = longest.into_iter().max().unwrap_or(0) + BYTES_PER_VALUE;
+            spend(state, text.matches('{').count().saturating_mul(field).saturating_add(widths))?;
         }
         "removeprefix" => {
             let (prefix,): (&str,) = from_args(args)?;
@@ -60,11 +70,16 @@ pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value
             if separator.is_empty() {
                 return Err(Error::new(ErrorKind::InvalidOperation, "rsplit: the separator is empty"));
             }
-            let most = most.and_then(|most| usize::try_from(most).ok()).map_or(usize::MAX, |most| most + 1);
+            let most =
+                most.and_then(|most| usize::try_from(most).ok()).map_or(usize::MAX, |most| most.saturating_add(1));
+            spend(state, text.rsplitn(most, separator).count() * BYTES_PER_VALUE)?;
             let mut pieces: Vec<Value> = text.rsplitn(most, separator).map(Value::from).collect();
             pieces.reverse();
             return Ok(pieces.into());
         }
+        // One value for each is more than all that are made.
+        "strip" | "lstrip" | "rstrip" => check_trimmed(args.first().and_then(Value::as_str))?,
+        "split" | "splitlines" => spend_pieces(state, text, args.first().and_then(Value::as_str))?,
         "partition" => {
             let (separator,): (&str,) = from_args(args)?;
             let (before, found, after) = match text.split_once(separator) {
@@ -78,6 +93,57 @@ pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value
     unknown_method_callback(state, value, method, args)
 }
 
+/// The filter `split`.
+pub(super) fn split(
+    state: &State,
+    value: &Value,
+    separator: Option<Arc<str>>,
+    most: Option<i64>,
+) -> Result<Value, Error> {
+    spend_pieces(state, value.as_str().unwrap_or_default(), separator.as_deref())?;
+    filters::split(value, separator, most)
+}
+
+/// The filter `batch`.
+pub(super) fn batch(state: &State, value: Value, count: usize, fill: Option<Value>) -> Result<Value, Error> {
+    let value = bounds::bounded(state, value)?;
+    spend(state, value.len().unwrap_or(0) * BYTES_PER_LIST)?;
+    filters::batch(state, value, count, fill)
+}
+
+/// The filter `slice`.
+pub(super) fn slice(state: &State, value: Value, count: usize, fill: Option<Value>) -> Result<Value, Error> {
+    spend(state, count.saturating_mul(BYTES_PER_LIST))?;
+    filters::slice(state, value, count, fill)
+}
+
+/// The filter `escape`: HTML's names of characters have up to six.
+pub(super) fn escape(state: &mut State, value: &Value) -> Result<Value, Error> {
+    spend(state, value.as_str().map_or(0, |text| text.len().saturating_mul(6)))?;
+    filters::escape(state, value)
+}
+
+/// The filter `lines`.
+pub(super) fn lines(state: &State, value: &Value) -> Result<Value, Error> {
+    spend_pieces(state, value.as_str().unwrap_or_default(), None)?;
+    filters::lines(value)
+}
+
+/// The filter `trim`.
+pub(super) fn trim(text: StringInput<'_>, chars: Option<Cow<'_, str>>) -> Result<Value, Error> {
+    check_trimmed(chars.as_deref())?;
+    Ok(filters::trim(text, chars))
+}
+
+fn check_trimmed(chars: Option<&str>) -> Result<(), Error> {
+    match chars {
+        Some(chars) if chars.len() > MAX_TRIMMED => {
+            Err(Error::new(ErrorKind::InvalidOperation, format!("strip: {MAX_TRIMMED} bytes of characters at most")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Bytes that `value` may have when written out, at least some.
 fn written(state: &State, value: &Value) -> Result<usize, Error> {
     match value.as_str() {
@@ -87,22 +153,34 @@ fn written(state: &State, value: &Value) -> Result<usize, Error> {
     }
 }
 
+/// Pays for the pieces that `text` falls into, by blanks and lines if there is no `separator`, before they are made.
+fn spend_pieces(state: &State, text: &str, separator: Option<&str>) -> Result<(), Error> {
+    let count = match separator {
+        Some(separator) => text.matches(separator).count() + 1,
+        None => text.chars().filter(|char| char.is_whitespace()).count() + 1,
+    };
+    spend(state, count.saturating_mul(BYTES_PER_VALUE))
+}
+
 fn spend(state: &State, bytes: usize) -> Result<(), Error> {
     state.consume_fuel((bytes / BYTES_PER_FUEL) as u64)
 }
 
-/// Errors where a format asks for a field wider than any prompt needs, or takes its width from an argument.
-fn check_widths(format: &str) -> Result<(), Error> {
-    let mut depth = 0_usize;
-    let mut width = 0_usize;
+/// The widths of a format's fields together, or more. Errors where one is wider than any prompt needs, or is an argument's.
+fn widths(format: &str) -> Result<usize, Error> {
+    let (mut depth, mut width, mut sum) = (0_usize, 0_usize, 0_usize);
     let format = format.replace("{{", "").replace("}}", "");
     for char in format.chars() {
+        let inside = depth;
         match char {
             '{' => depth += 1,
             '}' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        width = char.to_digit(10).map_or(0, |digit| width.saturating_mul(10).saturating_add(digit as usize));
+        match char.to_digit(10) {
+            Some(digit) => width = width.saturating_mul(10).saturating_add(digit as usize),
+            None => sum += std::mem::take(&mut width) * usize::from(inside == 1),
+        }
         if depth > 1 || (depth == 1 && width > MAX_WIDTH) {
             return Err(Error::new(
                 ErrorKind::InvalidOperation,
@@ -110,5 +188,5 @@ fn check_widths(format: &str) -> Result<(), Error> {
             ));
         }
     }
-    Ok(())
+    Ok(sum)
 }

@@ -6,8 +6,8 @@
 //!
 //! - `message`: turns as OpenAI's API writes them.
 //! - `template`: the model's own Jinja template, or one of the `defaults`; `probe` finds out what it can do.
-//! - `jinja`: what Hugging Face adds to Jinja: `methods` of Python's strings, `json`, `clock`; `bounds` keeps a stranger's template from
-//!   taking all time and memory.
+//! - `jinja`: what Hugging Face adds to Jinja: `methods` of Python's strings, `json`, `clock`; `bounds` and `edit` keep a stranger's
+//!   template from taking all time and memory.
 //! - `turn`: a request and its answer in OpenAI's shapes.
 //! - `family`: the markers that a model puts around reasoning and calls of tools; `parse` splits an answer by them, `calls` reads the calls.
 
@@ -15,6 +15,7 @@ mod bounds;
 mod calls;
 mod clock;
 mod defaults;
+mod edit;
 pub mod family;
 mod jinja;
 mod json;
@@ -31,4 +32,4 @@ pub use clock::Clock;
 pub use message::{Content, Function, Message, Part, Role, ToolCall};
 pub use probe::Capabilities;
 pub use template::{Origin, RenderOptions, Template};
-pub use turn::{Call, Name, Request, ResponseFormat, Schema, Told, ToolChoice, Turn};
+pub use turn::{IndexedCall, Name, Request, ResponseFormat, Schema, Told, ToolChoice, Turn};

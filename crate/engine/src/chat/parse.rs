@@ -55,16 +55,17 @@ enum State {
     },
 }
 
-/// What ends the thoughts that `prompt` ends in the beginning of, if it does.
+/// What ends the thoughts that `prompt` ends in the beginning of, if it does: whoever wrote that.
 pub(super) fn thinking(prompt: &str) -> Option<&'static str> {
     REASONING.iter().find(|(open, _)| prompt.trim_end().ends_with(open)).map(|(_, close)| *close)
 }
 
 impl Parser {
-    /// A parser for the answer to `prompt`, which may end in the beginning of reasoning. `tools` are the names of what may be called.
-    /// Calls are named `call_0`, `call_1`, …, with a `seed` also by letters that depend on it, so that a conversation has no two alike.
-    pub fn new(family: Family, prompt: &str, tools: Vec<String>, seed: Option<u64>) -> Parser {
-        let state = match thinking(prompt) {
+    /// A parser for an answer, which begins within thoughts if the prompt opened them: `thinking` is the marker that ends them. `tools` are
+    /// the names of what may be called. Calls are named `call_0`, `call_1`, …, with a `seed` also by letters that depend on it, so that a
+    /// conversation has no two alike.
+    pub fn new(family: Family, thinking: Option<&'static str>, tools: Vec<String>, seed: Option<u64>) -> Parser {
+        let state = match thinking {
             Some(close) => State::Reasoning { close, begun: false },
             None => State::Start { reasoning: true },
         };
@@ -100,9 +101,11 @@ impl Parser {
 
     /// Before anything is said: reasoning, a call that is only JSON, or content.
     fn start(&mut self, reasoning: bool, last: bool) -> bool {
-        // Llama separates calls so.
-        let separates = |char: char| char.is_whitespace() || (char == ';' && self.calls > 0);
-        let said = self.held.trim_start_matches(separates);
+        let said = self.held.trim_start();
+        // Llama separates calls by semicolons, others by commas: they are no content if nothing or another call follows.
+        let next = said.trim_start_matches(|char: char| char.is_whitespace() || char == ';' || char == ',');
+        let separated = self.calls > 0 && next.len() < said.len();
+        let said = if separated && (next.is_empty() || self.may_call(next)) { next } else { said };
         let opened = REASONING.iter().find(|(open, _)| reasoning && said.starts_with(open));
         if let Some((open, close)) = opened {
             let begin = self.held.len() - said.len() + open.len();
@@ -111,7 +114,10 @@ impl Parser {
             return true;
         }
         let begins = |open: &str| open.starts_with(said);
-        let waits = said.is_empty() || (reasoning && REASONING.iter().any(|(open, _)| begins(open)));
+        let waits = said.is_empty()
+            || (reasoning && REASONING.iter().any(|(open, _)| begins(open)))
+            || (said.trim_end() == "[" && self.may_call(said))
+            || (separated && self.may_call(said) && self.family.formats.iter().any(|format| begins(format.open)));
         if waits && !last {
             return false;
         }
@@ -122,11 +128,20 @@ impl Parser {
         self.state = State::Content;
         if !self.tools.is_empty() {
             let json = self.family.formats.iter().find(|format| format.open.is_empty());
-            if let Some(format) = json.filter(|_| said.starts_with('{') || said.starts_with("[{")) {
+            if let Some(format) = json.filter(|_| begins_json(said)) {
                 self.state = State::Call { format, searched: 0 };
             }
         }
         true
+    }
+
+    /// Whether a call begins with `said`, or may when more comes.
+    fn may_call(&self, said: &str) -> bool {
+        let opens = |open: &str| match open.is_empty() {
+            true => begins_json(said) || said.trim_end() == "[",
+            false => said.starts_with(open) || open.starts_with(said),
+        };
+        !self.tools.is_empty() && self.family.formats.iter().any(|format| opens(format.open))
     }
 
     /// Reasoning, without blanks around it.
@@ -231,9 +246,7 @@ impl Parser {
         });
         self.state = State::Content;
         if let Some((calls, length)) = called {
-            let rest =
-                said[length..].trim_start_matches(|char: char| char.is_whitespace() || char == ';' || char == ',');
-            self.held = rest.to_owned();
+            self.held = said[length..].to_owned();
             self.say_calls(calls, pieces);
             self.state = State::Start { reasoning: false };
         }
@@ -289,6 +302,11 @@ fn say(pieces: &mut Vec<Piece>, kind: fn(String) -> Piece, text: String) {
     }
 }
 
+/// Whether calls may begin so that are JSON and nothing else.
+fn begins_json(said: &str) -> bool {
+    said.strip_prefix('[').map_or(said, str::trim_start).starts_with('{')
+}
+
 /// Bytes at the end of `text` that may be the beginning of one of `markers`.
 fn unsure(text: &str, markers: &[&str]) -> usize {
     let begins = |marker: &&str| {
@@ -309,7 +327,7 @@ mod tests {
         let chars: Vec<char> = text.chars().collect();
         let mut found = None;
         for size in (1..8).chain([chars.len().max(1)]) {
-            let mut parser = Parser::new(family.clone(), prompt, tools(), None);
+            let mut parser = Parser::new(family.clone(), thinking(prompt), tools(), None);
             let mut pieces = Vec::new();
             for piece in chars.chunks(size) {
                 let said = parser.push(&piece.iter().collect::<String>());
@@ -406,6 +424,26 @@ mod tests {
         let llama = family("llama-like");
         let text = r#"{"name": "f", "parameters": {}}; {"name": "g", "parameters": {}}"#;
         assert_eq!(parse(&llama, "", text), "||call_0:f({})call_1:g({})");
+        let (one, two) = (r#"{"name": "f", "parameters": {}}"#, r#"{"name": "g", "parameters": {}}"#);
+        for text in [
+            format!("{one}, {two}"),
+            format!("{one},{two};"),
+            format!("{one}\n,\n[{two}]"),
+            format!("[ {one}, {two} ]"),
+        ] {
+            assert_eq!(parse(&llama, "", &text), "||call_0:f({})call_1:g({})", "{text}");
+            assert_eq!(
+                parse(&llama, "", &format!("<think>a</think>\n{text}")),
+                "a||call_0:f({})call_1:g({})",
+                "{text}"
+            );
+        }
+        assert_eq!(parse(&llama, "", &format!("{one}, done")), "|, done|call_0:f({})");
+        assert_eq!(parse(&llama, "", &format!("{one}; [1]")), "|; [1]|call_0:f({})");
+        assert_eq!(parse(&llama, "", "<think>a</think>["), "a|[|");
+        assert_eq!(parse(&llama, "", "<think>a</think>[1, 2]"), "a|[1, 2]|");
+        let hermes = "<tool_call>{\"name\": \"f\"}</tool_call>";
+        assert_eq!(parse(&qwen, "", &format!("{hermes},\n{hermes}")), "||call_0:f({})call_1:f({})");
     }
 
     #[test]
@@ -422,7 +460,7 @@ mod tests {
         assert_eq!(parse(&llama, "", r#"{"name": "Ann", "age": 3}"#), r#"|{"name": "Ann", "age": 3}|"#);
         assert_eq!(parse(&llama, "", r#"{"a": 1}"#), r#"|{"a": 1}|"#);
         assert_eq!(parse(&llama, "", r#"{"name": "f", "param"#), r#"|{"name": "f", "param|"#);
-        let mut parser = Parser::new(qwen, "", Vec::new(), None);
+        let mut parser = Parser::new(qwen, None, Vec::new(), None);
         let mut pieces = parser.push("<tool_call>{\"name\": \"f\"}</tool_call>");
         pieces.extend(parser.finish());
         assert!(pieces.iter().all(|piece| matches!(piece, Piece::Content(_))), "without tools there are no calls");
@@ -430,17 +468,17 @@ mod tests {
 
     #[test]
     fn content_comes_as_soon_as_it_is_certain() {
-        let mut parser = Parser::new(family("qwen3"), "", vec!["f".into()], None);
+        let mut parser = Parser::new(family("qwen3"), None, vec!["f".into()], None);
         assert_eq!(parser.push("Hi <to"), [Piece::Content("Hi".into())]);
         assert_eq!(parser.push("e> you"), [Piece::Content(" <toe> you".into())]);
-        let mut parser = Parser::new(family("llama-like"), "", vec!["f".into()], None);
+        let mut parser = Parser::new(family("llama-like"), None, vec!["f".into()], None);
         assert_eq!(parser.push("{\"a"), [Piece::Content("{\"a".into())], "no call begins so");
     }
 
     #[test]
     fn calls_are_named_by_seed() {
         let id = |seed| {
-            let mut parser = Parser::new(family("qwen3"), "", vec!["f".into()], seed);
+            let mut parser = Parser::new(family("qwen3"), None, vec!["f".into()], seed);
             match &parser.push("<tool_call>{\"name\": \"f\"}</tool_call>")[..] {
                 [Piece::ToolCall(call)] => call.id.clone(),
                 other => panic!("{other:?}"),
@@ -483,7 +521,7 @@ mod tests {
             parse(family, "", &text);
             // Without tools and reasoning, all is content.
             let text = format!("a{text}");
-            let mut parser = Parser::new(family.clone(), "", Vec::new(), None);
+            let mut parser = Parser::new(family.clone(), None, Vec::new(), None);
             let mut said = String::new();
             for piece in parser.push(&text).into_iter().chain(parser.finish()) {
                 let Piece::Content(text) = piece else { panic!("{piece:?}") };

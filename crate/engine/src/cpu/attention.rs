@@ -474,6 +474,7 @@ mod tests {
                 hidden_dim: 64,
                 vocab_size: 64,
                 max_seq: 2048,
+                context: 2048,
                 encoder: false,
                 pooling: Pooling::Last,
             };

@@ -211,10 +211,11 @@ impl Cpu {
                     }
                     return;
                 };
-                if let (Some(transform), Some(plan)) = (transform, plan.before()) {
+                if let (Some((transform, activation)), Some(plan)) = (transform, plan.before()) {
                     weights.prepare_normed(None, (x, dim), input, team, weights.forms(&[*transform], *kernel));
                     h.resize(x.len(), 0.0);
-                    weights.multiply(plan, *kernel, input, h, elementwise::gelu_erf, team);
+                    let gelu = if *activation == Activation::Gelu { elementwise::gelu } else { elementwise::gelu_erf };
+                    weights.multiply(plan, *kernel, input, h, gelu, team);
                     x = h;
                 }
                 weights.prepare_normed(*norm, (x, dim), input, team, weights.forms(&[linear], *kernel));

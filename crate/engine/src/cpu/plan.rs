@@ -45,7 +45,7 @@ impl Plan {
             }
             Op::Head { transform, linear, .. } => {
                 linear.iter().for_each(|&linear| plan.push(linear, matrices));
-                plan.before = transform.map(|linear| Box::new(Plan::of(linear, matrices)));
+                plan.before = transform.map(|(linear, _)| Box::new(Plan::of(linear, matrices)));
             }
             _ => op.linears().for_each(|linear| plan.push(linear, matrices)),
         }

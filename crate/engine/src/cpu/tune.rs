@@ -14,9 +14,6 @@ const PASS_MS: f64 = 1.0;
 /// What is not the default must be faster by this factor: timing is noisy, and threads cost battery and heat.
 const WORTH: f64 = 1.05;
 
-/// Operations of a layer.
-const LAYER: usize = 5;
-
 impl Cpu {
     /// The best kernel and, if `fewer` than `threads` may do, number of threads for making a token.
     pub(super) fn time_candidates(&mut self, clock: Clock, threads: usize, fewer: bool) -> Tuning {
@@ -73,7 +70,7 @@ impl Cpu {
     /// Milliseconds of a token's way through the first layers. What it caches is overwritten by the next token.
     fn pass(&mut self, layers: usize, clock: Clock) -> f64 {
         let start = clock();
-        for op in 0..=LAYER * layers {
+        for op in 0..self.program.ops_of_layers(layers) {
             self.run(op, &[0], Logits::None);
         }
         clock() - start

@@ -1,6 +1,6 @@
 //! What a header says: metadata and where the tensors lie.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::quant::Format;
@@ -159,6 +159,12 @@ impl Header {
             Some(_) => Err(bad(key, "a string was expected")),
         }
     }
+}
+
+/// The first that comes for the second time.
+pub fn twice<T: Ord + Copy>(items: impl IntoIterator<Item = T>) -> Option<T> {
+    let mut seen = BTreeSet::new();
+    items.into_iter().find(|&item| !seen.insert(item))
 }
 
 /// An error about the metadata under `key`.

@@ -8,9 +8,10 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::error::{Error, Result};
+use crate::formats::header::twice;
 use crate::quant::Format;
 
 /// Bytes of the number in front of the header.
@@ -83,6 +84,9 @@ pub fn header_bytes(first: [u8; LENGTH_BYTES as usize], file_bytes: u64) -> Resu
 pub fn entries(json: &[u8], file_bytes: u64) -> Result<Vec<Entry>> {
     let damaged = |what: String| Error::Header { offset: LENGTH_BYTES, what };
     let Tensors(mut tensors) = serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?;
+    if let Some(name) = twice(tensors.iter().map(|(name, _)| name.as_str())) {
+        return Err(damaged(format!("there are two tensors called {name}")));
+    }
     tensors.sort_by_key(|(_, tensor)| tensor.data_offsets);
     let start = LENGTH_BYTES + json.len() as u64;
     let mut entries = Vec::new();
@@ -126,7 +130,7 @@ struct Tensor {
     data_offsets: [u64; 2],
 }
 
-/// All of them, without their order. A name that appears twice is an error.
+/// All of them, in the header's order, those of one name too.
 struct Tensors(Vec<(String, Tensor)>);
 
 impl<'de> Deserialize<'de> for Tensors {
@@ -145,12 +149,8 @@ impl<'de> Visitor<'de> for TensorsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tensors, A::Error> {
-        let mut names = std::collections::BTreeSet::new();
         let mut tensors = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
-            if !names.insert(name.clone()) {
-                return Err(A::Error::custom(format!("there are two tensors called {name}")));
-            }
             match name.as_str() {
                 "__metadata__" => drop(map.next_value::<IgnoredAny>()?),
                 _ => tensors.push((name, map.next_value()?)),

@@ -4,16 +4,15 @@
 //! cache already holds of a prompt is not computed again.
 
 mod answer;
-mod continuations;
 pub mod logprobs;
 mod options;
 mod saved;
 pub mod shift;
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::Poll;
 
-pub use continuations::Continuation;
 pub use logprobs::{Logprob, Logprobs};
 pub use options::{Finish, Guesses, MOST_LOGPROBS, Options, Step};
 
@@ -32,7 +31,7 @@ const CHUNK: usize = 64;
 
 /// A model in use.
 pub struct Session {
-    tokenizer: Tokenizer,
+    tokenizer: Rc<Tokenizer>,
     pub(crate) executor: Box<dyn Executor>,
     /// Which model it is, see [`crate::fingerprint`].
     fingerprint: u64,
@@ -44,11 +43,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session over a loaded model of this [fingerprint](crate::fingerprint) that holds `context` positions at most (and at most
-    /// what the model was made for).
-    pub fn new(tokenizer: Tokenizer, executor: Box<dyn Executor>, fingerprint: u64, context: usize) -> Session {
-        let context = context.clamp(2, executor.program().config.max_seq.max(2));
+    /// A session over a loaded model of this [fingerprint](crate::fingerprint).
+    pub fn new(tokenizer: Tokenizer, executor: Box<dyn Executor>, fingerprint: u64) -> Session {
+        let context = executor.program().config.context;
         let guesses = Guesses::default();
+        let tokenizer = Rc::new(tokenizer);
         Session { tokenizer, executor, fingerprint, context, tokens: Vec::new(), answer: None, guesses }
     }
 
@@ -67,8 +66,8 @@ impl Session {
         self.executor.cache_bytes()
     }
 
-    /// The model's tokenizer.
-    pub fn tokenizer(&self) -> &Tokenizer {
+    /// The model's tokenizer; a clone of it is of use while the session is away in a step.
+    pub fn tokenizer(&self) -> &Rc<Tokenizer> {
         &self.tokenizer
     }
 
@@ -247,17 +246,39 @@ impl Session {
     pub async fn save(&mut self) -> Result<Vec<u8>> {
         // A step that failed may have left more.
         self.executor.truncate(self.tokens.len());
-        let (model, format, cached) = (self.fingerprint, self.executor.cache_format(), self.executor.cached());
+        let (model, format, cached) = (self.fingerprint, &self.cache_format(), self.executor.cached());
         let cache = &self.executor.save().await?;
         Ok(Saved { model, format, tokens: self.tokens.clone(), cached, cache }.write())
     }
 
+    /// The conversation as bytes that [`Session::restore`] takes, without what is cached: also where the executor has failed.
+    pub fn save_tokens(&self) -> Vec<u8> {
+        // The cache of no executor is of this format.
+        Saved { model: self.fingerprint, format: "", tokens: self.tokens.clone(), cached: 0, cache: &[] }.write()
+    }
+
+    /// Reads a piece of the conversation that is not cached yet, such as a restored one's: all but the last token, with which an
+    /// answer begins. Returns how many tokens are left to read.
+    pub async fn read(&mut self) -> Result<usize> {
+        let (cached, end) = (self.executor.cached(), self.tokens.len().min(self.context).saturating_sub(1));
+        let piece = cached..end.min(cached + CHUNK);
+        if !piece.is_empty() {
+            self.executor.forward(&self.tokens[piece.clone()], Logits::None).await?;
+        }
+        Ok(end - piece.end)
+    }
+
+    /// How keys and values lie, and how the keys were turned.
+    fn cache_format(&self) -> String {
+        format!("{}, {}", self.executor.cache_format(), self.executor.program().rotations())
+    }
+
     /// Takes up a saved conversation in place of this one: the next answer whose prompt begins with its tokens goes on from there,
-    /// bit by bit as if it had not been saved. An executor that caches in another way, or a smaller context, keeps the tokens and
-    /// reads them again. Errors if the bytes are damaged or another model's, and leaves the conversation as it was.
+    /// bit by bit as if it had not been saved. An executor that caches in another way, a smaller context, or one whose room made
+    /// rotations others, keeps the tokens and reads them again. Errors if the bytes are damaged or another model's, and leaves the conversation as it was.
     pub fn restore(&mut self, saved: &[u8]) -> Result<()> {
         let saved = Saved::read(saved, self.fingerprint, self.config().vocab_size)?;
-        if saved.format == self.executor.cache_format() && saved.cached < self.context {
+        if saved.format == self.cache_format() && saved.cached < self.context {
             self.executor.restore(&saved.tokens[..saved.cached], saved.cache)?;
         } else {
             self.executor.truncate(0);

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Everything is little-endian. The model is its [fingerprint](crate::fingerprint); keys and values are as the executor gave them
-//! and are taken back by one of the same kind, else the tokens are run again.
+//! and are taken back by one of the same kind whose rotations are the same, which the format tells, else the tokens are run again.
 
 use twox_hash::XxHash64;
 
@@ -23,7 +23,7 @@ const HEAD: usize = 20;
 pub struct Saved<'a> {
     /// The model's fingerprint.
     pub model: u64,
-    /// How the executor's cache lies.
+    /// How the executor's cache lies, and how its keys were turned.
     pub format: &'a str,
     /// All tokens.
     pub tokens: Vec<u32>,

@@ -13,6 +13,11 @@ pub fn program(keys: Keys) -> Result<Program> {
     let positions = Some(b.matrix("position_embd.weight", max_seq, dim)?);
     let kinds = keys.rows_of("token_types.weight");
     let kind = kinds.map(|kinds| b.rows("token_types.weight", [kinds, dim], 0..1)).transpose()?;
+    // Which GELU, GGUF does not say: the exact one, in all that are about.
+    let gelu = match keys.header.string("hearth.activation")? {
+        Some("gelu_tanh") => Activation::Gelu,
+        _ => Activation::GeluErf,
+    };
     let mut ops = vec![
         Op::Embed { table, scale: 1.0, positions, kind },
         Op::Norm { norm: keys.layer_norm(&mut b, "token_embd_norm", dim)? },
@@ -30,14 +35,14 @@ pub fn program(keys: Keys) -> Result<Program> {
         ops.push(Op::NormLinear {
             norm: None,
             linears: vec![b.linear(&name("ffn_up"), hidden_dim, dim)?],
-            activation: Activation::GeluErf,
+            activation: gelu,
         });
         ops.push(Op::LinearAdd { linear: b.linear(&name("ffn_down"), dim, hidden_dim)?, post_norm: None });
         ops.push(Op::Norm { norm: keys.layer_norm(&mut b, &name("layer_output_norm"), dim)? });
     }
     ops.push(match b.has("mlm_dense.weight") {
         true => Op::Head {
-            transform: Some(b.linear("mlm_dense", dim, dim)?),
+            transform: Some((b.linear("mlm_dense", dim, dim)?, gelu)),
             norm: Some(keys.layer_norm(&mut b, "mlm_norm", dim)?),
             linear: Some(Linear { weight: table, bias: b.vector_if_any("mlm_output.bias", vocab_size)? }),
             softcap: None,

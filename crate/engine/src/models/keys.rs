@@ -1,6 +1,6 @@
 //! Metadata under an architecture's own prefix, and what all architectures read of it.
 
-use super::Architecture;
+use super::{Architecture, Room};
 use crate::cpu::MAX_HEAD_DIM;
 use crate::error::{Error, Result};
 use crate::formats::{Header, Value, bad};
@@ -20,8 +20,8 @@ pub struct Keys<'a> {
     pub header: &'a Header,
     /// Whose prefix.
     pub architecture: Architecture,
-    /// Positions that a conversation may have.
-    pub context: usize,
+    /// For a conversation.
+    pub room: Room,
 }
 
 impl Keys<'_> {
@@ -87,11 +87,29 @@ impl Keys<'_> {
         self.uint_or("rope.scaling.original_context_length", self.uint_if_any("context_length")?)
     }
 
+    /// How the rotation is stretched: see the table of [`Keys::rope`].
+    fn stretch_kind(&self) -> Result<&str> {
+        // Phi's converter names no kind.
+        let default = if self.rows_of("rope_factors_long.weight").is_some() { "longrope" } else { "linear" };
+        Ok(self.header.string(&self.key("rope.scaling.type"))?.unwrap_or(default))
+    }
+
+    /// Positions that a conversation may have, of `max_seq`.
+    fn context(&self, max_seq: usize) -> Result<usize> {
+        let positions = match self.room {
+            Room::Usual(most) if matches!(self.stretch_kind()?, "longrope" | "dynamic") => {
+                most.min(self.original_context()?)
+            }
+            Room::Asked(positions) | Room::Usual(positions) => positions,
+        };
+        Ok(positions.clamp(2, max_seq))
+    }
+
     /// The rotation of heads, stretched as the file says. `theta`: the base where it names none.
     ///
     /// | `rope.scaling.type` | |
     /// | --- | --- |
-    /// | none, linear, yarn, longrope | as llama.cpp writes and reads them |
+    /// | none, linear, yarn, longrope | as llama.cpp writes and reads them; `hearth.rope.truncate` false is YaRN's of `transformers` |
     /// | llama3 | Hugging Face's; a GGUF file has a tensor of divisors instead |
     /// | dynamic | Hugging Face's: the base grows with the context (`DynamicNTKScalingRotaryEmbedding`) |
     pub fn rope(&self, b: &mut Builder, config: &Config, pairs: RopePairs, theta: f32) -> Result<Rope> {
@@ -107,16 +125,15 @@ impl Keys<'_> {
         let key = self.key("rope.scaling.type");
         let factor = self.rope_factor()?;
         let original = self.original_context()?;
-        let context = self.context.min(config.max_seq);
-        // Phi's converter names no kind.
-        let default = if b.has("rope_factors_long.weight") { "longrope" } else { "linear" };
-        match self.header.string(&key)?.unwrap_or(default) {
+        let context = config.context;
+        match self.stretch_kind()? {
             "none" => {}
             "linear" => rope.stretch = Stretch::Linear { factor },
             "yarn" => {
                 let fast = self.positive_or("rope.scaling.yarn_beta_fast", 32.0)?;
                 let slow = self.positive_or("rope.scaling.yarn_beta_slow", 1.0)?;
-                rope.stretch = Stretch::Yarn { factor, original, fast, slow };
+                let whole = self.header.bool("hearth.rope.truncate")?.unwrap_or(true);
+                rope.stretch = Stretch::Yarn { factor, original, fast, slow, whole };
                 rope.magnitude *= 1.0 + 0.1 * libm::logf(factor.max(1.0));
             }
             "llama3" => {
@@ -312,6 +329,7 @@ impl Keys<'_> {
             hidden_dim: self.uint("feed_forward_length")?,
             vocab_size: embeddings.1.rows(),
             max_seq,
+            context: self.context(max_seq)?,
             encoder,
             pooling: self.pooling(if encoder { Pooling::Mean } else { Pooling::Last })?,
         })

@@ -72,9 +72,27 @@ impl Architecture {
     }
 }
 
-/// The program of the file with this header, for a conversation of `context` positions at most: some rotations depend on how
-/// long it may become. All tensors are named and all shapes checked by it.
-pub fn program(header: &Header, context: usize) -> Result<Program> {
+/// How long a conversation may become. Some rotations depend on it (LongRoPE, dynamic NTK), so it is part of what a model
+/// computes, and must not depend on where it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// So many positions, or all that the model was made for; rotations are as they suit that many.
+    Asked(usize),
+    /// As many as there is room for, where nobody asked: no more than turn as they did before the model was stretched, if the
+    /// rotation would depend on it.
+    Usual(usize),
+}
+
+impl From<usize> for Room {
+    fn from(positions: usize) -> Room {
+        Room::Asked(positions)
+    }
+}
+
+/// The program of the file with this header, for a conversation that has this room. All tensors are named and all shapes checked
+/// by it.
+pub fn program(header: &Header, room: impl Into<Room>) -> Result<Program> {
+    let room = room.into();
     let found = header.string("general.architecture")?.ok_or_else(|| Error::Metadata {
         key: "general.architecture".into(),
         what: "missing, so the kind of model is unknown".into(),
@@ -83,7 +101,7 @@ pub fn program(header: &Header, context: usize) -> Result<Program> {
         .iter()
         .find(|row| row.1 == found)
         .ok_or_else(|| Error::UnsupportedArchitecture { found: found.into() })?;
-    let program = page(Keys { header, architecture, context })?;
+    let program = page(Keys { header, architecture, room })?;
     // Biases, norms and experts that the page does not compute would be plausible nonsense if they were passed over.
     let used: HashSet<usize> = program.weights.iter().map(|weight| weight.tensor).collect();
     let matters = |name: &str| {

@@ -53,6 +53,9 @@ pub enum Format {
     MXFP4,
 }
 
+/// The largest number that F16 has, as scales of blocks are.
+const MOST_F16: f32 = 65504.0;
+
 /// One line of the format table.
 struct Row {
     format: Format,
@@ -64,8 +67,11 @@ struct Row {
     /// Bytes in a block.
     block_bytes: usize,
     decode: Decode,
-    encode: Option<Encode>,
+    written: Option<Written>,
 }
+
+/// What writing a format takes: its encoder, and llama.cpp's number for files of it, `LLAMA_FTYPE_*`.
+type Written = (Encode, u64);
 
 /// Decodes one block.
 type Decode = fn(&[u8], &mut [f32]);
@@ -79,26 +85,26 @@ const fn row(
     id: u32,
     [block_len, block_bytes]: [usize; 2],
     decode: Decode,
-    encode: Option<Encode>,
+    written: Option<Written>,
 ) -> Row {
-    Row { format, name, id, block_len, block_bytes, decode, encode }
+    Row { format, name, id, block_len, block_bytes, decode, written }
 }
 
 const TABLE: &[Row] = &[
-    row(Format::F32, "F32", 0, [1, 4], floats::decode_f32, Some(floats::encode_f32)),
-    row(Format::F16, "F16", 1, [1, 2], floats::decode_f16, Some(floats::encode_f16)),
-    row(Format::BF16, "BF16", 30, [1, 2], floats::decode_bf16, Some(floats::encode_bf16)),
-    row(Format::Q4_0, "Q4_0", 2, [32, 18], q4_0::decode, Some(q4_0::encode)),
-    row(Format::Q4_1, "Q4_1", 3, [32, 20], q4_1::decode, Some(q4_1::encode)),
-    row(Format::Q5_0, "Q5_0", 6, [32, 22], q5_0::decode, Some(q5_0::encode)),
-    row(Format::Q5_1, "Q5_1", 7, [32, 24], q5_1::decode, Some(q5_1::encode)),
-    row(Format::Q8_0, "Q8_0", 8, [32, 34], q8_0::decode, Some(q8_0::encode)),
+    row(Format::F32, "F32", 0, [1, 4], floats::decode_f32, Some((floats::encode_f32, 0))),
+    row(Format::F16, "F16", 1, [1, 2], floats::decode_f16, Some((floats::encode_f16, 1))),
+    row(Format::BF16, "BF16", 30, [1, 2], floats::decode_bf16, Some((floats::encode_bf16, 32))),
+    row(Format::Q4_0, "Q4_0", 2, [32, 18], q4_0::decode, Some((q4_0::encode, 2))),
+    row(Format::Q4_1, "Q4_1", 3, [32, 20], q4_1::decode, Some((q4_1::encode, 3))),
+    row(Format::Q5_0, "Q5_0", 6, [32, 22], q5_0::decode, Some((q5_0::encode, 8))),
+    row(Format::Q5_1, "Q5_1", 7, [32, 24], q5_1::decode, Some((q5_1::encode, 9))),
+    row(Format::Q8_0, "Q8_0", 8, [32, 34], q8_0::decode, Some((q8_0::encode, 7))),
     row(Format::Q2_K, "Q2_K", 10, [256, 84], q2_k::decode, None),
     row(Format::Q3_K, "Q3_K", 11, [256, 110], q3_k::decode, None),
-    row(Format::Q4_K, "Q4_K", 12, [256, 144], q4_k::decode, Some(q4_k::encode)),
-    row(Format::Q5_K, "Q5_K", 13, [256, 176], q5_k::decode, Some(q5_k::encode)),
-    row(Format::Q6_K, "Q6_K", 14, [256, 210], q6_k::decode, Some(q6_k::encode)),
-    row(Format::IQ4_NL, "IQ4_NL", 20, [32, 18], iq4_nl::decode, Some(iq4_nl::encode)),
+    row(Format::Q4_K, "Q4_K", 12, [256, 144], q4_k::decode, Some((q4_k::encode, 14))),
+    row(Format::Q5_K, "Q5_K", 13, [256, 176], q5_k::decode, Some((q5_k::encode, 16))),
+    row(Format::Q6_K, "Q6_K", 14, [256, 210], q6_k::decode, Some((q6_k::encode, 18))),
+    row(Format::IQ4_NL, "IQ4_NL", 20, [32, 18], iq4_nl::decode, Some((iq4_nl::encode, 25))),
     row(Format::IQ4_XS, "IQ4_XS", 23, [256, 136], iq4_xs::decode, None),
     row(Format::MXFP4, "MXFP4", 39, [32, 17], mxfp4::decode, None),
 ];
@@ -159,15 +165,21 @@ impl Format {
 
     /// Whether numbers can be written in it.
     pub fn encodes(self) -> bool {
-        self.row().encode.is_some()
+        self.row().written.is_some()
     }
 
-    /// Encodes whole blocks, each number rounded to the nearest that its block can say. Errors where the format has no encoder
-    /// or a number is not finite, which would spoil its whole block; panics unless `bytes` are exactly the blocks of `numbers`.
+    /// llama.cpp's number for files whose matrices are stored in it, if it can be written.
+    pub fn file_type(self) -> Option<u64> {
+        self.row().written.map(|written| written.1)
+    }
+
+    /// Encodes whole blocks, each number rounded to the nearest that its block can say. Errors where the format has no encoder,
+    /// where a number is not finite, which would spoil its whole block, or so large that it would not come back; panics
+    /// unless `bytes` are exactly the blocks of `numbers`.
     pub fn encode(self, numbers: &[f32], bytes: &mut [u8]) -> Result<()> {
         let row = self.row();
         assert_eq!(self.row_bytes(numbers.len()), Some(bytes.len()), "{} wants whole blocks", row.name);
-        let Some(encode) = row.encode else {
+        let Some((encode, _)) = row.written else {
             let others = names(Format::all().filter(|format| format.encodes()));
             return Err(Error::InvalidInput(format!(
                 "{} can only be read; to be written there are {others}",
@@ -182,6 +194,27 @@ impl Format {
         }
         for (numbers, block) in numbers.chunks_exact(row.block_len).zip(bytes.chunks_exact_mut(row.block_bytes)) {
             encode(numbers, block);
+        }
+        self.check_large(numbers, bytes)
+    }
+
+    /// Errors if a block does not come back: where a number is too large to be squared, or a scale for F16. No scale is larger than
+    /// all numbers of its block, so up to [`MOST_F16`] there is nothing to find.
+    fn check_large(self, numbers: &[f32], bytes: &[u8]) -> Result<()> {
+        if numbers.iter().all(|number| number.abs() <= MOST_F16) {
+            return Ok(());
+        }
+        let mut decoded = vec![0.0; numbers.len()];
+        self.decode(bytes, &mut decoded);
+        let len = self.block_len();
+        for (numbers, decoded) in numbers.chunks_exact(len).zip(decoded.chunks_exact(len)) {
+            let largest = nearest::largest(numbers);
+            let near = |(number, decoded): (&f32, &f32)| (number - decoded).abs() <= largest.abs() / 2.0;
+            if largest.is_finite() && !numbers.iter().zip(decoded).all(near) {
+                let name = self.name();
+                let what = format!("{largest:e} in a row is too large for {name}: store this tensor as BF16 or F32");
+                return Err(Error::InvalidInput(what));
+            }
         }
         Ok(())
     }
@@ -221,6 +254,30 @@ mod tests {
         for format in Format::all() {
             assert_eq!(Format::from_id(format.id()), Some(format));
             assert_eq!(Format::all().filter(|other| other.name() == format.name()).count(), 1);
+            assert!(
+                Format::all()
+                    .all(|other| other == format || !format.encodes() || other.file_type() != format.file_type())
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_too_large_are_said() {
+        for format in Format::all().filter(|format| format.encodes()) {
+            let mut numbers = [1.0; 256];
+            let mut bytes = vec![0; format.row_bytes(256).unwrap()];
+            numbers[77] = -65000.0;
+            format.encode(&numbers, &mut bytes).unwrap();
+            numbers[77] = -1e30;
+            let found = format.encode(&numbers, &mut bytes);
+            let fits = matches!(format, Format::F32 | Format::BF16);
+            assert_eq!(found.is_ok(), fits, "{}", format.name());
+            let Err(error) = found else { continue };
+            let error = error.to_string();
+            assert!(error.contains("-1e30") && error.contains(format.name()) && error.contains("as BF16"), "{error}");
+            // What is infinite already is not made so.
+            numbers[77] = f32::INFINITY;
+            assert_eq!(format.encode(&numbers, &mut bytes).is_ok(), format.block_len() == 1);
         }
     }
 }

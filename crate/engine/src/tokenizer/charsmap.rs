@@ -11,6 +11,7 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::growth;
 use crate::error::{Error, Result};
 
 /// The compiled map.
@@ -67,8 +68,8 @@ impl Charsmap {
     }
 
     /// Hugging Face's way: what a grapheme (of up to five bytes) begins with stands for all of it; else each character goes by
-    /// itself. The shortest known prefix counts.
-    pub fn by_graphemes(&self, text: &str) -> String {
+    /// itself. The shortest known prefix counts. Errors beyond `limit` bytes.
+    pub fn by_graphemes(&self, text: &str, limit: usize) -> Result<String> {
         let shortest = |part: &str| {
             let mut shortest = None;
             self.prefixes(part.as_bytes(), |_, replacement| shortest = shortest.or(Some(replacement)));
@@ -76,6 +77,7 @@ impl Charsmap {
         };
         let mut normalized = String::with_capacity(text.len());
         for grapheme in text.graphemes(true) {
+            growth::check(normalized.len(), limit)?;
             if let Some(replacement) = (grapheme.len() < 6).then(|| shortest(grapheme)).flatten() {
                 normalized.push_str(replacement);
                 continue;
@@ -85,7 +87,7 @@ impl Charsmap {
                 normalized.push_str(shortest(part).unwrap_or(part));
             }
         }
-        normalized
+        Ok(normalized)
     }
 }
 
@@ -109,7 +111,8 @@ mod tests {
         let map = Charsmap::new(&map()).unwrap();
         assert_eq!(map.next("ab"), (1, "xy"));
         assert_eq!(map.next("éa"), (2, "é"));
-        assert_eq!(map.by_graphemes("banane\u{301}"), "bxynxyne\u{301}");
+        assert!(map.by_graphemes(&"a".repeat(60), 99).is_err());
+        assert_eq!(map.by_graphemes("banane\u{301}", 99).unwrap(), "bxynxyne\u{301}");
     }
 
     #[test]
@@ -120,7 +123,7 @@ mod tests {
         let mut wild = map();
         for i in 4..wild.len() - 3 {
             wild[i] ^= 0xff;
-            Charsmap::new(&wild).unwrap().by_graphemes("banana \0 é炉🔥");
+            Charsmap::new(&wild).unwrap().by_graphemes("banana \0 é炉🔥", 99).unwrap();
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Tokens back to text, one at a time: what is given out is final, and never ends within a character. A `tokenizer.json` lists
 //! the stages; each takes pieces of text and gives pieces of text.
 //!
+//! A file's stages may lengthen a text no more than `growth` says: a stage without room leaves pieces as they are.
+//!
 //! ```text
 //! "▁炉"  "<0xE7>" "<0x81>" "<0xAB>"   → Replace → ByteFallback → Fuse → Strip →   "炉" "火"
 //! ```
@@ -9,7 +11,7 @@ use fancy_regex::Regex;
 
 use super::stream::Characters;
 use super::vocabulary::byte_of;
-use super::{SPACE, byte_level};
+use super::{SPACE, byte_level, growth};
 
 /// A stage and what it holds back.
 #[derive(Clone, Debug)]
@@ -75,10 +77,10 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Takes a piece, gives what is certain.
-    fn push(&mut self, piece: &str, give: &mut Vec<String>) {
+    /// Takes a piece, gives what is certain, which is up to `room` bytes longer where something is replaced.
+    fn push(&mut self, piece: &str, room: usize, give: &mut Vec<String>) {
         match self {
-            Stage::Replace { pattern, content } => give.push(replace(pattern, piece, content)),
+            Stage::Replace { pattern, content } => give.push(replace(pattern, piece, content, room)),
             Stage::ByteFallback { bytes } => match byte_of(piece) {
                 Some(byte) => bytes.push(byte),
                 None => {
@@ -150,11 +152,11 @@ impl Stage {
         }
     }
 
-    /// The bytes a piece stands for wherever it stands: what follows `bytes` of the stages before.
-    fn alone(&self, piece: Vec<u8>) -> Vec<u8> {
+    /// The bytes a piece stands for wherever it stands: what follows `bytes` of the stages before, up to `room` longer.
+    fn alone(&self, piece: Vec<u8>, room: usize) -> Vec<u8> {
         let Ok(text) = str::from_utf8(&piece) else { return piece };
         match self {
-            Stage::Replace { pattern, content } => replace(pattern, text, content).into_bytes(),
+            Stage::Replace { pattern, content } => replace(pattern, text, content, room).into_bytes(),
             Stage::ByteFallback { .. } => byte_of(text).map_or(piece, |byte| vec![byte]),
             Stage::ByteLevel { .. } => byte_level::bytes(text),
             Stage::Metaspace { replacement, .. } => text.replace(*replacement, " ").into_bytes(),
@@ -179,15 +181,18 @@ impl Stage {
 #[derive(Clone, Debug)]
 pub struct Decoder {
     stages: Vec<Stage>,
+    /// Bytes that the stages may still add.
+    room: usize,
 }
 
 impl Decoder {
     pub fn new(stages: Vec<Stage>) -> Decoder {
-        Decoder { stages }
+        Decoder { stages, room: growth::MORE }
     }
 
     /// Takes a piece and returns the text that became certain.
     pub fn push(&mut self, piece: &str) -> String {
+        self.room = self.room.saturating_add(piece.len().saturating_mul(growth::TIMES));
         self.run(0, vec![piece.to_owned()])
     }
 
@@ -204,24 +209,40 @@ impl Decoder {
 
     /// Sends pieces through the stages from number `from` on.
     fn run(&mut self, from: usize, mut pieces: Vec<String>) -> String {
+        let length = |pieces: &[String]| pieces.iter().map(String::len).sum::<usize>();
         for stage in &mut self.stages[from..] {
-            let mut given = Vec::new();
-            pieces.iter().for_each(|piece| stage.push(piece, &mut given));
-            pieces = given;
+            let (mut given, mut room) = (Vec::new(), self.room);
+            for piece in &pieces {
+                let before = length(&given);
+                stage.push(piece, room, &mut given);
+                room = room.saturating_sub((length(&given) - before).saturating_sub(piece.len()));
+            }
+            let grown = length(&given).saturating_sub(length(&pieces));
+            if grown <= self.room {
+                self.room -= grown;
+                pieces = given;
+            }
         }
         pieces.concat()
     }
 
     /// The bytes a piece stands for in the middle of a text.
     pub fn bytes(&self, piece: &str) -> Vec<u8> {
-        self.stages.iter().fold(piece.as_bytes().to_vec(), |piece, stage| stage.alone(piece))
+        let most = piece.len() * growth::TIMES;
+        self.stages.iter().fold(piece.as_bytes().to_vec(), |made, stage| {
+            let next = stage.alone(made.clone(), most.saturating_sub(made.len()));
+            if next.len() <= most { next } else { made }
+        })
     }
 }
 
-/// All matches replaced; a search that fails leaves the rest as it is.
-fn replace(pattern: &Regex, text: &str, content: &str) -> String {
-    let (mut replaced, mut done) = (String::with_capacity(text.len()), 0);
+/// All matches replaced; a search that fails, or `room` for fewer bytes more, leaves the rest as it is.
+fn replace(pattern: &Regex, text: &str, content: &str, room: usize) -> String {
+    let (mut replaced, mut done) = (String::with_capacity(text.len()), 0_usize);
     for found in pattern.find_iter(text).map_while(Result::ok) {
+        if replaced.len() + content.len() > done.saturating_add(room) {
+            break;
+        }
         replaced.push_str(&text[done..found.start()]);
         replaced.push_str(content);
         done = found.end();
@@ -292,6 +313,20 @@ mod tests {
     fn repeated_sounds_are_one() {
         let stage = Stage::Ctc { pad: "<pad>".into(), delimiter: "|".into(), cleanup: true, last: None };
         assert_eq!(decoded(&[stage], &["h", "h", "<pad>", "h", "|", "|", "i"]).concat(), "hh i");
+    }
+
+    #[test]
+    fn texts_do_not_grow_without_end() {
+        let long = || Stage::Replace { pattern: literal("a").unwrap(), content: "a".repeat(1000) };
+        let double = || Stage::Suffix { suffix: String::new(), held: None };
+        let hold = || Stage::Hold { text: String::new() };
+        let most = 1000 * growth::TIMES + 2 * growth::MORE;
+        for stages in [vec![long(); 4], vec![long(), hold(), long(), hold(), long()], vec![double(); 60]] {
+            let pieces = ["a"; 1000];
+            assert!(decoded(&stages, &pieces).concat().len() < most);
+            assert!(Decoder::new(stages).bytes(&pieces.concat()).len() <= 1000 * growth::TIMES);
+        }
+        assert_eq!(decoded(&[long()], &["ba"]).concat().len(), 1001);
     }
 
     #[test]

@@ -15,10 +15,10 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use super::bpe::{self, Bpe};
 use super::charsmap::Charsmap;
 use super::decoder::{Decoder, Stage};
+use super::frame::Frame;
 use super::pattern::literal;
 use super::sentencepiece::SentencePiece;
 use super::stream::Characters;
-use super::template::Template;
 use super::unigram::{UNKNOWN_PENALTY, Unigram};
 use super::unigram_text::Spaces;
 use super::vocabulary::Vocabulary;
@@ -86,12 +86,12 @@ pub fn build(header: &Header) -> Result<Parts> {
     let only_if = |wanted: bool, id: Option<u32>| id.filter(|_| wanted);
     let bos = only_if(flag("tokenizer.ggml.add_bos_token", built.add_bos)?, metadata.tokens.bos);
     let eos = only_if(flag("tokenizer.ggml.add_eos_token", built.add_eos)?, metadata.tokens.eos);
-    let template = match model {
+    let frame = match model {
         "bert" => {
             let sep = only_if(flag("tokenizer.ggml.add_sep_token", true)?, metadata.tokens.sep);
-            Template::around(as_list(&bos), as_list(&sep), as_list(&sep))
+            Frame::around(as_list(&bos), as_list(&sep), as_list(&sep))
         }
-        _ => Template::around(as_list(&bos), &[], as_list(&eos)),
+        _ => Frame::around(as_list(&bos), &[], as_list(&eos)),
     };
     let mut ends: Vec<u32> = metadata.tokens.eos.into_iter().collect();
     for key in ["tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"] {
@@ -102,7 +102,7 @@ pub fn build(header: &Header) -> Result<Parts> {
         normalizers: built.normalizers,
         splits: built.splits,
         model: built.model,
-        template,
+        frame,
         decoder: Decoder::new(vec![built.stage]),
         raw_added: true,
         tokens: metadata.tokens,

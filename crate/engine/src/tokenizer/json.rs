@@ -89,7 +89,7 @@ pub fn build(files: &Files) -> Result<Parts> {
     if let Some(step) = short(file.pre_tokenizer, "pre_tokenizer")? {
         steps::pre_tokenizer(&step, &mut splits)?;
     }
-    let template = steps::post_processor(short(file.post_processor, "post_processor")?.as_ref())?;
+    let frame = steps::post_processor(short(file.post_processor, "post_processor")?.as_ref())?;
     let decoder = steps::decoder(short(file.decoder, "decoder")?.as_ref())?;
     let (model, pieces) = model(file.model)?;
     let added = added_tokens(file.added_tokens, &model, pieces, &normalizers)?;
@@ -101,7 +101,7 @@ pub fn build(files: &Files) -> Result<Parts> {
     Ok(Parts {
         normalizers,
         splits,
-        template,
+        frame,
         decoder,
         raw_added: false,
         tokens: config.tokens,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! text ─ added ─ normal ─ split ─┬─ bpe            merges by rank
-//!       tokens   steps   into    ├─ sentencepiece  merges by score     ─ template ─ ids
+//!       tokens   steps   into    ├─ sentencepiece  merges by score     ─ frame ─ ids
 //!                        words   ├─ unigram        best sum of scores    [CLS] … [SEP]
 //!                                └─ wordpiece      longest first
 //! ids ─ pieces ─ decoder ─ stream ─ text
@@ -20,7 +20,9 @@ mod charsmap;
 mod config;
 mod decoder;
 mod files;
+mod frame;
 mod gguf;
+mod growth;
 mod json;
 mod long;
 mod normal;
@@ -29,7 +31,7 @@ mod sentencepiece;
 mod split;
 mod steps;
 pub mod stream;
-mod template;
+
 mod unigram;
 mod unigram_text;
 mod vocabulary;
@@ -49,7 +51,7 @@ use crate::error::{Error, Result};
 use crate::formats::gguf::Header;
 use added::{Added, Text};
 use decoder::Decoder;
-use template::Template;
+use frame::Frame;
 use vocabulary::Vocabulary;
 
 /// U+2581, which stands for a space.
@@ -112,7 +114,7 @@ struct Parts {
     normalizers: Vec<normal::Step>,
     splits: Vec<split::Step>,
     model: Model,
-    template: Template,
+    frame: Frame,
     decoder: Decoder,
     /// Whether added tokens are text as they are, or go through the decoder like others.
     raw_added: bool,
@@ -143,11 +145,11 @@ impl Tokenizer {
     fn new(mut parts: Parts) -> Result<Tokenizer> {
         let added = parts.added.iter().map(|token| token.id as usize + 1).max().unwrap_or(0);
         let vocab_size = parts.model.vocabulary().len().max(added);
-        let special = |part: &template::Part| match part {
-            template::Part::Special(id) => Some(*id),
+        let special = |part: &frame::Part| match part {
+            frame::Part::Special(id) => Some(*id),
             _ => None,
         };
-        let places = parts.template.single.iter().chain(&parts.template.pair).filter_map(special);
+        let places = parts.frame.single.iter().chain(&parts.frame.pair).filter_map(special);
         if let Some(id) = places.chain(parts.ends.iter().copied()).find(|&id| id as usize >= vocab_size) {
             return Err(Error::Tokenizer(format!("the special token {id} is outside the vocabulary of {vocab_size}")));
         }
@@ -206,12 +208,12 @@ impl Tokenizer {
 
     /// The tokens of `text`, special ones recognised; with `special`, also those that stand around every text.
     pub fn encode_with(&self, text: &str, special: bool) -> Result<Vec<u32>> {
-        Ok(self.parts.template.one(&self.ids(text)?, special))
+        Ok(self.parts.frame.one(&self.ids(text)?, special))
     }
 
     /// The tokens of two texts that belong together, such as a question and a passage.
     pub fn encode_pair(&self, first: &str, second: &str, special: bool) -> Result<Vec<u32>> {
-        Ok(self.parts.template.two(&self.ids(first)?, &self.ids(second)?, special))
+        Ok(self.parts.frame.two(&self.ids(first)?, &self.ids(second)?, special))
     }
 
     /// The tokens of `text` and nothing around it.

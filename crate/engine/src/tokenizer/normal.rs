@@ -5,8 +5,8 @@ use fancy_regex::Regex;
 use tokenizers::{NormalizedString, Normalizer, NormalizerWrapper};
 
 use super::charsmap::Charsmap;
-use super::{tokenizer_error, unigram_text};
-use crate::error::{Error, Result};
+use super::{growth, tokenizer_error, unigram_text};
+use crate::error::Result;
 
 /// One step.
 pub enum Step {
@@ -17,33 +17,23 @@ pub enum Step {
     Unigram(unigram_text::Spaces),
 }
 
-/// A text may grow to this many times its size, and this much: more is no writing of a language.
-const GROWTH: (usize, usize) = (64, 1 << 16);
-
 /// Applies all steps in turn.
 pub fn apply(steps: &[Step], text: &mut NormalizedString) -> Result<()> {
-    let limit = text.get().len() * GROWTH.0 + GROWTH.1;
+    let limit = growth::limit(text.get().len());
     for step in steps {
         match step {
             Step::Plain(step) => step.normalize(text).map_err(tokenizer_error)?,
             Step::Replace(pattern, content) => {
                 let matches = pattern.find_iter(text.get()).count();
-                check(text.get().len() + matches * content.len(), limit)?;
+                growth::check(text.get().len() + matches * content.len(), limit)?;
                 text.replace(pattern, content).map_err(tokenizer_error)?;
             }
-            Step::Charsmap(map) => set(text, &map.by_graphemes(text.get())),
-            Step::Unigram(spaces) => set(text, &spaces.normalize(text.get())),
+            Step::Charsmap(map) => set(text, &map.by_graphemes(text.get(), limit)?),
+            Step::Unigram(spaces) => set(text, &spaces.normalize(text.get(), limit)?),
         }
-        check(text.get().len(), limit)?;
+        growth::check(text.get().len(), limit)?;
     }
     Ok(())
-}
-
-fn check(len: usize, limit: usize) -> Result<()> {
-    match len > limit {
-        true => Err(Error::Tokenizer(format!("the normalizer makes {len} bytes of a text: its rules are damaged"))),
-        false => Ok(()),
-    }
 }
 
 /// Replaces the whole text; where it began in the original is kept.

@@ -5,10 +5,10 @@ use fancy_regex::Regex;
 use tokenizers::pattern::Invert;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::tokenizer::SplitDelimiterBehavior;
-use tokenizers::{PreTokenizedString, PreTokenizer, PreTokenizerWrapper};
+use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, PreTokenizerWrapper};
 
 use super::pattern::regex;
-use super::tokenizer_error;
+use super::{growth, tokenizer_error};
 use crate::error::Result;
 
 /// GPT-2's words, with the last alternative that Hugging Face adds.
@@ -40,6 +40,7 @@ impl Step {
 
 /// Applies all steps in turn.
 pub fn apply(steps: &[Step], text: &mut PreTokenizedString) -> Result<()> {
+    let limit = growth::limit(length(text));
     for step in steps {
         let done = match step {
             Step::Plain(step) => step.pre_tokenize(text),
@@ -53,6 +54,29 @@ pub fn apply(steps: &[Step], text: &mut PreTokenizedString) -> Result<()> {
             Step::Regex { pattern, behavior, .. } => text.split(|_, part| part.split(Invert(pattern), *behavior)),
         };
         done.map_err(tokenizer_error)?;
+        // A step makes four bytes of one, at most.
+        growth::check(length(text), limit)?;
     }
     Ok(())
+}
+
+/// Bytes of all parts.
+fn length(text: &PreTokenizedString) -> usize {
+    let parts = text.get_splits(OffsetReferential::Normalized, OffsetType::None);
+    parts.iter().map(|(part, _, _)| part.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_do_not_grow_without_end() {
+        let cut = |count: usize| {
+            let steps: Vec<Step> = (0..count).map(|_| Step::bytes()).collect();
+            apply(&steps, &mut PreTokenizedString::from("é".repeat(1000)))
+        };
+        cut(2).unwrap();
+        assert_eq!(cut(40).unwrap_err().code(), "tokenizer");
+    }
 }

@@ -8,9 +8,10 @@ use tokenizers::tokenizer::SplitDelimiterBehavior;
 
 use super::charsmap::Charsmap;
 use super::decoder::{Decoder, Stage};
+use super::frame::{Frame, Part};
 use super::pattern::{literal, regex};
 use super::stream::Characters;
-use super::template::{Part, Template};
+
 use super::{normal, split};
 use crate::error::{Error, Result};
 
@@ -150,14 +151,14 @@ pub fn pre_tokenizer(step: &Value, steps: &mut Vec<split::Step>) -> Result<()> {
 }
 
 /// The special tokens around texts.
-pub fn post_processor(step: Option<&Value>) -> Result<Template> {
-    let mut templates = Vec::new();
+pub fn post_processor(step: Option<&Value>) -> Result<Frame> {
+    let mut frames = Vec::new();
     if let Some(step) = step {
-        collect_templates(step, &mut templates)?;
+        collect_frames(step, &mut frames)?;
     }
-    match templates.len() {
-        0 => Ok(Template::around(&[], &[], &[])),
-        1 => Ok(templates.remove(0)),
+    match frames.len() {
+        0 => Ok(Frame::around(&[], &[], &[])),
+        1 => Ok(frames.remove(0)),
         _ => Err(error("more than one post_processor adds tokens")),
     }
 }
@@ -187,20 +188,20 @@ struct Around {
     cls: (String, u32),
 }
 
-fn collect_templates(step: &Value, templates: &mut Vec<Template>) -> Result<()> {
+fn collect_frames(step: &Value, frames: &mut Vec<Frame>) -> Result<()> {
     match kind(step)? {
         "Sequence" => {
-            list(step, "processors")?.iter().try_for_each(|step| collect_templates(step, templates))?;
+            list(step, "processors")?.iter().try_for_each(|step| collect_frames(step, frames))?;
         }
         // Only offsets into the text.
         "ByteLevel" => {}
         "BertProcessing" => {
             let Around { sep: (_, sep), cls: (_, cls) } = fields(step)?;
-            templates.push(Template::around(&[cls], &[sep], &[sep]));
+            frames.push(Frame::around(&[cls], &[sep], &[sep]));
         }
         "RobertaProcessing" => {
             let Around { sep: (_, sep), cls: (_, cls) } = fields(step)?;
-            templates.push(Template::around(&[cls], &[sep, sep], &[sep]));
+            frames.push(Frame::around(&[cls], &[sep, sep], &[sep]));
         }
         "TemplateProcessing" => {
             let template: TemplateProcessing = fields(step)?;
@@ -219,7 +220,7 @@ fn collect_templates(step: &Value, templates: &mut Vec<Template>) -> Result<()> 
                 }
                 Ok(parts)
             };
-            templates.push(Template { single: parts(&template.single)?, pair: parts(&template.pair)? });
+            frames.push(Frame { single: parts(&template.single)?, pair: parts(&template.pair)? });
         }
         other => return unsupported("post_processor", other),
     }

@@ -3,8 +3,8 @@
 
 use aho_corasick::{AhoCorasick, Anchored, Input, MatchKind};
 
-use super::SPACE;
 use super::charsmap::Charsmap;
+use super::{SPACE, growth};
 use crate::error::{Error, Result};
 
 /// What a file's metadata say of spaces.
@@ -33,13 +33,15 @@ impl Spaces {
         self.map.as_ref().map_or((character, &text[..character]), |map| map.next(text))
     }
 
-    pub fn normalize(&self, text: &str) -> String {
+    /// The text as the model wants it. Errors beyond `limit` bytes.
+    pub fn normalize(&self, text: &str, limit: usize) -> Result<String> {
         let mut normalized = String::with_capacity(text.len() + SPACE.len());
         let (mut prefixed, mut in_word) = (false, false);
         let mut rest = text;
         while !rest.is_empty() {
             let (taken, written) = self.next(rest);
             rest = &rest[taken..];
+            growth::check(normalized.len() + written.len(), limit)?;
             for c in written.chars() {
                 if c == ' ' {
                     in_word = false;
@@ -54,7 +56,7 @@ impl Spaces {
                 normalized.push(c);
             }
         }
-        normalized
+        Ok(normalized)
     }
 }
 
@@ -64,7 +66,8 @@ mod tests {
 
     #[test]
     fn spaces_are_merged_and_prefixed() {
-        let normalize = |add_prefix, merge, text| Spaces::new(None, &[], add_prefix, merge).unwrap().normalize(text);
+        let normalize =
+            |add_prefix, merge, text| Spaces::new(None, &[], add_prefix, merge).unwrap().normalize(text, 99).unwrap();
         assert_eq!(normalize(true, true, "  a  b "), "▁a▁b");
         assert_eq!(normalize(true, false, " a  b "), "▁▁a▁▁b▁");
         assert_eq!(normalize(false, false, "a b"), "a▁b");

@@ -11,6 +11,10 @@ pub enum Mark {
     Beginning(String),
 }
 
+/// Longest piece that is looked for, in bytes: as long as a word of the usual 100 characters can be. Every end of it is looked for at every
+/// place of a word, and one without bounds would take hours for a page without blanks.
+const MAX_PIECE: usize = 400;
+
 /// The vocabulary and how to read it.
 pub struct WordPiece {
     vocabulary: Vocabulary,
@@ -50,7 +54,7 @@ impl WordPiece {
                 Mark::Beginning(mark) if word[start..].starts_with(mark) => return false,
                 _ => "",
             };
-            let mut end = word.floor_char_boundary((start + self.vocabulary.longest()).min(word.len()));
+            let mut end = word.floor_char_boundary((start + self.vocabulary.longest().min(MAX_PIECE)).min(word.len()));
             written.clear();
             written.push_str(mark);
             written.push_str(&word[start..end]);
@@ -83,6 +87,17 @@ mod tests {
         let mut tokens = Vec::new();
         WordPiece::new(Vocabulary::new(Arc::new(strings)), mark, 0, 10).tokenize(word, &mut tokens);
         tokens
+    }
+
+    #[test]
+    fn long_pieces_take_no_time() {
+        let long = "a".repeat(20_000);
+        let mark = || Mark::Beginning("▁".into());
+        let mut strings = Strings::default();
+        ["[UNK]", "▁a", "a", &long].iter().for_each(|piece| strings.push(piece));
+        let mut tokens = Vec::new();
+        WordPiece::new(Vocabulary::new(Arc::new(strings)), mark(), 0, usize::MAX).tokenize(&long, &mut tokens);
+        assert_eq!((tokens.len(), tokens[0], tokens[19_999]), (20_000, 1, 2));
     }
 
     #[test]

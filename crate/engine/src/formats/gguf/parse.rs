@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
-use crate::formats::header::{Header, Strings, TensorInfo, Value};
+use crate::formats::header::{Header, Strings, TensorInfo, Value, twice};
 use crate::quant::Format;
 
 /// Above this a count or length is damage, not data. (The largest real vocabularies have about 2^18 strings.)
@@ -219,10 +219,8 @@ impl HeaderParser {
             tensor.offset = offset.ok_or_else(|| damaged(format!("tensor {} lies beyond any file", tensor.name)))?;
         }
         self.tensors.sort_by_key(|tensor| tensor.offset);
-        let mut names: Vec<&str> = self.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-        names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(damaged(format!("there are two tensors called {}", pair[0])));
+        if let Some(name) = twice(self.tensors.iter().map(|tensor| tensor.name.as_str())) {
+            return Err(damaged(format!("there are two tensors called {name}")));
         }
         for pair in self.tensors.windows(2) {
             if pair[0].offset + pair[0].size_bytes > pair[1].offset {

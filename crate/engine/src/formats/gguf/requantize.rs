@@ -12,22 +12,6 @@ use crate::quant::Format;
 const FALLBACKS: &[(Format, Format)] =
     &[(Format::Q4_K, Format::Q5_0), (Format::Q5_K, Format::Q5_1), (Format::Q6_K, Format::Q8_0)];
 
-/// llama.cpp's numbers for files of a format, `LLAMA_FTYPE_*`.
-const FILE_TYPES: &[(Format, u64)] = &[
-    (Format::F32, 0),
-    (Format::F16, 1),
-    (Format::Q4_0, 2),
-    (Format::Q4_1, 3),
-    (Format::Q8_0, 7),
-    (Format::Q5_0, 8),
-    (Format::Q5_1, 9),
-    (Format::Q4_K, 14),
-    (Format::Q5_K, 16),
-    (Format::Q6_K, 18),
-    (Format::IQ4_NL, 25),
-    (Format::BF16, 32),
-];
-
 /// Tables at either end of a model.
 const EMBEDDINGS: &[&str] = &["token_embd.weight", "output.weight"];
 
@@ -82,8 +66,8 @@ impl File {
             tensor.format = target(tensor, to, embeddings);
             tensors.push((tensor.name.clone(), tensor.cols(), [before, tensor.format]));
         }
-        let number = FILE_TYPES.iter().find(|(format, _)| *format == to).map(|(_, number)| *number);
-        let number = number.ok_or_else(|| Error::InvalidInput(format!("{} can only be read", to.name())))?;
+        let can_only_be_read = || Error::InvalidInput(format!("{} can only be read", to.name()));
+        let number = to.file_type().ok_or_else(can_only_be_read)?;
         for (key, value) in [("general.file_type", number), ("general.quantization_version", 2)] {
             header.metadata.insert(key.into(), Value::Unsigned(value));
         }
@@ -146,12 +130,5 @@ mod tests {
         assert_eq!(becomes("blk.0.attn_q_norm.weight", &[2, 64], Format::Q4_0), Format::F32);
         assert_eq!(becomes("token_embd.weight", &[9, 256], Format::Q4_0), Format::Q6_K);
         assert_eq!(becomes("output.weight", &[9, 576], Format::Q4_0), Format::Q8_0);
-    }
-
-    #[test]
-    fn every_format_that_can_be_written_has_a_number() {
-        for format in Format::all() {
-            assert_eq!(FILE_TYPES.iter().any(|(other, _)| *other == format), format.encodes(), "{}", format.name());
-        }
     }
 }

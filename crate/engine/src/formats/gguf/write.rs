@@ -4,6 +4,7 @@
 //! where they hold the number, f32 where it holds the number exactly, and lists of i32 and f32; [`TYPES`] has the exceptions.
 
 use crate::error::{Error, Result};
+use crate::formats::header::twice;
 use crate::formats::{Header, Value};
 
 /// The longest name of a tensor, in bytes: ggml keeps 64 with a zero at the end.
@@ -52,15 +53,15 @@ impl Writer {
             put_string(key, &mut out);
             put_value(key, value, &mut out);
         }
+        if let Some(name) = twice(header.tensors.iter().map(|tensor| tensor.name.as_str())) {
+            return Err(Error::InvalidInput(format!("tensor {name} cannot be written: there are two of this name")));
+        }
         let mut tensors: Vec<Extent> = Vec::new();
         let mut offset = 0_u64;
         for tensor in &header.tensors {
             let refused = |what: &str| Error::InvalidInput(format!("tensor {} cannot be written: {what}", tensor.name));
             if tensor.name.len() > MAX_NAME_BYTES {
                 return Err(refused(&format!("its name is longer than {MAX_NAME_BYTES} bytes")));
-            }
-            if tensors.iter().any(|other| other.name == tensor.name) {
-                return Err(refused("there are two of this name"));
             }
             if !(1..=4).contains(&tensor.shape.len()) || tensor.shape.contains(&0) {
                 return Err(refused(&format!("its shape is {:?}", tensor.shape)));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json};
 
 use super::families::Family;
+use super::fields::Fields;
 use super::texts::parse;
 use crate::error::Result;
 use crate::formats::header::{Value, bad};
@@ -53,9 +54,7 @@ pub struct Config {
 impl Config {
     /// Reads the file. Errors if it is no configuration, or one of a family we do not know, or says what we do not compute.
     pub fn new(text: &[u8]) -> Result<Config> {
-        let Json::Object(mut fields) = parse(text)? else {
-            return Err(bad("config.json", "an object was expected"));
-        };
+        let mut fields: Map<String, Json> = parse(text)?;
         if let Some(Json::Object(text)) = fields.remove("text_config") {
             fields.extend(text);
         }
@@ -79,7 +78,7 @@ impl Config {
             fields.entry(field).or_insert(value);
         }
         let mut config = Config { family, fields, tied: true };
-        config.tied = config.flag("tie_word_embeddings")?.unwrap_or(true);
+        config.tied = config.fields().flag("tie_word_embeddings")?.unwrap_or(true);
         Ok(config)
     }
 
@@ -103,28 +102,15 @@ impl Config {
         format!("{}.{name}", self.architecture())
     }
 
-    /// A field that is there and not null.
-    pub(super) fn field(&self, name: &str) -> Option<&Json> {
-        self.fields.get(name).filter(|value| !value.is_null())
-    }
-
-    /// A count.
-    pub(super) fn count(&self, name: &str) -> Result<Option<u64>> {
-        self.field(name).map(|value| count(name, value)).transpose()
-    }
-
-    /// A number.
-    pub(super) fn number(&self, name: &str) -> Result<Option<f64>> {
-        self.field(name).map(|value| number(name, value)).transpose()
-    }
-
-    fn flag(&self, name: &str) -> Result<Option<bool>> {
-        self.field(name).map(|value| value.as_bool().ok_or_else(|| bad(name, "a flag was expected"))).transpose()
+    /// All fields, the defaults among them.
+    pub(super) fn fields(&self) -> Fields<'_> {
+        Fields(&self.fields)
     }
 
     /// Numbers in a head.
     pub(super) fn head_dim(&self) -> Result<u64> {
-        match (self.count("head_dim")?, self.count("hidden_size")?, self.count("num_attention_heads")?) {
+        let own = self.fields();
+        match (own.count("head_dim")?, own.count("hidden_size")?, own.count("num_attention_heads")?) {
             (Some(head_dim), ..) => Ok(head_dim),
             (None, Some(dim), Some(heads)) if heads > 0 => Ok(dim / heads),
             _ => Err(bad("num_attention_heads", "missing or zero")),
@@ -133,82 +119,86 @@ impl Config {
 
     /// Everything but the rotation.
     pub fn metadata(&self) -> Result<BTreeMap<String, Value>> {
+        let own = self.fields();
         let mut metadata = BTreeMap::new();
         metadata.insert("general.architecture".into(), Value::String(self.architecture().into()));
         for &(fields, key) in COUNTS {
             for field in fields {
-                if let Some(value) = self.count(field)? {
+                if let Some(value) = own.count(field)? {
                     metadata.insert(self.key(key), Value::Unsigned(value));
                 }
             }
         }
         for &(fields, key) in NUMBERS {
             for field in fields {
-                if let Some(value) = self.number(field)? {
+                if let Some(value) = own.number(field)? {
                     metadata.insert(self.key(key), Value::Float(value));
                 }
             }
         }
-        if let Some(scalar) = self.number("query_pre_attn_scalar")? {
+        if let Some(scalar) = own.number("query_pre_attn_scalar")? {
             metadata.insert(self.key("attention.scale"), Value::Float(1.0 / libm::sqrt(scalar)));
         }
-        self.check_activation()?;
+        let activation = self.activation()?;
+        if activation != self.family.activations[0] {
+            metadata.insert("hearth.activation".into(), Value::String(activation.into()));
+        }
         if self.family.permuted {
             metadata.insert("hearth.rope.halves".into(), Value::Bool(true));
         }
         self.windows(&mut metadata)?;
-        if let Some(kinds) = self.count("type_vocab_size")? {
+        if let Some(kinds) = own.count("type_vocab_size")? {
             metadata.insert("tokenizer.ggml.token_type_count".into(), Value::Unsigned(kinds));
             metadata.insert(self.key("attention.causal"), Value::Bool(false));
         }
         // GPT-2's feed-forward layer is four times as wide as the others, unless it says otherwise.
-        if let Some(dim) = self.count("n_embd")? {
+        if let Some(dim) = own.count("n_embd")? {
             metadata.entry(self.key("feed_forward_length")).or_insert(Value::Unsigned(dim.saturating_mul(4)));
         }
         Ok(metadata)
     }
 
-    fn check_activation(&self) -> Result<()> {
-        let fields = ["hidden_activation", "activation_function", "hidden_act"];
-        let field = fields.into_iter().find(|field| self.field(field).is_some()).unwrap_or("hidden_act");
-        let found = self.field(field).and_then(Json::as_str).unwrap_or_default();
+    /// The name of the activation in [`ACTIVATIONS`].
+    fn activation(&self) -> Result<&'static str> {
+        let own = self.fields();
+        let names = ["hidden_activation", "activation_function", "hidden_act"];
+        let field = names.into_iter().find(|field| own.get(field).is_some()).unwrap_or("hidden_act");
+        let found = own.get(field).and_then(Json::as_str).unwrap_or_default();
         let known = ACTIVATIONS.iter().find(|row| row.1.contains(&found)).map(|row| row.0);
-        match known.is_some_and(|name| self.family.activations.contains(&name)) {
-            true => Ok(()),
-            false => {
-                let supported = self.family.activations.join(", ");
-                Err(bad(field, format!("\"{found}\" is not supported in {}; {supported} is", self.architecture())))
-            }
-        }
+        known.filter(|name| self.family.activations.contains(name)).ok_or_else(|| {
+            let supported = self.family.activations.join(" or ");
+            bad(field, format!("\"{found}\" is not supported in {}; {supported} is", self.architecture()))
+        })
     }
 
     /// The window, and which layers see no more than it.
     fn windows(&self, metadata: &mut BTreeMap<String, Value>) -> Result<()> {
+        let own = self.fields();
         // SmolLM3 lists the layers that know no positions, too: every so many.
         if let (Some(Json::Array(layers)), Some(interval)) =
-            (self.field("no_rope_layers"), self.count("no_rope_layer_interval")?)
+            (own.get("no_rope_layers"), own.count("no_rope_layer_interval")?)
         {
             let turns = |layer: usize| u64::from(!(layer as u64 + 1).is_multiple_of(interval));
             if layers.iter().enumerate().any(|(layer, value)| value.as_u64() != Some(turns(layer))) {
                 return Err(bad("no_rope_layers", format!("only one in every {interval} layers is supported")));
             }
         }
-        if self.flag("use_sliding_window")? == Some(false) {
+        if own.flag("use_sliding_window")? == Some(false) {
             return Ok(());
         }
-        let Some(window) = self.count("sliding_window")? else { return Ok(()) };
-        let layers = self.count("num_hidden_layers")?.unwrap_or_default();
+        let Some(window) = own.count("sliding_window")? else { return Ok(()) };
+        let layers = own.count("num_hidden_layers")?.unwrap_or_default();
         if layers > MAX_LAYERS {
             return Err(bad("num_hidden_layers", format!("{layers} is out of range")));
         }
-        let pattern: Option<Vec<bool>> = if let Some(kinds) = self.field("layer_types") {
+        let pattern: Option<Vec<bool>> = if let Some(kinds) = own.get("layer_types") {
             let kinds = kinds.as_array().filter(|kinds| kinds.len() as u64 == layers);
             let kinds = kinds.ok_or_else(|| bad("layer_types", format!("{layers} kinds were expected")))?;
             Some(kinds.iter().map(slides).collect::<Result<_>>()?)
-        } else if let Some(period) = self.count("sliding_window_pattern")? {
+        } else if let Some(period) = own.count("sliding_window_pattern")? {
             Some((1..=layers).map(|layer| !layer.is_multiple_of(period)).collect())
         } else {
-            self.count("max_window_layers")?.map(|first| (0..layers).map(|layer| layer >= first).collect())
+            own.count("max_window_layers")?.map(|first| (0..layers).map(|layer| layer >= first).collect())
         };
         if let Some(pattern) = pattern {
             metadata.insert(self.key("attention.sliding_window_pattern"), Value::Bools(pattern));
@@ -224,25 +214,6 @@ fn slides(kind: &Json) -> Result<bool> {
         Some("full_attention") => Ok(false),
         _ => Err(bad("layer_types", format!("{kind} is not supported; full_attention and sliding_attention are"))),
     }
-}
-
-/// `value` as a count, also where Python wrote it with a point.
-pub(super) fn count(name: &str, value: &Json) -> Result<u64> {
-    let whole =
-        |number: f64| (number >= 0.0 && number <= 2f64.powi(53) && number.fract() == 0.0).then_some(number as u64);
-    let count = value.as_u64().or_else(|| value.as_f64().and_then(whole));
-    count.ok_or_else(|| bad(name, format!("{value} is not a count")))
-}
-
-/// `value` as a number.
-pub(super) fn number(name: &str, value: &Json) -> Result<f64> {
-    value.as_f64().ok_or_else(|| bad(name, format!("{value} is not a number")))
-}
-
-/// `value` as a list of numbers.
-pub(super) fn numbers(name: &str, value: &Json) -> Result<Vec<f32>> {
-    let values = value.as_array().ok_or_else(|| bad(name, "a list was expected"))?;
-    values.iter().map(|value| number(name, value).map(|number| number as f32)).collect()
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub struct Family {
     pub skipped: &'static [&'static str],
     /// How the names of tensors that change end, and how they do.
     pub changes: &'static [(&'static str, Change)],
-    /// The activations that its page computes.
+    /// The activations that its page computes; the first, unless `hearth.activation` names another.
     pub activations: &'static [&'static str],
     /// Whether positions are rotations.
     pub rotates: bool,
@@ -220,7 +220,7 @@ const BERT: Family = Family {
     // The decoder's bias is `cls.predictions.bias` once more.
     skipped: &["embeddings.position_ids", "pooler.", "cls.seq_relationship.", "cls.predictions.decoder.bias"],
     changes: &[],
-    activations: &["gelu"],
+    activations: &["gelu", "gelu_tanh"],
     rotates: false,
     permuted: false,
     fixed: &[("position_embedding_type", "\"absolute\""), ("is_decoder", "false"), ("add_cross_attention", "false")],

@@ -4,8 +4,10 @@
 //! `gguf-py/gguf/constants.py` and `tensor_mapping.py`; what `transformers` assumes where a configuration is silent is in
 //! `families`.
 //!
-//! One key is our own: `hearth.rope.halves`, a flag. True: the numbers that turn together are half a head apart. GGUF files of Llama
-//! have their queries and keys permuted so that they are neighbours; here they are as they were.
+//! Three keys are our own. `hearth.rope.halves`, a flag: the numbers that turn together are half a head apart. GGUF files of Llama
+//! have their queries and keys permuted so that they are neighbours; here they are as they were. `hearth.rope.truncate`, a flag:
+//! false where YaRN's ramp does not begin and end at whole pairs. `hearth.activation`: a name of `families`, where a model has
+//! another than its family usually has.
 //!
 //! Others are llama.cpp's, though its converter does not write them all for every model: `ARCHITECTURE.attention.scale`, the factor
 //! on the scores that `query_pre_attn_scalar` asks for; `ARCHITECTURE.attention.sliding_window_pattern`, a flag for each layer, true
@@ -16,13 +18,14 @@
 mod change;
 mod config;
 mod families;
+mod fields;
 mod names;
 mod rope;
 mod texts;
 
 pub use change::{Change, Changed};
 pub use config::Config;
-pub use texts::Texts;
+pub use texts::{Texts, parse};
 
 use std::collections::BTreeMap;
 

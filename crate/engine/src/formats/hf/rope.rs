@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
-use super::config::{Config, count, number, numbers};
+use super::config::Config;
+use super::fields::Fields;
 use crate::error::Result;
 use crate::formats::header::{Value, bad};
 
@@ -15,7 +16,7 @@ type Made = (&'static str, Vec<f32>);
 /// The scaling of one kind of layers.
 struct Scaling<'a> {
     config: &'a Config,
-    fields: &'a Map<String, Json>,
+    fields: Fields<'a>,
 }
 
 /// Adds the keys; gives the tensors.
@@ -24,16 +25,15 @@ pub fn describe(config: &Config, metadata: &mut BTreeMap<String, Value>) -> Resu
         return Ok(Vec::new());
     }
     let none = Map::new();
-    let object = |field: &str| config.field(field).and_then(Json::as_object);
-    let all = object("rope_parameters").or_else(|| object("rope_scaling")).unwrap_or(&none);
+    let object = |field: &str| config.fields().object(field);
+    let all = object("rope_parameters").or_else(|| object("rope_scaling")).unwrap_or(Fields(&none));
     // Gemma 3 has a set for each kind of layer.
-    let of = |kind: &str| all.get(kind).and_then(Json::as_object);
-    let scaling = Scaling { config, fields: of("full_attention").unwrap_or(all) };
+    let scaling = Scaling { config, fields: all.object("full_attention").unwrap_or(all) };
     let mut put = |name: &str, value: Value| metadata.insert(config.key(name), value);
 
     put("rope.freq_base", Value::Float(scaling.theta("rope_theta")?));
-    if config.field("rope_local_base_freq").is_some() {
-        let local = Scaling { config, fields: of("sliding_attention").unwrap_or(&none) };
+    if config.fields().get("rope_local_base_freq").is_some() {
+        let local = Scaling { config, fields: all.object("sliding_attention").unwrap_or(Fields(&none)) };
         if local.kind()? != "default" {
             return Err(bad("rope_type", "scaling in layers with a window is not supported"));
         }
@@ -62,22 +62,14 @@ pub fn describe(config: &Config, metadata: &mut BTreeMap<String, Value>) -> Resu
 }
 
 impl Scaling<'_> {
-    fn field(&self, name: &str) -> Option<&Json> {
-        self.fields.get(name).filter(|value| !value.is_null())
-    }
-
-    fn number(&self, name: &str) -> Result<Option<f64>> {
-        self.field(name).map(|value| number(name, value)).transpose()
-    }
-
     /// A number above zero that must be there.
     fn need(&self, name: &str) -> Result<f64> {
-        let value = self.number(name)?.ok_or_else(|| bad(name, "missing from the scaling of positions"))?;
+        let value = self.fields.number(name)?.ok_or_else(|| bad(name, "missing from the scaling of positions"))?;
         if value > 0.0 { Ok(value) } else { Err(bad(name, format!("{value} is out of range"))) }
     }
 
     fn kind(&self) -> Result<String> {
-        let name = self.field("rope_type").or_else(|| self.field("type"));
+        let name = self.fields.get("rope_type").or_else(|| self.fields.get("type"));
         let name = name.map_or(Some("default"), Json::as_str).ok_or_else(|| bad("rope_type", "a name was expected"))?;
         Ok(match name {
             "su" => "longrope",
@@ -89,37 +81,37 @@ impl Scaling<'_> {
     }
 
     fn theta(&self, outside: &str) -> Result<f64> {
-        match self.number("rope_theta")? {
+        match self.fields.number("rope_theta")? {
             Some(theta) => Ok(theta),
-            None => self.config.number(outside)?.ok_or_else(|| bad(outside, "missing")),
+            None => self.config.fields().number(outside)?.ok_or_else(|| bad(outside, "missing")),
         }
     }
 
     /// Numbers of a head that turn, if not all do.
     fn dims(&self) -> Result<Option<u64>> {
-        let share = self
-            .number("partial_rotary_factor")?
-            .map_or_else(|| self.config.number("partial_rotary_factor"), |share| Ok(Some(share)))?;
+        let name = "partial_rotary_factor";
+        let share =
+            self.fields.number(name)?.map_or_else(|| self.config.fields().number(name), |share| Ok(Some(share)))?;
         share.map(|share| Ok((self.config.head_dim()? as f64 * share) as u64)).transpose()
     }
 
     /// Positions the model knew before it was stretched.
     fn original(&self) -> Result<u64> {
         let name = "original_max_position_embeddings";
-        let own = || self.field(name).map(|value| count(name, value)).transpose();
-        let found = match self.config.count(name)? {
-            Some(outside) => Some(outside),
-            None => own()?.map_or_else(|| self.config.count("max_position_embeddings"), |own| Ok(Some(own)))?,
+        let found = match (self.config.fields().count(name)?, self.fields.count(name)?) {
+            (Some(outside), _) => Some(outside),
+            (None, Some(own)) => Some(own),
+            (None, None) => self.config.fields().count("max_position_embeddings")?,
         };
         found.filter(|&positions| positions > 1).ok_or_else(|| bad(name, "missing or too small"))
     }
 
     /// How much longer contexts have become, where it is not said.
     fn stretch(&self) -> Result<f64> {
-        match self.number("factor")? {
+        match self.fields.number("factor")? {
             Some(factor) => Ok(factor),
             None => {
-                let now = self.config.count("max_position_embeddings")?.unwrap_or_default();
+                let now = self.config.fields().count("max_position_embeddings")?.unwrap_or_default();
                 Ok(now as f64 / self.original()? as f64)
             }
         }
@@ -130,7 +122,7 @@ impl Scaling<'_> {
         let factor = if kind == "yarn" { self.stretch()? } else { self.need("factor")? };
         // NTK scaling begins where the model's own positions end.
         let original = match kind {
-            "dynamic" => self.config.count("max_position_embeddings")?.unwrap_or_default(),
+            "dynamic" => self.config.fields().count("max_position_embeddings")?.unwrap_or_default(),
             _ => self.original()?,
         };
         let mut put =
@@ -145,17 +137,14 @@ impl Scaling<'_> {
         }
         if kind == "yarn" {
             for (name, key) in [("beta_fast", "yarn_beta_fast"), ("beta_slow", "yarn_beta_slow")] {
-                if let Some(value) = self.number(name)? {
+                if let Some(value) = self.fields.number(name)? {
                     put(key, Value::Float(value));
                 }
             }
-            if self.field("truncate") == Some(&Json::Bool(false)) {
-                return Err(bad("truncate", "false is not supported in YaRN"));
-            }
             // In GGUF it is a factor on what YaRN has by itself.
             let usual = magnitude(factor, 1.0);
-            let (scale, all) = (self.number("mscale")?, self.number("mscale_all_dim")?);
-            let attention = match (self.number("attention_factor")?, scale, all) {
+            let (scale, all) = (self.fields.number("mscale")?, self.fields.number("mscale_all_dim")?);
+            let attention = match (self.fields.number("attention_factor")?, scale, all) {
                 (Some(attention), ..) => attention,
                 (None, Some(scale), Some(all)) if scale != 0.0 && all != 0.0 => {
                     magnitude(factor, scale) / magnitude(factor, all)
@@ -163,6 +152,9 @@ impl Scaling<'_> {
                 _ => usual,
             };
             put("attn_factor", Value::Float(attention / usual));
+            if let Some(whole) = self.fields.flag("truncate")? {
+                metadata.insert("hearth.rope.truncate".into(), Value::Bool(whole));
+            }
         }
         Ok(())
     }
@@ -171,7 +163,7 @@ impl Scaling<'_> {
     fn longrope(&self, dims: u64, metadata: &mut BTreeMap<String, Value>) -> Result<Vec<Made>> {
         let original = self.original()?;
         let factor = self.stretch()?;
-        let attention = match self.number("attention_factor")? {
+        let attention = match self.fields.number("attention_factor")? {
             Some(attention) => attention,
             None if factor <= 1.0 => 1.0,
             None => libm::sqrt(1.0 + libm::log(factor) / libm::log(original as f64)),
@@ -183,7 +175,7 @@ impl Scaling<'_> {
         put("attn_factor", Value::Float(attention));
         let factors = |name: &str| {
             let missing = || bad(name, format!("{} numbers were expected", dims / 2));
-            let numbers = numbers(name, self.field(name).ok_or_else(missing)?)?;
+            let numbers = self.fields.numbers(name)?.ok_or_else(missing)?;
             if numbers.len() as u64 == dims / 2 { Ok(numbers) } else { Err(missing()) }
         };
         Ok(vec![
@@ -281,6 +273,8 @@ mod tests {
         assert_eq!(number(&metadata, "qwen2.rope.scaling.original_context_length"), 32768.0);
         assert_eq!(number(&metadata, "qwen2.rope.scaling.yarn_beta_fast"), 16.0);
         assert_eq!(number(&metadata, "qwen2.rope.scaling.attn_factor"), 1.0);
+        assert!(!metadata.contains_key("hearth.rope.truncate"));
+        assert_eq!(yarn(r#", "truncate": false"#).unwrap().0["hearth.rope.truncate"], Value::Bool(false));
         let usual = 0.1 * 4f64.ln() + 1.0;
         for (more, attention) in [
             (r#", "attention_factor": 1.5"#, 1.5),
@@ -318,7 +312,7 @@ mod tests {
             (r#"{"type": "linear", "factor": 0}"#, "out of range"),
             (r#"{"type": 3}"#, "rope_type"),
             (r#"{"type": "llama3", "factor": 8}"#, "low_freq_factor"),
-            (r#"{"type": "yarn", "factor": 8, "truncate": false}"#, "truncate"),
+            (r#"{"type": "yarn", "factor": 8, "truncate": 3}"#, "truncate"),
         ] {
             let error = described(&format!(r#""model_type": "llama", "rope_scaling": {scaling}"#)).unwrap_err();
             assert_eq!(error.code(), "bad_metadata");

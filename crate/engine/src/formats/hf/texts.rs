@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::error::{Error, Result};
@@ -82,10 +83,9 @@ impl Texts {
     }
 }
 
-/// A text as JSON.
-pub fn parse(text: &[u8]) -> Result<Json> {
-    serde_json::from_slice(text)
-        .map_err(|error| Error::Header { offset: 0, what: format!("this is not JSON: {error}") })
+/// A text as JSON of some kind.
+pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+    serde_json::from_slice(text).map_err(|error| Error::Json { what: error.to_string() })
 }
 
 /// Ways to pool: sentence-transformers' older flag, its newer name, llama.cpp's number.

@@ -1,9 +1,8 @@
 //! Which of the files that somebody gave make the model.
 
-use std::collections::BTreeSet;
-
 use super::File;
 use crate::error::{Error, Result};
+use crate::formats::header::twice;
 use crate::formats::hf::Texts;
 use crate::formats::shards::Shard;
 
@@ -74,21 +73,22 @@ fn parts(files: &[File], mut ggufs: Vec<usize>) -> Result<Choice> {
 /// Errors unless these are all parts of one model, each once.
 fn complete(shards: &[Shard]) -> Result<()> {
     let Some(first) = shards.first() else { return Ok(()) };
-    let mut seen = BTreeSet::new();
-    for shard in shards {
-        let name = shard.name(shard.number);
-        if !shard.is_beside(first) {
-            let other = first.name(first.number);
-            return Err(Error::Files(format!("{name} does not belong to {other}: give the files of one model")));
-        }
-        if !seen.insert(shard.number) {
-            return Err(Error::Files(format!("{name} is given twice: leave one out")));
-        }
+    let name = |number: usize| first.name(number);
+    if let Some(other) = shards.iter().find(|shard| !shard.is_beside(first)) {
+        let (other, name) = (other.name(other.number), name(first.number));
+        return Err(Error::Files(format!("{other} does not belong to {name}: give the files of one model")));
     }
-    match (1..=first.count).find(|number| !seen.contains(number)) {
+    if let Some(number) = twice(shards.iter().map(|shard| shard.number)) {
+        return Err(given_twice(&name(number)));
+    }
+    match (1..=first.count).find(|&number| shards.iter().all(|shard| shard.number != number)) {
         None => Ok(()),
-        Some(number) => Err(missing(&first.name(number), first.count)),
+        Some(number) => Err(missing(&name(number), first.count)),
     }
+}
+
+fn given_twice(name: &str) -> Error {
+    Error::Files(format!("{name} is given twice: leave one out"))
 }
 
 /// A part is not there.
@@ -109,7 +109,7 @@ fn folder(files: &[File], weights: Vec<usize>) -> Result<Choice> {
         let mut found = (0..files.len()).filter(|i| inside(i) == Some(name));
         texts.extend(found.next().map(|i| (name, i)));
         if found.next().is_some() {
-            return Err(Error::Files(format!("{way}{name} is given twice: leave one out")));
+            return Err(given_twice(&format!("{way}{name}")));
         }
     }
     if !texts.iter().any(|text| text.0 == Texts::TOKENIZER) {
@@ -118,14 +118,13 @@ fn folder(files: &[File], weights: Vec<usize>) -> Result<Choice> {
     // What lies deeper is for other programs.
     let weights: Vec<usize> =
         weights.into_iter().filter(|i| inside(i).is_some_and(|name| !name.contains('/'))).collect();
-    let mut names = BTreeSet::new();
-    match weights.iter().find(|&&i| !names.insert(&files[i].name)) {
-        Some(&i) => Err(Error::Files(format!("{} is given twice: leave one out", files[i].name))),
+    match twice(weights.iter().map(|&i| files[i].name.as_str())) {
+        Some(name) => Err(given_twice(name)),
         None => Ok(Choice::Folder { texts, weights, root }),
     }
 }
 
-/// The safetensors files of a folder without an index: the one called `model`, the only one, or all parts of one.
+/// The safetensors files of a folder without an index: the one called `model`, the only one, or all parts of one, in order.
 pub fn without_index(files: &[File], weights: &[usize], root: usize) -> Result<Vec<usize>> {
     if let Some(&model) = weights.iter().find(|&&i| &files[i].name[root..] == "model.safetensors") {
         return Ok(vec![model]);
@@ -134,7 +133,12 @@ pub fn without_index(files: &[File], weights: &[usize], root: usize) -> Result<V
         [] => Err(Error::Files("model.safetensors is missing: give the files of the model's folder together".into())),
         &[one] if Shard::of(&files[one].name).is_none_or(|shard| shard.count == 1) => Ok(vec![one]),
         several => match several.iter().map(|&i| Shard::of(&files[i].name)).collect::<Option<Vec<_>>>() {
-            Some(shards) => complete(&shards).map(|()| several.to_vec()),
+            Some(shards) => {
+                complete(&shards)?;
+                let mut parts = several.to_vec();
+                parts.sort_by_key(|&i| &files[i].name);
+                Ok(parts)
+            }
             None => {
                 let names: Vec<_> = several.iter().map(|&i| files[i].name.as_str()).collect();
                 let (names, index) = (names.join(", "), Texts::INDEX);

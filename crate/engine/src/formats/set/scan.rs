@@ -10,7 +10,7 @@ use super::split::join;
 use super::{File, Want};
 use crate::error::{Error, Result};
 use crate::formats::gguf::HeaderReader;
-use crate::formats::header::Header;
+use crate::formats::header::{Header, twice};
 use crate::formats::hf::{self, Config, Source, Texts};
 use crate::formats::safetensors;
 
@@ -183,8 +183,7 @@ impl Scan {
             self.safetensors(model);
             return Ok(());
         }
-        let Index { weight_map } = serde_json::from_slice(text)
-            .map_err(|error| Error::Header { offset: 0, what: format!("this is not an index: {error}") })?;
+        let Index { weight_map } = hf::parse(text)?;
         let files: BTreeSet<&String> = weight_map.values().collect();
         let mut found = Vec::new();
         for name in &files {
@@ -225,7 +224,10 @@ impl Scan {
             header.tensors.extend(sources.iter().map(|source| source.info.clone()));
             data.changed(file, first, sources);
         }
-        unique(&header)?;
+        // Two may have come to one name.
+        if let Some(name) = twice(header.tensors.iter().map(|tensor| tensor.name.as_str())) {
+            return Err(Error::Files(format!("two tensors of these files are {name}: one is of another model")));
+        }
         Ok(Model { header, texts: Some(self.texts), made, data })
     }
 
@@ -246,17 +248,6 @@ impl Scan {
                 let what = format!("{file} has no tensor {tensor}, which is not what {name} says");
                 Err(Error::Files(format!("{what}: the file is of another model")))
             }
-        }
-    }
-}
-
-/// Errors if two tensors have come to one name.
-fn unique(header: &Header) -> Result<()> {
-    let mut names = BTreeSet::new();
-    match header.tensors.iter().find(|tensor| !names.insert(&tensor.name)) {
-        None => Ok(()),
-        Some(tensor) => {
-            Err(Error::Files(format!("two tensors of these files are {}: one is of another model", tensor.name)))
         }
     }
 }

@@ -5,7 +5,7 @@ use super::File;
 use super::data::Data;
 use super::scan::Model;
 use crate::error::{Error, Result};
-use crate::formats::header::{Header, bad};
+use crate::formats::header::{Header, bad, twice};
 
 /// Which part of a model a GGUF file is.
 pub struct Split {
@@ -58,8 +58,9 @@ pub fn join(files: Vec<File>, headers: Vec<(usize, Header)>) -> Result<Model> {
         if tensors(&part)? != tensors(&whole)? {
             return stranger("its split.tensors.count is not that of the first part".into());
         }
-        if let Some(tensor) = part.tensors.iter().find(|tensor| whole.tensor(&tensor.name).is_some()) {
-            return stranger(format!("tensor {} is in a part before it, too", tensor.name));
+        let both = whole.tensors.iter().chain(&part.tensors);
+        if let Some(name) = twice(both.map(|tensor| tensor.name.as_str())) {
+            return stranger(format!("tensor {name} is in a part before it, too"));
         }
         let (have, need) = (files[file].size_bytes, part.file_bytes());
         if need > have {

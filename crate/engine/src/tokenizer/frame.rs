@@ -1,6 +1,6 @@
 //! The special tokens around a text, `[CLS] A [SEP]`, and around two, `[CLS] A [SEP] B [SEP]`.
 
-/// A place in a template.
+/// A place in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     Special(u32),
@@ -10,19 +10,19 @@ pub enum Part {
 
 /// What stands around one text and around two.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template {
+pub struct Frame {
     pub single: Vec<Part>,
     pub pair: Vec<Part>,
 }
 
-impl Template {
+impl Frame {
     /// `before A after`, and `before A between B after`.
-    pub fn around(before: &[u32], between: &[u32], after: &[u32]) -> Template {
+    pub fn around(before: &[u32], between: &[u32], after: &[u32]) -> Frame {
         let special = |ids: &[u32]| ids.iter().map(|&id| Part::Special(id)).collect::<Vec<_>>();
         let (before, between, after) = (special(before), special(between), special(after));
         let single = [&before[..], &[Part::First], &after].concat();
         let pair = [&before[..], &[Part::First], &between, &[Part::Second], &after].concat();
-        Template { single, pair }
+        Frame { single, pair }
     }
 
     /// Fills in one text.
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn one_and_two() {
-        let bert = Template::around(&[101], &[102], &[102]);
+        let bert = Frame::around(&[101], &[102], &[102]);
         assert_eq!(bert.one(&[1, 2], true), [101, 1, 2, 102]);
         assert_eq!(bert.one(&[1, 2], false), [1, 2]);
         assert_eq!(bert.two(&[1], &[2], true), [101, 1, 102, 2, 102]);
