@@ -241,7 +241,9 @@ export class Model {
   useThreads(threads: number): Promise<number>;
   tokenize(text: string): Promise<number[]>;
   detokenize(tokens: number[]): Promise<string>;
-  render(messages: Message[], options?: Pick<GenerateOptions, 'tools' | 'tool_choice' | 'documents' | 'enable_thinking' | 'reasoning_effort' | 'chat_template_kwargs'>): Promise<string>;
+  render(messages: Message[], options?: Pick<GenerateOptions,
+    'tools' | 'tool_choice' | 'parallel_tool_calls' | 'documents' | 'enable_thinking' | 'reasoning_effort' | 'chat_template_kwargs'>
+  ): Promise<string>;
   generate(options?: GenerateOptions): AsyncGenerator<Step, void, undefined>;
   embed(input: string | number[], options?: EmbedOptions): Promise<{vector: Float32Array; tokens: number}>;
   save(): Promise<Uint8Array>;

@@ -155,14 +155,15 @@ export class Hearth {
 
   /**
    * Loads a model. `source`: an id of the catalog; the address (with a slash in it, or a URL) of a GGUF file, of one of its
-   * parts, or of a Hugging Face model or folder (`https://huggingface.co/ORG/NAME`, `.../resolve/main/`); the file itself (File,
+   * parts, of a safetensors file (its folder's other files are fetched, too), or of a Hugging Face model or folder
+   * (`https://huggingface.co/ORG/NAME`, `.../resolve/main/`); the file itself (File,
    * Blob, ArrayBuffer); or an array of files or a FileList: all parts of a GGUF file, or a Hugging Face folder's config.json,
    * tokenizer.json and safetensors, and what lies beside them.
    * `device`: 'cpu', 'gpu' where the browser has WebGPU, or 'auto', which takes the GPU if a trial of both finds it right and
    * faster; the trial, of some seconds, is made once for each adapter, browser and size of model, after one of kernels, of a
    * second or two, made once for each adapter and browser. `threads`: a number (at most
-   * the device's cores are used), or 'auto'. `context`: positions at most, by itself 8192 on the CPU and 4096 on the GPU, and of models
-   * whose positions turn otherwise in long contexts (LongRoPE, dynamic NTK) no more than do not.
+   * the device's cores are used), or 'auto'. `context`: positions at most, by itself 8192 on the CPU and 4096 on the GPU, and of
+   * models whose positions turn otherwise in long contexts (LongRoPE, dynamic NTK) no more than do not.
    * `onProgress({phase: 'download' | 'load' | 'trial', loaded, total, bytes_per_second, seconds_left, elsewhere})`. `signal`
    * stops it; what was downloaded stays.
    */

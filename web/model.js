@@ -78,20 +78,28 @@ export class Model {
   async #takeOver(error) {
     const conversation = await this.#remote.call('saveTokens').catch(() => undefined);
     this.#engine.end(error);
+    this.#checkLoaded();
     const start = performance.now();
     const running = await this.#spare.run().catch(second => {
       const what = `the GPU failed (${error.message}) and the CPU could not take over (${second.message})`;
       throw new HearthError('crashed', what);
     });
-    if (conversation) await running.engine.remote.call('restore', {saved: conversation});
-    if (this.#unloaded) {
+    try {
+      // Without it the tokens, which the next call brings along, are read again.
+      if (conversation) await running.engine.remote.call('restore', {saved: conversation}).catch(() => {});
+      this.#checkLoaded();
+    } catch (unloaded) {
       running.engine.end();
-      throw new HearthError('unloaded', 'the model has been unloaded');
+      throw unloaded;
     }
     this.#spare.lost(error);
     this.verdict = {device: 'cpu', why: 'failed', adapter: this.#fixed.adapter, message: error.message};
     this.#spare = undefined;
     this.#use(running, performance.now() - start);
+  }
+
+  #checkLoaded() {
+    if (this.#unloaded) throw new HearthError('unloaded', 'the model has been unloaded');
   }
 
   /** Returns when the CPU has taken over from a GPU that `error` tells has failed; throws it if it tells something else. */
@@ -155,8 +163,8 @@ export class Model {
    * With `messages`, steps say of their text what it is: `content`, `reasoning` (what a model thinks first), and `tool_calls`,
    * `[{index, id, type, function: {name, arguments}}]`. `tools`: `[{type: 'function', function: {name, description, parameters}}]`;
    * `tool_choice`: 'auto', 'none', 'required' or one, `{type: 'function', function: {name}}`; `parallel_tool_calls`
-   * false: only the first call is told; `documents`: `[{title, text}]` to answer from, for models that take them; `enable_thinking`: true
-   * or false for models that can do both; `reasoning_effort`: 'low', 'medium', 'high' or 'none', for models that ask;
+   * false: only the first call is told; `documents`: `[{title, text}]` to answer from, for models that take them;
+   * `enable_thinking`: true or false for models that can do both; `reasoning_effort`: 'low', 'medium', 'high' or 'none', for models that ask;
    * `chat_template_kwargs`: more of what the model's template reads.
    *
    * `response_format`: what the answer must be: `{type: 'json_object'}`, `{type: 'json_schema', json_schema: {schema}}`, `{type:

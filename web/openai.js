@@ -18,7 +18,8 @@ const OWN = [
   'enable_thinking', 'chat_template_kwargs', 'documents',
 ];
 const THEIRS = [
-  'temperature', 'top_p', 'frequency_penalty', 'presence_penalty', 'logit_bias', 'seed', 'stop', 'parallel_tool_calls', 'reasoning_effort',
+  'temperature', 'top_p', 'frequency_penalty', 'presence_penalty', 'logit_bias', 'seed', 'stop',
+  'parallel_tool_calls', 'reasoning_effort',
 ];
 
 /** OpenAI's reasons for an answer's end, by ours. */

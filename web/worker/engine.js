@@ -121,7 +121,10 @@ serve({
   }),
 
   // The conversation as bytes, without what is cached of it: also where the GPU has failed.
-  saveTokens: () => model.saveTokens(),
+  saveTokens: async () => {
+    while (busy) await breathe(); // it will fail, too
+    return model.saveTokens();
+  },
 
   restore: ({saved}) => alone(async () => model.restore(saved)),
 

@@ -153,8 +153,9 @@ fn dispatch(command: Command) -> Result<()> {
 /// Positions that a GPU reserves memory for.
 const GPU_CONTEXT: usize = 4096;
 
-/// Loads a model with room for `context` positions or, if it is not said, for all it was made for, on a GPU for fewer. A GPU has
-/// plain kernels, so that what it says can be repeated, or, `tuned`, those that are fastest.
+/// Loads a model with room for `context` positions or, if it is not said, for all it was made for (of models whose positions turn
+/// otherwise in long contexts, for no more than do not), on a GPU for fewer. A GPU has plain kernels, so that what it says can be
+/// repeated, or, `tuned`, those that are fastest.
 fn load(path: &Path, executor: Executor, threads: usize, context: Option<usize>, tuned: bool) -> Result<Session> {
     let device = match executor {
         Executor::Naive => Device::Naive,

@@ -288,7 +288,8 @@ pub enum Op {
     },
     /// `hidden = norm(x)` and, for the asked positions, `logits = cap(W · hidden + b)`.
     Head {
-        /// What a masked-language head does before its norm: one of both `gelu(W · x + b)`. Hidden states are then those before it.
+        /// What a masked-language head does before its norm: `gelu(W · x + b)`, with either GELU. Hidden states are then those
+        /// before it.
         transform: Option<(Linear, Activation)>,
         /// Over D.
         norm: Option<Norm>,
@@ -334,7 +335,8 @@ impl Program {
         next.unwrap_or(self.ops.len()).saturating_sub(1)
     }
 
-    /// How keys are turned, as far as that depends on more than the file: the bases of the rotations and the names of their divisors.
+    /// How keys are turned, as far as that depends on more than the file: the bases of the rotations and the names of their
+    /// divisors.
     pub fn rotations(&self) -> String {
         let rope = |op: &Op| if let Op::Attention { rope, .. } = op { *rope } else { None };
         let text = |Rope { theta, divisors, .. }: Rope| {

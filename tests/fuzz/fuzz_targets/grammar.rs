@@ -1,5 +1,5 @@
-//! A constraint: the first byte says which kind, the rest is a JSON schema, a regular expression or a grammar. Then an answer by it, for
-//! as many tokens as take little time.
+//! A constraint: the first byte says which kind, the rest is a JSON schema, a regular expression or a grammar. Then an answer by
+//! it, for as many tokens as take little time.
 #![no_main]
 
 use std::cell::OnceCell;

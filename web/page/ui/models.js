@@ -52,7 +52,8 @@ function rows() {
   });
   const others = stored.filter(({plan}) => !known.some(({key}) => key === plan.key));
   return [...known, ...others.map(({plan, stored_bytes, whole}) => ({
-    source: plan.url, name: plan.name, facts: [new URL(plan.url).host], size: plan.size_bytes, have: stored_bytes, whole, key: plan.key,
+    source: plan.url, name: plan.name, facts: [new URL(plan.url).host],
+    size: plan.size_bytes, have: stored_bytes, whole, key: plan.key,
   }))];
 }
 

@@ -1,8 +1,8 @@
-//! What a stranger's template may take. Fuel, which minijinja counts for instructions and for bytes of texts, stops loops and texts
-//! without end. It does not see how large a list of lists becomes when written out: sixty times `{% set x = [x, x] %}` is 2^60 texts, and
-//! a list put into itself again and again is deeper than any stack. So the template's source is edited before it is compiled, such that
-//! every value is measured where it is made or gets a name, see `edit`. Only a namespace changes after it was measured; so none may be
-//! inside of another value.
+//! What a stranger's template may take. Fuel, which minijinja counts for instructions and for bytes of texts, stops loops and
+//! texts without end. It does not see how large a list of lists becomes when written out: sixty times `{% set x = [x, x] %}` is
+//! 2^60 texts, and a list put into itself again and again is deeper than any stack. So the template's source is edited before
+//! it is compiled, such that every value is measured where it is made or gets a name, see `edit`. Only a namespace changes
+//! after it was measured; so none may be inside of another value.
 
 use minijinja::value::{Kwargs, ValueKind, ValueOrKwargs};
 use minijinja::{Error, ErrorKind, State, Value};
@@ -129,6 +129,9 @@ mod tests {
                 "{LIST}{{% set n = namespace() %}}{{% set l = [{}] %}}{{% set n.x = x %}}{{{{ l|upper }}}}",
                 commas("n")
             ),
+            format!("{LIST}{{% autoescape [{}]|upper %}}{{% endautoescape %}}", commas("x")),
+            format!("{LIST}{{% include [{}]|upper %}}", commas("x")),
+            format!("{LIST}{{% import [{}]|upper as y %}}", commas("x")),
             "{% set n = namespace() %}{% set m = namespace() %}{% set n.m = m %}{% set m.n = n %}{{ n|upper }}".into(),
             "{{ ('{0:9999}' * 100000).format(1) }}".into(),
             "{{ ('a' * 1900000)|batch(1) }}".into(),

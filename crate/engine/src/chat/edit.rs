@@ -24,6 +24,8 @@ const MAX_CHAIN: usize = 250;
 const GATHER: [&str; 5] = ["map", "batch", "slice", "chain", "zip"];
 /// Words behind which a bracket is a value of its own, and no call or subscript.
 const OPERATORS: [&str; 8] = ["and", "or", "not", "in", "is", "if", "elif", "else"];
+/// Statements that begin with a value, for which those words do not stand.
+const STATEMENTS: [&str; 5] = ["autoescape", "include", "extends", "import", "from"];
 
 /// The source with its values measured.
 pub(super) fn edit(source: &str) -> Result<String> {
@@ -212,8 +214,9 @@ impl<'a> Tokens<'a> {
         let ends = |char: char| !char.is_ascii() || char.is_ascii_alphanumeric() || "_)]}\"'".contains(char);
         let keyword = OPERATORS.contains(&before) && self.before(i, 2) != ".";
         let end = self.group(i);
+        let told = i == 1 && STATEMENTS.contains(&self.word(0));
         let named = self.word(0) == "with" && self.word(end + 1) == "=" && self.word(end + 2) != "=";
-        !named && (!before.ends_with(ends) || keyword || (self.word(i) == "[" && self.is_tested(i)))
+        !named && (!before.ends_with(ends) || keyword || told || (self.word(i) == "[" && self.is_tested(i)))
     }
 
     /// Whether the token `i` follows the name of a test, `is in [a]`.

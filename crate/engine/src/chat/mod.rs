@@ -9,7 +9,8 @@
 //! - `jinja`: what Hugging Face adds to Jinja: `methods` of Python's strings, `json`, `clock`; `bounds` and `edit` keep a stranger's
 //!   template from taking all time and memory.
 //! - `turn`: a request and its answer in OpenAI's shapes.
-//! - `family`: the markers that a model puts around reasoning and calls of tools; `parse` splits an answer by them, `calls` reads the calls.
+//! - `family`: the markers that a model puts around reasoning and calls of tools; `parse` splits an answer by them, `calls` reads the
+//!   calls.
 
 mod bounds;
 mod calls;

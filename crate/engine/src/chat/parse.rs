@@ -61,9 +61,9 @@ pub(super) fn thinking(prompt: &str) -> Option<&'static str> {
 }
 
 impl Parser {
-    /// A parser for an answer, which begins within thoughts if the prompt opened them: `thinking` is the marker that ends them. `tools` are
-    /// the names of what may be called. Calls are named `call_0`, `call_1`, …, with a `seed` also by letters that depend on it, so that a
-    /// conversation has no two alike.
+    /// A parser for an answer, which begins within thoughts if the prompt opened them: `thinking` is the marker that ends them.
+    /// `tools` are the names of what may be called. Calls are named `call_0`, `call_1`, …, with a `seed` also by letters that depend
+    /// on it, so that a conversation has no two alike.
     pub fn new(family: Family, thinking: Option<&'static str>, tools: Vec<String>, seed: Option<u64>) -> Parser {
         let state = match thinking {
             Some(close) => State::Reasoning { close, begun: false },

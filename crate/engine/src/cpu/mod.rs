@@ -136,8 +136,9 @@ impl Cpu {
                 h.resize(count * plan.width(), 0.0);
                 match activation {
                     Activation::None => return weights.multiply(plan, *kernel, input, h, |_| {}, team),
-                    Activation::Gelu => weights.multiply(plan, *kernel, input, h, elementwise::gelu, team),
-                    Activation::GeluErf => weights.multiply(plan, *kernel, input, h, elementwise::gelu_erf, team),
+                    Activation::Gelu | Activation::GeluErf => {
+                        weights.multiply(plan, *kernel, input, h, plain(*activation), team);
+                    }
                     Activation::GatedSilu => {
                         weights.multiply_gated(plan, *kernel, input, (h, up), elementwise::gated_silu, team);
                     }
@@ -214,8 +215,7 @@ impl Cpu {
                 if let (Some((transform, activation)), Some(plan)) = (transform, plan.before()) {
                     weights.prepare_normed(None, (x, dim), input, team, weights.forms(&[*transform], *kernel));
                     h.resize(x.len(), 0.0);
-                    let gelu = if *activation == Activation::Gelu { elementwise::gelu } else { elementwise::gelu_erf };
-                    weights.multiply(plan, *kernel, input, h, gelu, team);
+                    weights.multiply(plan, *kernel, input, h, plain(*activation), team);
                     x = h;
                 }
                 weights.prepare_normed(*norm, (x, dim), input, team, weights.forms(&[linear], *kernel));
@@ -324,6 +324,15 @@ impl Weights {
             self.product(piece.linear, piece.bands.clone(), kernel, input, &mut h);
             (0..input.tokens()).for_each(|t| elementwise::add(x.row(t), h.row(t)));
         });
+    }
+}
+
+/// One of the activations of a single matrix. Panics for those that join two.
+fn plain(activation: Activation) -> fn(&mut [f32]) {
+    match activation {
+        Activation::Gelu => elementwise::gelu,
+        Activation::GeluErf => elementwise::gelu_erf,
+        other => unreachable!("{other:?} is none of a single matrix"),
     }
 }
 

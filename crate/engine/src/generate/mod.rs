@@ -275,7 +275,8 @@ impl Session {
 
     /// Takes up a saved conversation in place of this one: the next answer whose prompt begins with its tokens goes on from there,
     /// bit by bit as if it had not been saved. An executor that caches in another way, a smaller context, or one whose room made
-    /// rotations others, keeps the tokens and reads them again. Errors if the bytes are damaged or another model's, and leaves the conversation as it was.
+    /// rotations others, keeps the tokens and reads them again. Errors if the bytes are damaged or another model's, and leaves the
+    /// conversation as it was.
     pub fn restore(&mut self, saved: &[u8]) -> Result<()> {
         let saved = Saved::read(saved, self.fingerprint, self.config().vocab_size)?;
         if saved.format == self.cache_format() && saved.cached < self.context {

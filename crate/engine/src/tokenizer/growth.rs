@@ -1,5 +1,6 @@
 //! How much longer a text may become on its way through the steps of a tokenizer's file: to `TIMES` its length and `MORE` besides.
-//! Unicode's forms take up to 18 times, and a space or two are added; a chain of steps that each double a text is damaged, or hostile.
+//! Unicode's forms take up to 18 times, and a space or two are added; a chain of steps that each double a text is damaged, or
+//! hostile.
 
 use crate::error::{Error, Result};
 

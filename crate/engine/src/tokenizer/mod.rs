@@ -31,7 +31,6 @@ mod sentencepiece;
 mod split;
 mod steps;
 pub mod stream;
-
 mod unigram;
 mod unigram_text;
 mod vocabulary;

@@ -11,7 +11,6 @@ use super::decoder::{Decoder, Stage};
 use super::frame::{Frame, Part};
 use super::pattern::{literal, regex};
 use super::stream::Characters;
-
 use super::{normal, split};
 use crate::error::{Error, Result};
 

@@ -11,8 +11,8 @@ pub enum Mark {
     Beginning(String),
 }
 
-/// Longest piece that is looked for, in bytes: as long as a word of the usual 100 characters can be. Every end of it is looked for at every
-/// place of a word, and one without bounds would take hours for a page without blanks.
+/// Longest piece that is looked for, in bytes: as long as a word of the usual 100 characters can be. Every end of it is looked for
+/// at every place of a word, and one without bounds would take hours for a page without blanks.
 const MAX_PIECE: usize = 400;
 
 /// The vocabulary and how to read it.
