@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hearth_engine::cpu::team::Team;
+use hearth_lab::Progress;
 use hearth_lab::evaluate::{Quality, compare, read};
 use hearth_lab::model::Model;
 use hearth_lab::recipe::Recipe;
 use hearth_lab::text::{Protocol, check_disjoint};
-use hearth_lab::Progress;
 
 use crate::{Result, files, threads};
 

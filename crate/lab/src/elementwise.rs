@@ -2,7 +2,7 @@
 //! platform's may differ in its last bit.
 
 use crate::matrix::Matrix;
-use hearth_engine::program::{NormKind, RopePairs, Rope};
+use hearth_engine::program::{NormKind, Rope, RopePairs};
 
 /// Lanes of a sum: eight partial sums, joined in order.
 const LANES: usize = 8;
@@ -15,7 +15,9 @@ pub fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
     let n = x * std::f32::consts::LOG2_E + WHOLE - WHOLE;
     let r = x - n * 0.693_359_4 - n * -2.121_944_4e-4;
-    let p = ((((1.987_569_1e-4 * r + 1.398_199_9e-3) * r + 8.333_452e-3) * r + 4.166_579_6e-2) * r + 1.666_666_5e-1) * r + 0.5;
+    let p = ((((1.987_569_1e-4 * r + 1.398_199_9e-3) * r + 8.333_452e-3) * r + 4.166_579_6e-2) * r + 1.666_666_5e-1)
+        * r
+        + 0.5;
     let e = p * r * r + r + 1.0;
     e * f32::from_bits(((n as i32 + 127) << 23) as u32)
 }

@@ -21,7 +21,9 @@ pub enum Error {
         needed: usize,
     },
     /// Calibration and test text share passages.
-    #[error("calibration and test text share {shared} of {passages} passages, so the test would flatter: give different texts")]
+    #[error(
+        "calibration and test text share {shared} of {passages} passages, so the test would flatter: give different texts"
+    )]
     SameText {
         /// Passages of the test text that the other has, too.
         shared: usize,

@@ -45,7 +45,9 @@ pub fn read(model: &Model, windows: &[Window], team: &mut Team, watch: &mut Watc
     }
     let head = Head::new(model, &program);
     if !head.says() {
-        return Err(Error::Unfit("this model says nothing that could be predicted: compare its embeddings instead".into()));
+        return Err(Error::Unfit(
+            "this model says nothing that could be predicted: compare its embeddings instead".into(),
+        ));
     }
     let mut hidden = Matrix { rows: 0, cols: program.config.dim, data: Vec::new() };
     for (x, window) in streams.iter().zip(windows) {
@@ -69,7 +71,13 @@ pub struct Position {
 }
 
 /// An original and another model over the same positions.
-pub fn compare(original: &Reading, other: &Reading, windows: &[Window], team: &mut Team, watch: &mut Watch) -> Result<Vec<Position>> {
+pub fn compare(
+    original: &Reading,
+    other: &Reading,
+    windows: &[Window],
+    team: &mut Team,
+    watch: &mut Watch,
+) -> Result<Vec<Position>> {
     let right: Vec<u32> = windows.iter().flat_map(|w| w.scored.clone().map(|p| w.tokens[p + 1])).collect();
     let batch = |reading: &Reading, first: usize, team: &mut Team| {
         let rows = first..(first + BATCH).min(reading.hidden.rows);
@@ -192,7 +200,8 @@ impl Quality {
         };
         let mut kls: Vec<f64> = positions.iter().map(|position| position.kl).collect();
         kls.sort_by(f64::total_cmp);
-        let percentile = |&share: &f64| (share, kls[((share * kls.len() as f64).ceil() as usize).clamp(1, kls.len()) - 1]);
+        let percentile =
+            |&share: &f64| (share, kls[((share * kls.len() as f64).ceil() as usize).clamp(1, kls.len()) - 1]);
         Quality {
             positions: positions.len(),
             original_perplexity: figure(|s| libm::exp(s.loss[0] / s.count)),

@@ -43,12 +43,25 @@ impl Spread {
         loop {
             let mut damped = hessian.clone();
             damp(&mut damped, damping);
-            let ordered = Matrix::new(n, order.iter().flat_map(|&i| order.iter().map(move |&j| (i, j))).map(|(i, j)| damped.row(i)[j]).collect());
+            let ordered = Matrix::new(
+                n,
+                order.iter().flat_map(|&i| order.iter().map(move |&j| (i, j))).map(|(i, j)| damped.row(i)[j]).collect(),
+            );
             if let Some(upper) = inverse_upper(&ordered, team) {
                 return Spread { order, upper, damping };
             }
             damping *= 10.0;
         }
+    }
+
+    /// The inputs in the order in which they are settled.
+    pub fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// `U`, in that order.
+    pub fn upper(&self) -> &Matrix {
+        &self.upper
     }
 }
 
@@ -66,7 +79,9 @@ pub fn levels(weight: &Matrix, scales: &[Scale], grid: Grid, spread: &Spread, te
             for j in first..end {
                 let at = order[j];
                 let scale = scales[at / GROUP];
-                let code = grid.code(scale, w[j]);
+                // What was pruned stays so, and others make up for what it was to make up for.
+                let pruned = weight.row(row)[at] == 0.0;
+                let code = grid.code(scale, if pruned { 0.0 } else { w[j] });
                 codes[at] = code;
                 let spreads = upper.row(j);
                 let error = (w[j] - grid.number(scale, code)) / spreads[j];

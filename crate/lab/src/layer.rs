@@ -118,7 +118,12 @@ impl Layer {
                 for linear in &linears {
                     let name = &program.weights[linear.weight].name;
                     if slots.iter().all(|slot| slot.name != *name) {
-                        slots.push(Slot { name: name.clone(), weight: model.matrix(name), changed: false, stored: None });
+                        slots.push(Slot {
+                            name: name.clone(),
+                            weight: model.matrix(name),
+                            changed: false,
+                            stored: None,
+                        });
                     }
                 }
                 groups.push(Group {
@@ -145,7 +150,7 @@ impl Layer {
         for group in self.groups {
             for slot in group.slots {
                 match slot.stored {
-                    Some((format, bytes)) => model.set(&slot.name, format, bytes),
+                    Some((format, bytes)) => model.set(&slot.name, format, slot.weight.cols, bytes),
                     None if slot.changed => {
                         let fits = slot.weight.data.iter().all(|x| x.abs() < 65504.0);
                         model.store(&slot.name, if fits { Format::F16 } else { Format::F32 }, &slot.weight)?;
@@ -153,7 +158,9 @@ impl Layer {
                     None => {}
                 }
             }
-            for vector in group.norm.into_iter().chain(group.biases.into_iter().flatten()).filter(|vector| vector.changed) {
+            for vector in
+                group.norm.into_iter().chain(group.biases.into_iter().flatten()).filter(|vector| vector.changed)
+            {
                 let cols = vector.numbers.len();
                 model.store(&vector.name, Format::F32, &Matrix::new(cols, vector.numbers))?;
             }

@@ -61,7 +61,11 @@ impl Matrix {
 
     /// The columns of these numbers.
     pub fn columns(&self, which: &[usize]) -> Matrix {
-        Matrix { rows: self.rows, cols: which.len(), data: self.iter().flat_map(|row| which.iter().map(|&j| row[j])).collect() }
+        Matrix {
+            rows: self.rows,
+            cols: which.len(),
+            data: self.iter().flat_map(|row| which.iter().map(|&j| row[j])).collect(),
+        }
     }
 }
 

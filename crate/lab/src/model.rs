@@ -4,7 +4,7 @@
 
 use hearth_engine::formats::gguf::{Reader, Writer};
 use hearth_engine::formats::{Event, Header, TensorInfo};
-use hearth_engine::models;
+use hearth_engine::models::{self, Room};
 use hearth_engine::program::{Program, Weight, WeightId};
 use hearth_engine::quant::Format;
 use hearth_engine::tokenizer::Tokenizer;
@@ -37,7 +37,8 @@ impl Model {
     pub fn take(&mut self, event: Event) -> hearth_engine::Result<()> {
         match event {
             Event::Header(header) => {
-                self.data = header.tensors.iter().map(|tensor| Vec::with_capacity(tensor.size_bytes as usize)).collect();
+                self.data =
+                    header.tensors.iter().map(|tensor| Vec::with_capacity(tensor.size_bytes as usize)).collect();
                 self.header = header;
             }
             Event::Rows { tensor, bytes, .. } => self.data[tensor].extend_from_slice(bytes),
@@ -47,12 +48,25 @@ impl Model {
 
     /// The program for texts of `context` tokens.
     pub fn program(&self, context: usize) -> Result<Program> {
-        Ok(models::program(&self.header, context)?)
+        Ok(models::program(&self.header, Room::Asked(context))?)
     }
 
     /// Its tokenizer.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
         Ok(Tokenizer::from_header(&self.header)?)
+    }
+
+    /// Tells a program what became of its weights: their formats, and their shapes where they are whole tensors.
+    pub fn refresh(&self, program: &mut Program) {
+        let tensors: Vec<usize> = program.weights.iter().map(|weight| weight.tensor).collect();
+        for weight in &mut program.weights {
+            let info = &self.header.tensors[weight.tensor];
+            weight.format = info.format;
+            let parts = tensors.iter().filter(|tensor| **tensor == weight.tensor).count();
+            if parts == 1 && weight.name.starts_with("blk.") {
+                (weight.rows, weight.cols) = (info.rows(), info.cols());
+            }
+        }
     }
 
     /// A program's weight, decoded: `[rows, cols]`.
@@ -70,11 +84,12 @@ impl Model {
         decode(info.format, info.cols(), &self.data[tensor])
     }
 
-    /// Makes these the bytes of a tensor. Panics if there is none, or its shape takes others.
-    pub fn set(&mut self, name: &str, format: Format, bytes: Vec<u8>) {
+    /// Makes these the bytes of a tensor, whose rows have `cols` numbers. Panics if there is none.
+    pub fn set(&mut self, name: &str, format: Format, cols: usize, bytes: Vec<u8>) {
         let (tensor, _) = self.header.tensor(name).expect("a tensor of the model");
         let info = &mut self.header.tensors[tensor];
-        assert_eq!(format.row_bytes(info.cols()).map(|row| row * info.rows()), Some(bytes.len()), "{name}");
+        let rows = format.row_bytes(cols).map_or(0, |row| bytes.len() / row);
+        info.shape = if info.shape.len() == 1 { vec![cols] } else { vec![rows, cols] };
         (info.format, info.size_bytes) = (format, bytes.len() as u64);
         self.data[tensor] = bytes;
     }
@@ -82,7 +97,7 @@ impl Model {
     /// Stores numbers in a tensor, in this format. Errors where it cannot say one of them.
     pub fn store(&mut self, name: &str, format: Format, numbers: &Matrix) -> Result<()> {
         let bytes = encode(format, numbers).map_err(|error| Error::Unfit(format!("{name}: {error}")))?;
-        self.set(name, format, bytes);
+        self.set(name, format, numbers.cols, bytes);
         Ok(())
     }
 

@@ -50,7 +50,7 @@ pub fn run(
     let needs = methods.iter().map(|method| method.needs()).max().unwrap_or(Needs::Nothing);
     let texts = if needs == Needs::Nothing { &[] } else { texts };
     let longest = texts.iter().map(Vec::len).max().unwrap_or(1);
-    let program = base.program(longest)?;
+    let mut program = base.program(longest)?;
     let mut streams: Vec<Matrix> = texts.iter().map(|tokens| embed(&model, &program, tokens)).collect();
     let stages = layers(&program);
     for (index, ops) in stages.iter().enumerate() {
@@ -76,8 +76,7 @@ pub fn run(
             method.layer(&mut layer, team)?;
         }
         layer.close(&mut model)?;
-        // A matrix may have another format now.
-        let program = model.program(longest)?;
+        model.refresh(&mut program);
         if index + 1 < stages.len() && !streams.is_empty() {
             let stage = Stage::new(&model, &program, ops.clone(), longest);
             for x in &mut streams {

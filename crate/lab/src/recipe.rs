@@ -113,7 +113,10 @@ mod tests {
         assert_eq!(Recipe::from_json(&recipe.to_json()).unwrap(), recipe);
         for (bad, said) in [
             (r#"{"version": 2, "steps": [], "more": 1}"#, "newer Hearth"),
-            (r#"{"version": 1, "steps": [{"method": "magic"}]}"#, "step 1 (magic): there is no method magic; there are awq"),
+            (
+                r#"{"version": 1, "steps": [{"method": "magic"}]}"#,
+                "step 1 (magic): there is no method magic; there are awq",
+            ),
             (r#"{"version": 1, "steps": [{"method": "quantize", "format": "Q9"}]}"#, "one of F32"),
             (r#"{"version": 1, "steps": [{"method": "quantize", "damping": 7}]}"#, "from 0.0001 to 1"),
             (r#"{"version": 1, "steps": [{"method": "quantize", "act_order": 1}]}"#, "true or false"),

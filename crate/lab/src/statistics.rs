@@ -68,6 +68,19 @@ impl Statistics {
         Some(hessian)
     }
 
+    /// Forgets all inputs but these.
+    pub fn keep(&mut self, kept: &[usize]) {
+        let pick = |numbers: &[f64]| kept.iter().map(|&i| numbers[i]).collect();
+        self.squares = pick(&self.squares);
+        if !self.sums.is_empty() {
+            self.sums = pick(&self.sums);
+        }
+        if let Some(gram) = &mut self.gram {
+            let rows = Matrix::new(gram.cols, kept.iter().flat_map(|&i| gram.row(i)).copied().collect());
+            *gram = rows.columns(kept);
+        }
+    }
+
     /// Divides inputs by these, as happens where their scales are folded into what makes them.
     pub fn divide(&mut self, scales: &[f32]) {
         for (i, &s) in scales.iter().enumerate() {

@@ -12,7 +12,13 @@ const TOLERATED: usize = 5;
 
 /// A text cut into sequences of `length` tokens, at most `most` tokens in all; what is left over at the end is left out, unless
 /// there is nothing else. Errors if it has fewer than `needed` tokens.
-pub fn sequences(what: &'static str, tokens: &[u32], length: usize, most: usize, needed: usize) -> Result<Vec<Vec<u32>>> {
+pub fn sequences(
+    what: &'static str,
+    tokens: &[u32],
+    length: usize,
+    most: usize,
+    needed: usize,
+) -> Result<Vec<Vec<u32>>> {
     if tokens.len() < needed {
         return Err(Error::TooShort { what, tokens: tokens.len(), needed });
     }
@@ -52,9 +58,17 @@ pub struct Protocol {
 
 /// Those there are; the first is the default.
 pub const PROTOCOLS: &[Protocol] = &[
-    Protocol { name: "llama.cpp", does: "windows side by side, the first token of each the beginning of text; second halves count", cut: halves },
+    Protocol {
+        name: "llama.cpp",
+        does: "windows side by side, the first token of each the beginning of text; second halves count",
+        cut: halves,
+    },
     Protocol { name: "disjoint", does: "windows side by side; all positions count", cut: disjoint },
-    Protocol { name: "sliding", does: "windows that overlap by half; what the one before has not counted counts", cut: sliding },
+    Protocol {
+        name: "sliding",
+        does: "windows that overlap by half; what the one before has not counted counts",
+        cut: sliding,
+    },
 ];
 
 impl Protocol {
@@ -89,7 +103,11 @@ fn halves(tokens: &[u32], begin: Option<u32>, context: usize) -> Vec<Window> {
 
 /// As in the papers of GPTQ and its like.
 fn disjoint(tokens: &[u32], _: Option<u32>, context: usize) -> Vec<Window> {
-    tokens.chunks(context).filter(|chunk| chunk.len() > 1).map(|chunk| Window { tokens: chunk.to_vec(), scored: 0..chunk.len() - 1 }).collect()
+    tokens
+        .chunks(context)
+        .filter(|chunk| chunk.len() > 1)
+        .map(|chunk| Window { tokens: chunk.to_vec(), scored: 0..chunk.len() - 1 })
+        .collect()
 }
 
 /// As in Hugging Face's guide, with a stride of half the window.

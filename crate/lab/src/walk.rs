@@ -51,7 +51,8 @@ pub struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// Operations of a program with the model's weights, for texts of up to `longest` tokens.
     pub fn new(model: &Model, program: &'a Program, ops: Range<usize>, longest: usize) -> Stage<'a> {
-        let mut stage = Stage { program, ops: ops.clone(), matrices: HashMap::new(), vectors: HashMap::new(), turns: None };
+        let mut stage =
+            Stage { program, ops: ops.clone(), matrices: HashMap::new(), vectors: HashMap::new(), turns: None };
         for op in &program.ops[ops] {
             let biases = op.linears().filter_map(|linear| linear.bias);
             let norms = op.norms().flat_map(|norm| [Some(norm.weight), norm.bias]).flatten();
@@ -196,7 +197,9 @@ fn join(mut parts: Vec<Matrix>, activation: Activation) -> Matrix {
 pub fn embed(model: &Model, program: &Program, tokens: &[u32]) -> Matrix {
     let dim = program.config.dim;
     let mut x = Matrix::zeros(tokens.len(), dim);
-    let Some(Op::Embed { table, scale, positions, kind }) = program.ops.first() else { unreachable!("a program begins so") };
+    let Some(Op::Embed { table, scale, positions, kind }) = program.ops.first() else {
+        unreachable!("a program begins so")
+    };
     let row = |id: WeightId, row: usize, out: &mut [f32]| {
         let weight = &program.weights[id];
         let row_bytes = weight.format.row_bytes(weight.cols).expect("the header was checked");
@@ -220,7 +223,7 @@ pub fn embed(model: &Model, program: &Program, tokens: &[u32]) -> Matrix {
 /// The head: from residual stream to hidden states, and from those to logits.
 pub struct Head {
     gain: Option<Gain>,
-    transform: Option<(Packed, Vec<f32>)>,
+    transform: Option<(Packed, Vec<f32>, Activation)>,
     linear: Option<(Packed, Vec<f32>)>,
     softcap: Option<f32>,
 }
@@ -228,15 +231,24 @@ pub struct Head {
 impl Head {
     /// Of a model.
     pub fn new(model: &Model, program: &Program) -> Head {
-        let Some(Op::Head { transform, norm, linear, softcap }) = program.ops.last() else { unreachable!("a program ends so") };
+        let Some(Op::Head { transform, norm, linear, softcap }) = program.ops.last() else {
+            unreachable!("a program ends so")
+        };
         let vector = |id: WeightId| model.weight(program, id).data;
         let linear_of = |linear: Linear| {
             (Packed::new(&model.weight(program, linear.weight)), linear.bias.map_or(Vec::new(), vector))
         };
-        let gain = norm.map(|Norm { kind, weight, bias, eps }| {
-            Gain { kind, weight: vector(weight), bias: bias.map_or(Vec::new(), vector), eps }
+        let gain = norm.map(|Norm { kind, weight, bias, eps }| Gain {
+            kind,
+            weight: vector(weight),
+            bias: bias.map_or(Vec::new(), vector),
+            eps,
         });
-        Head { gain, transform: transform.map(linear_of), linear: linear.map(linear_of), softcap: *softcap }
+        let transform = transform.map(|(linear, activation)| {
+            let (matrix, bias) = linear_of(linear);
+            (matrix, bias, activation)
+        });
+        Head { gain, transform, linear: linear.map(linear_of), softcap: *softcap }
     }
 
     /// Whether it makes logits.
@@ -247,10 +259,10 @@ impl Head {
     /// What the last product reads: `[T, D]`.
     pub fn hidden(&self, x: &Matrix, team: &mut Team) -> Matrix {
         let mut x = x.clone();
-        if let Some((transform, bias)) = &self.transform {
+        if let Some((transform, bias, activation)) = &self.transform {
             x = transform.times(&x, team);
             el::add_row(&mut x, bias);
-            x.data.iter_mut().for_each(|x| *x = el::gelu_erf(*x));
+            x = join(vec![x], *activation);
         }
         if let Some(gain) = &self.gain {
             gain.apply(&mut x.data);

@@ -8,8 +8,8 @@ use hearth_engine::cpu::team::Team;
 use hearth_engine::program::Activation;
 use hearth_engine::quant::Format;
 
-use super::{Kind, Opt, Spec};
 use super::quantize::{nearest, scales};
+use super::{Kind, Opt, Spec};
 use crate::error::Result;
 use crate::grid::{GROUP, Grid};
 use crate::layer::{Group, Layer, Source};
@@ -19,8 +19,16 @@ pub const SPEC: Spec = Spec {
     name: "awq",
     does: "Moves weight from inputs that matter into what makes them, so that later rounding hurts less.",
     options: &[
-        Opt { name: "steps", does: "Strengths to try between none and full.", kind: Kind::Number { min: 1.0, max: 40.0, default: 10.0 } },
-        Opt { name: "format", does: "The grid it prepares for.", kind: Kind::Choice { of: &["Q4_0", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL"], default: "Q4_0" } },
+        Opt {
+            name: "steps",
+            does: "Strengths to try between none and full.",
+            kind: Kind::Number { min: 1.0, max: 40.0, default: 10.0 },
+        },
+        Opt {
+            name: "format",
+            does: "The grid it prepares for.",
+            kind: Kind::Choice { of: &["Q4_0", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL"], default: "Q4_0" },
+        },
     ],
     make: |options| {
         let format = Format::from_name(options.choice("format")).expect("a format");
@@ -115,7 +123,8 @@ impl Awq {
         let mut best = (f64::INFINITY, vec![1.0; squares.len()]);
         for step in 0..=self.steps {
             let strength = 0.5 * step as f32 / self.steps as f32;
-            let mut by: Vec<f32> = ties.iter().map(|&tie| libm::powf((energy[tie] / count[tie]).max(1e-12), strength)).collect();
+            let mut by: Vec<f32> =
+                ties.iter().map(|&tie| libm::powf((energy[tie] / count[tie]).max(1e-12), strength)).collect();
             // So that the scales are about 1: the root of the largest times the smallest.
             let (low, high) = by.iter().fold((f32::MAX, 0.0_f32), |(low, high), &s| (low.min(s), high.max(s)));
             let middle = (low * high).sqrt();

@@ -4,15 +4,18 @@
 //! To add one: write `methods/NAME.rs` with a `SPEC`, and add it to [`METHODS`].
 
 mod awq;
+mod channels;
+mod prune;
 mod quantize;
 
+pub use quantize::{nearest, scales};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::pass::LayerMethod;
 
 /// Those there are.
-pub const METHODS: &[&Spec] = &[&awq::SPEC, &quantize::SPEC];
+pub const METHODS: &[&Spec] = &[&channels::SPEC, &prune::SPEC, &awq::SPEC, &quantize::SPEC];
 
 /// What a method is.
 #[derive(Serialize)]

@@ -23,9 +23,21 @@ pub const SPEC: Spec = Spec {
     does: "Stores every number in a few bits.",
     options: &[
         Opt { name: "format", does: "Of matrices.", kind: Kind::Choice { of: FORMATS, default: "Q4_0" } },
-        Opt { name: "embeddings", does: "Of the tables of tokens.", kind: Kind::Choice { of: FORMATS, default: "Q8_0" } },
-        Opt { name: "rounding", does: "How levels are chosen.", kind: Kind::Choice { of: &["nearest", "weighted", "gptq"], default: "gptq" } },
-        Opt { name: "damping", does: "GPTQ: how little the texts are trusted.", kind: Kind::Number { min: 1e-4, max: 1.0, default: gptq::DAMPING as f64 } },
+        Opt {
+            name: "embeddings",
+            does: "Of the tables of tokens.",
+            kind: Kind::Choice { of: FORMATS, default: "Q8_0" },
+        },
+        Opt {
+            name: "rounding",
+            does: "How levels are chosen.",
+            kind: Kind::Choice { of: &["nearest", "weighted", "gptq"], default: "gptq" },
+        },
+        Opt {
+            name: "damping",
+            does: "GPTQ: how little the texts are trusted.",
+            kind: Kind::Number { min: 1e-4, max: 1.0, default: gptq::DAMPING as f64 },
+        },
         Opt { name: "act_order", does: "GPTQ: the most used inputs first.", kind: Kind::Flag { default: true } },
     ],
     make: |options| {
