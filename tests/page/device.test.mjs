@@ -224,25 +224,6 @@ test('a device lost in saving: the CPU reads the conversation again and saves it
   assert.deepEqual([restored.tokens, restored.timings.prompt_tokens], [expected, 1], 'and saved with its cache');
 }));
 
-test('a device lost behind a conversation that was taken up: the CPU takes it up', () => withFault(lostOn('save'), async ({page}) => {
-  await knowing(page);
-  await loadTiny(page, {device: 'cpu'});
-  const {tokens} = await generate(page, STEPS);
-  const more = {...STEPS, tokens: [...STEPS.tokens, ...tokens]};
-  await page.evaluate(async () => { window.saved = await window.model.save(); });
-  const expected = await generate(page, more);
-  await loadTiny(page, {device: 'gpu'});
-  await page.evaluate(async () => {
-    await window.model.restore(window.saved);
-    window.saved = await window.model.save();
-  });
-  assert.equal((await verdict(page)).why, 'failed');
-  await loadTiny(page, {device: 'cpu'});
-  await page.evaluate(() => window.model.restore(window.saved));
-  const restored = await generate(page, more);
-  assert.deepEqual([restored.tokens, restored.timings.prompt_tokens], [expected.tokens, 1], 'nothing of it is lost');
-}));
-
 test('a device lost during upload is refused when asked for, and passed over otherwise', () => withFault(
   lostAt('writeBuffer', 20), async ({page}) => {
     await knowing(page);
