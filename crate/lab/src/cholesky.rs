@@ -1,4 +1,4 @@
-//! Cholesky factors `A = L Lᵀ` and what the lab needs of them, in blocks so that nearly all work is products of [`matrix`].
+//! Cholesky factors `A = L Lᵀ` and what the lab needs of them, in blocks so that nearly all work is products of matrices.
 //! Sums are in f32 with blocks of products: enough, since what is factored is damped.
 
 use hearth_engine::cpu::team::Team;

@@ -2,14 +2,13 @@
 //!
 //! A recipe gives the same file in a tab and on the command line, whatever the number of threads. So nothing here lets the
 //! machine choose: every output is one sum over `k` in ascending order, multiplications and additions are rounded apart (never
-//! fused), and threads only divide outputs among them. Compilers turn the inner loop into SIMD lanes: lanes are outputs.
+//! fused), and threads only divide outputs among them. SIMD lanes are outputs, too.
 
 use hearth_engine::cpu::divide::Rows;
+use hearth_engine::cpu::panel::{PANEL, products};
 use hearth_engine::cpu::team::Team;
 
-/// Outputs that are summed side by side: columns of a panel, and rows of `x` at a time. 8 × 4 sums fill half of SSE's and wasm's
-/// registers; 4 × 16 spilled.
-const PANEL: usize = 8;
+/// Rows of `x` that are multiplied at a time.
 const TALL: usize = 4;
 
 /// A matrix `[rows, cols]`, row-major.
@@ -112,17 +111,18 @@ impl Packed {
                 let width = PANEL.min(cols - at);
                 if tall == TALL {
                     let rows: [&[f32]; TALL] = std::array::from_fn(|r| x.row(first + r));
-                    for (sums, out) in block(panel, rows).iter().zip(out.chunks_exact_mut(cols)) {
+                    for (sums, out) in products(panel, rows).iter().zip(out.chunks_exact_mut(cols)) {
                         out[at..at + width].iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
                     }
                 } else {
                     for (r, out) in out.chunks_exact_mut(cols).enumerate() {
-                        let [sums] = block(panel, [x.row(first + r)]);
+                        let [sums] = products(panel, [x.row(first + r)]);
                         out[at..at + width].iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
                     }
                 }
             }
         };
+        team.expect(x.rows);
         if !tall.is_empty() {
             team.each(Rows::new(tall, whole / (TALL * cols)), |i, out| strip(i * TALL, out));
         }
@@ -130,20 +130,6 @@ impl Packed {
             strip(whole / cols, rest);
         }
     }
-}
-
-/// The products of some rows with a panel.
-#[inline(always)]
-fn block<const R: usize>(panel: &[[f32; PANEL]], rows: [&[f32]; R]) -> [[f32; PANEL]; R] {
-    let mut sums = [[0.0_f32; PANEL]; R];
-    let rows = rows.map(|row| &row[..panel.len()]);
-    for (k, lanes) in panel.iter().enumerate() {
-        for (sums, row) in sums.iter_mut().zip(rows) {
-            let x = row[k];
-            sums.iter_mut().zip(lanes).for_each(|(sum, w)| *sum += x * w);
-        }
-    }
-    sums
 }
 
 /// `x · Wᵀ`, plainly; see [`Packed::times`].

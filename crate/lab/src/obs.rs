@@ -1,7 +1,7 @@
 //! SparseGPT: numbers are removed along the inputs, those first whose loss is least by the optimal brain surgeon, and what stays
 //! makes up for each. Frantar & Alistarh 2023, arXiv:2301.00774.
 //!
-//! With `U` as in [`gptq`](crate::gptq), the loss of removing `w_j` is `w_j² / U_jj²`; which go is settled for [`BLOCK`] inputs at
+//! With `U` as in [`gptq`](crate::gptq), the loss of removing `w_j` is `w_j² / U_jj²`; which go is settled for `BLOCK` inputs at
 //! a time, by what earlier removals have made of them.
 
 use hearth_engine::cpu::divide::Rows;

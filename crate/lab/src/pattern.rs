@@ -82,7 +82,7 @@ impl Pattern {
             Pattern::Free => Ok(()),
             Pattern::Blocks(of) => {
                 // A block is empty, or whole but for numbers that were zero before.
-                let mixed = |block: &&[f32]| block.iter().any(|x| *x == 0.0) && block.iter().any(|x| *x != 0.0);
+                let mixed = |block: &&[f32]| block.contains(&0.0) && block.iter().any(|x| *x != 0.0);
                 let first = row.chunks_exact(of).position(|block| mixed(&block));
                 first.map_or(Ok(()), |i| wrong(i * of..(i + 1) * of))
             }

@@ -13,6 +13,7 @@ mod input;
 mod lanes;
 mod matrix;
 pub mod measure;
+pub mod panel;
 mod plan;
 mod rope;
 pub mod team;

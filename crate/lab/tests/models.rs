@@ -1,0 +1,133 @@
+//! Whole tiny models of every architecture: the lab reads as the oracle does, compresses the same on any number of threads, and
+//! what it writes opens again.
+
+use std::fs;
+use std::path::PathBuf;
+
+use hearth_engine::cpu::team::Team;
+use hearth_engine::loader::{Device, Loader};
+use hearth_engine::models::Room;
+use hearth_lab::evaluate::{Quality, compare, read};
+use hearth_lab::matrix::Matrix;
+use hearth_lab::model::Model;
+use hearth_lab::recipe::Recipe;
+use hearth_lab::text::Protocol;
+use hearth_lab::walk::{Head, Stage, embed, layers};
+use hearth_lab::{Error, Progress};
+use pollster::block_on;
+
+/// All fixtures that are models in a file.
+fn files() -> Vec<(String, Vec<u8>)> {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures"));
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "gguf"))
+        .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap()))
+        .filter(|(name, _)| !name.contains("-of-"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 10);
+    files
+}
+
+fn file(name: &str) -> Vec<u8> {
+    files().into_iter().find(|(other, _)| other == name).unwrap().1
+}
+
+fn quiet(_: Progress) -> hearth_lab::Result<()> {
+    Ok(())
+}
+
+/// Some text that no tokenizer made.
+fn tokens(count: usize, seed: u64) -> Vec<u32> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..count).map(|_| random.u32(3..90)).collect()
+}
+
+#[test]
+fn every_architecture_reads_as_the_oracle_does() {
+    let team = &mut Team::spawn(2);
+    for (name, bytes) in files() {
+        let model = Model::from_gguf(bytes.chunks(1000)).unwrap();
+        let tokens = tokens(33, 1);
+        let program = model.program(64).unwrap();
+        let mut x = embed(&model, &program, &tokens);
+        for ops in layers(&program) {
+            Stage::new(&model, &program, ops, tokens.len()).run(&mut x, team, &mut |_, _| {});
+        }
+        let head = Head::new(&model, &program);
+        let hidden = head.hidden(&x, team);
+        let found = if head.says() { head.logits(&hidden, team) } else { hidden };
+
+        let mut loader = Loader::new(Device::Naive, Room::Asked(64));
+        loader.push(&bytes).unwrap();
+        let mut session = loader.finish().unwrap();
+        let expected = Matrix::new(found.cols, block_on(session.logits(&tokens)).unwrap());
+        let mut worst = 0.0_f32;
+        for (found, expected) in found.iter().zip(expected.iter()) {
+            let size = expected.iter().fold(1e-6_f32, |max, x| max.max(x.abs()));
+            found.iter().zip(expected).for_each(|(f, e)| worst = worst.max((f - e).abs() / size));
+        }
+        assert!(worst < 2e-5, "{name}: {worst:e}");
+        println!("{name}: {worst:e}");
+    }
+}
+
+#[test]
+fn a_model_is_itself_exactly() {
+    let model = Model::from_gguf([&file("tiny-llama")[..]]).unwrap();
+    let team = &mut Team::spawn(2);
+    let windows = Protocol::find("disjoint").unwrap().windows(&tokens(200, 2), None, 64).unwrap();
+    let reading = read(&model, &windows, team, &mut quiet).unwrap();
+    let quality = Quality::of(&compare(&reading, &reading, &windows, team, &mut quiet).unwrap());
+    assert_eq!((quality.kl.value, quality.same_top.value, quality.rms_dp.value), (0.0, 1.0, 0.0));
+    assert_eq!(quality.perplexity_ratio.value, 1.0);
+}
+
+#[test]
+fn a_recipe_gives_the_same_bytes_on_any_number_of_threads() {
+    let text = tokens(600, 3);
+    let all = r#"{"version": 1, "calibration": {"tokens": 512, "length": 64}, "steps":
+        [{"method": "channels", "share": 0.25}, {"method": "prune", "share": 0.2}, {"method": "awq"}, {"method": "quantize"}]}"#;
+    let recipe = Recipe::from_json(all).unwrap();
+    for name in ["tiny-llama", "tiny-gemma3", "tiny-gpt2"] {
+        let base = Model::from_gguf([&file(name)[..]]).unwrap();
+        let run = |threads| recipe.run(&base, &text, &mut Team::spawn(threads), &mut quiet).unwrap().to_gguf().unwrap();
+        let one = run(1);
+        assert!(one == run(2) && one == run(3), "{name}");
+        // It opens, and is another model.
+        let again = Model::from_gguf([&one[..]]).unwrap();
+        assert!(again.tensor_bytes() < base.tensor_bytes(), "{name}");
+        assert!(again.program(64).is_ok(), "{name}");
+        assert_eq!(again.header.string("hearth.recipe").unwrap(), Some(&*serde_json::to_string(&recipe).unwrap()));
+    }
+}
+
+#[test]
+fn nothing_done_is_nothing_changed() {
+    let base = Model::from_gguf([&file("tiny-qwen3")[..]]).unwrap();
+    let recipe = Recipe::from_json(r#"{"version": 1, "steps": []}"#).unwrap();
+    let made = recipe.run(&base, &[], &mut Team::alone(), &mut quiet).unwrap();
+    assert_eq!(made.data, base.data);
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let base = Model::from_gguf([&file("tiny-llama")[..]]).unwrap();
+    let run = |steps: &str, text: &[u32]| {
+        let recipe = Recipe::from_json(&format!(r#"{{"version": 1, "steps": [{steps}]}}"#)).unwrap();
+        recipe.run(&base, text, &mut Team::alone(), &mut quiet).map(drop)
+    };
+    let short = run(r#"{"method": "quantize"}"#, &[1, 2, 3]).unwrap_err();
+    assert!(matches!(short, Error::TooShort { tokens: 3, .. }), "{short}");
+    assert!(run(r#"{"method": "quantize", "rounding": "nearest"}"#, &[]).is_ok(), "it needs no text");
+    let mut after = 3;
+    let mut cancel = |_: Progress| {
+        after -= 1;
+        if after > 0 { Ok(()) } else { Err(Error::Cancelled) }
+    };
+    let recipe = Recipe::from_json(r#"{"version": 1, "steps": [{"method": "quantize"}]}"#).unwrap();
+    let cancelled = recipe.run(&base, &tokens(300, 4), &mut Team::alone(), &mut cancel).map(drop).unwrap_err();
+    assert!(matches!(cancelled, Error::Cancelled), "{cancelled}");
+}
