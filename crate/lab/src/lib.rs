@@ -1,10 +1,16 @@
-//! The compression lab: makes a model smaller and measures what it cost.
+//! The compression lab: makes a model smaller and measures what it cost. Natively and in a tab, on any number of threads, the same
+//! recipe, base and texts give the same bytes.
 //!
 //! ```text
-//! file ─ model::Model ─┬─ calibration texts ─ walk ─ statistics ─┐
-//!                      └─ recipe ─ methods, layer by layer ──────┴─ Model ─ file
-//!                         evaluate: original and compressed over test texts ─ Report
+//! file ─ model::Model ─┬─ pass: texts ─ walk ─ statistics ─ layer::Layer ─ methods ─┬─ Model ─ file
+//!                      │         recipe::Recipe ────────────────────────────────────┘     │
+//!                      └─ evaluate::read ─ evaluate::compare ── Quality ── evaluate::read ┘
 //! ```
+//!
+//! - `matrix`, `cholesky`, `elementwise`: numbers, each sum in one order.
+//! - `walk`: layer by layer over whole texts. `statistics`: what inputs are like. `text`: how texts are cut.
+//! - `layer`: a layer opened for changes. `methods`: what changes it, with `grid` (levels of formats), `gptq` and `obs` (who makes up
+//!   for whose errors), `pattern` (where zeros may be).
 
 pub mod cholesky;
 pub mod elementwise;
