@@ -115,7 +115,7 @@ mod tests {
             (r#"{"version": 2, "steps": [], "more": 1}"#, "newer Hearth"),
             (
                 r#"{"version": 1, "steps": [{"method": "magic"}]}"#,
-                "step 1 (magic): there is no method magic; there are awq",
+                "step 1 (magic): there is no method magic; there are ",
             ),
             (r#"{"version": 1, "steps": [{"method": "quantize", "format": "Q9"}]}"#, "one of F32"),
             (r#"{"version": 1, "steps": [{"method": "quantize", "damping": 7}]}"#, "from 0.0001 to 1"),
