@@ -22,6 +22,12 @@ const ENOUGH: f64 = 3.5;
 /// Share of the mean of the diagonal that is added to it.
 pub const DAMPING: f32 = 0.01;
 
+/// What `damping` is raised to where `inputs` were seen on few tokens.
+pub fn damping_for(tokens: usize, inputs: usize, damping: f32) -> f32 {
+    let few = (tokens as f64) < ENOUGH * inputs as f64;
+    if few { damping.max(10.0 * DAMPING) } else { damping }
+}
+
 /// An order of inputs, and the factor that spreads errors in that order.
 pub struct Spread {
     order: Vec<usize>,
@@ -38,8 +44,7 @@ impl Spread {
         if by_energy {
             order.sort_by(|&a, &b| hessian.row(b)[b].total_cmp(&hessian.row(a)[a]));
         }
-        let few = (tokens as f64) < ENOUGH * n as f64;
-        let mut damping = if few { damping.max(10.0 * DAMPING) } else { damping };
+        let mut damping = damping_for(tokens, n, damping);
         loop {
             let mut damped = hessian.clone();
             damp(&mut damped, damping);

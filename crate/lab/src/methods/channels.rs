@@ -11,6 +11,7 @@ use hearth_engine::program::Activation;
 use super::{Kind, Opt, Spec};
 use crate::cholesky::{factor, invert_lower};
 use crate::error::{Error, Result};
+use crate::gptq::{DAMPING, damping_for};
 use crate::layer::{Group, Layer, Source};
 use crate::matrix::{Matrix, times};
 use crate::model::Model;
@@ -73,7 +74,8 @@ impl LayerMethod for Channels {
         dropped.sort_unstable();
         let mut narrow = matrix.columns(&kept);
         if self.recover {
-            let more = make_up(matrix, &hessian, &kept, &dropped, team);
+            let damping = damping_for(down.statistics.tokens, width, DAMPING);
+            let more = make_up(matrix, &hessian, [&kept, &dropped], damping, team);
             narrow.data.iter_mut().zip(more.data).for_each(|(w, more)| *w += more);
         }
         (down.slots[0].weight, down.slots[0].changed) = (narrow, true);
@@ -107,11 +109,11 @@ fn unfit() -> Error {
 }
 
 /// `down_D · H_DK · (H_KK + λI)⁻¹`.
-fn make_up(down: &Matrix, hessian: &Matrix, kept: &[usize], dropped: &[usize], team: &mut Team) -> Matrix {
+fn make_up(down: &Matrix, hessian: &Matrix, [kept, dropped]: [&[usize]; 2], damping: f32, team: &mut Team) -> Matrix {
     let rows =
         |which: &[usize]| Matrix::new(hessian.cols, which.iter().flat_map(|&i| hessian.row(i)).copied().collect());
     let mut within = rows(kept).columns(kept);
-    damp(&mut within, crate::gptq::DAMPING / 10.0);
+    damp(&mut within, damping);
     // `B = down_D · H_DK`, then `X Hᵏᵏ = B` by the inverse of the factor: `X = B L⁻ᵀ L⁻¹`.
     let between = rows(kept).columns(dropped);
     let right = times(&down.columns(dropped), &between, team);
