@@ -108,7 +108,8 @@ impl Evaluate {
         if let Some(calibration) = &self.calibration {
             check_disjoint(&tokens(&original, calibration)?, &text)?;
         }
-        let begin = None;
+        // What is put in front of every text, if anything is.
+        let begin = original.tokenizer()?.encode("")?.first().copied();
         let windows = Protocol::find(&self.protocol)?.windows(&text, begin, self.context)?;
         let reference = read(&original, &windows, team, &mut tell)?;
         for path in &self.others {

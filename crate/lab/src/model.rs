@@ -46,14 +46,20 @@ impl Model {
         Ok(())
     }
 
-    /// The program for texts of `context` tokens.
+    /// The program for texts of `context` tokens. Errors if they are more than the model was made for.
     pub fn program(&self, context: usize) -> Result<Program> {
-        Ok(models::program(&self.header, Room::Asked(context))?)
+        let program = models::program(&self.header, Room::Asked(context))?;
+        match program.config.max_seq {
+            most if context > most => Err(Error::Unfit(format!(
+                "texts of {context} tokens are longer than the {most} that this model was made for: take shorter ones"
+            ))),
+            _ => Ok(program),
+        }
     }
 
     /// Its tokenizer.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
-        Ok(Tokenizer::from_header(&self.header)?)
+        Ok(Tokenizer::from_header(&self.header)?.within(self.program(1)?.config.vocab_size)?)
     }
 
     /// Tells a program what became of its weights: their formats, and their shapes where they are whole tensors.

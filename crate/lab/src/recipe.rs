@@ -45,7 +45,7 @@ pub struct Recipe {
 pub struct Calibration {
     /// At most so many tokens.
     pub tokens: usize,
-    /// In sequences of so many.
+    /// In sequences of so many, or of as many as the model was made for.
     pub length: usize,
 }
 
@@ -91,7 +91,10 @@ impl Recipe {
         let methods = self.methods()?;
         let methods: Vec<&dyn LayerMethod> = methods.iter().map(Box::as_ref).collect();
         let texts = match methods.iter().any(|method| method.needs() > Needs::Nothing) {
-            true => sequences("the calibration text", text, self.calibration.length, self.calibration.tokens, FEWEST)?,
+            true => {
+                let length = self.calibration.length.min(base.program(1)?.config.max_seq);
+                sequences("the calibration text", text, length, self.calibration.tokens, FEWEST)?
+            }
             false => Vec::new(),
         };
         let mut model = pass::run(base, &methods, &texts, team, watch)?;

@@ -122,6 +122,9 @@ fn what_cannot_be_done_is_said() {
     let short = run(r#"{"method": "quantize"}"#, &[1, 2, 3]).unwrap_err();
     assert!(matches!(short, Error::TooShort { tokens: 3, .. }), "{short}");
     assert!(run(r#"{"method": "quantize", "rounding": "nearest"}"#, &[]).is_ok(), "it needs no text");
+    let windows = Protocol::find("disjoint").unwrap().windows(&tokens(200, 5), None, 100).unwrap();
+    let long = read(&base, &windows, &mut Team::alone(), &mut quiet).map(drop).unwrap_err();
+    assert!(long.to_string().contains("made for"), "{long}");
     let mut after = 3;
     let mut cancel = |_: Progress| {
         after -= 1;
