@@ -34,6 +34,10 @@ pub struct Reading {
 pub fn read(model: &Model, windows: &[Window], team: &mut Team, watch: &mut Watch) -> Result<Reading> {
     let longest = windows.iter().map(|window| window.tokens.len()).max().unwrap_or(1);
     let program = model.program(longest)?;
+    let known = |window: &Window| window.tokens.iter().all(|&token| (token as usize) < program.config.vocab_size);
+    if !windows.iter().all(known) {
+        return Err(Error::Unfit("the text has tokens that this model does not know: it is another model".into()));
+    }
     let mut streams: Vec<Matrix> = windows.iter().map(|window| embed(model, &program, &window.tokens)).collect();
     let stages = layers(&program);
     for (i, ops) in stages.iter().enumerate() {
@@ -89,6 +93,10 @@ pub fn compare(
     for first in (0..right.len()).step_by(BATCH) {
         watch(Progress { what: "comparing", done: first, of: right.len() })?;
         let (p, q) = (batch(original, first, team), batch(other, first, team));
+        if p.cols != q.cols {
+            let what = format!("the vocabularies have {} and {} tokens: these are different models", p.cols, q.cols);
+            return Err(Error::Unfit(what));
+        }
         for ((p, q), &right) in p.iter().zip(q.iter()).zip(&right[first..]) {
             positions.push(position(p, q, right as usize));
         }
@@ -107,7 +115,7 @@ fn position(p: &[f32], q: &[f32], right: usize) -> Position {
     let top = |x: &[f32]| (0..x.len()).reduce(|best, i| if x[i] > x[best] { i } else { best });
     Position {
         loss: [log_p - f64::from(p[right]), log_q - f64::from(q[right])],
-        kl: kl.max(0.0),
+        kl: if kl < 0.0 { 0.0 } else { kl }, // what is no number stays none
         same_top: top(p) == top(q),
     }
 }

@@ -56,6 +56,11 @@ impl Spread {
                 return Spread { order, upper, damping };
             }
             damping *= 10.0;
+            if damping > 1e6 {
+                // Inputs that are no numbers: nothing makes up for anything, and the weights will be refused.
+                let upper = Matrix { rows: n, cols: n, data: (0..n * n).map(|i| f32::from(i / n == i % n)).collect() };
+                return Spread { order, upper, damping };
+            }
         }
     }
 

@@ -24,6 +24,12 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// Its numbers, to be changed: bytes that were settled no longer are.
+    pub fn change(&mut self) -> &mut Matrix {
+        (self.changed, self.stored) = (true, None);
+        &mut self.weight
+    }
+
     /// Settles the bytes.
     pub fn settle(&mut self, format: Format, bytes: Vec<u8>, numbers: Matrix) {
         (self.weight, self.changed, self.stored) = (numbers, true, Some((format, bytes)));

@@ -37,8 +37,7 @@ impl Model {
     pub fn take(&mut self, event: Event) -> hearth_engine::Result<()> {
         match event {
             Event::Header(header) => {
-                self.data =
-                    header.tensors.iter().map(|tensor| Vec::with_capacity(tensor.size_bytes as usize)).collect();
+                self.data = header.tensors.iter().map(|_| Vec::new()).collect();
                 self.header = header;
             }
             Event::Rows { tensor, bytes, .. } => self.data[tensor].extend_from_slice(bytes),

@@ -70,6 +70,9 @@ impl Recipe {
         }
         let recipe: Recipe = serde_json::from_str(text).map_err(wrong)?;
         recipe.methods()?;
+        if recipe.calibration.length < 2 {
+            return Err(Error::Recipe("calibration in sequences of fewer than 2 tokens".into()));
+        }
         Ok(recipe)
     }
 
@@ -124,6 +127,7 @@ mod tests {
             (r#"{"version": 1, "steps": [{"method": "quantize", "damping": 7}]}"#, "from 0.0001 to 1"),
             (r#"{"version": 1, "steps": [{"method": "quantize", "act_order": 1}]}"#, "true or false"),
             (r#"{"version": 1, "steps": [{"method": "quantize", "bits": 4}]}"#, "no option bits"),
+            (r#"{"version": 1, "calibration": {"length": 0}, "steps": []}"#, "fewer than 2"),
             (r#"{"version": 1}"#, "steps"),
             ("[]", "cannot be read"),
         ] {

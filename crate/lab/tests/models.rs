@@ -105,6 +105,29 @@ fn a_recipe_gives_the_same_bytes_on_any_number_of_threads() {
 }
 
 #[test]
+fn what_comes_behind_quantization_is_not_lost() {
+    let text = tokens(600, 3);
+    let base = Model::from_gguf([&file("tiny-llama")[..]]).unwrap();
+    let after = |step: &str| {
+        let steps = format!(r#"{{"version": 1, "steps": [{{"method": "quantize", "format": "Q8_0"}}, {step}]}}"#);
+        let recipe = Recipe::from_json(&steps).unwrap();
+        let file = recipe.run(&base, &text, &mut Team::alone(), &mut quiet).unwrap().to_gguf().unwrap();
+        Model::from_gguf([&file[..]]).unwrap()
+    };
+    let pruned = after(r#"{"method": "prune", "share": 0.5}"#).matrix("blk.0.attn_q.weight");
+    assert!(pruned.data.iter().filter(|x| **x == 0.0).count() >= pruned.data.len() / 2);
+    let narrow = after(r#"{"method": "channels", "share": 0.3}"#);
+    assert!(narrow.program(64).is_ok());
+    // Folding changes nothing but its rounding to F16.
+    let windows = Protocol::find("disjoint").unwrap().windows(&tokens(200, 2), None, 64).unwrap();
+    let team = &mut Team::alone();
+    let [plain, folded] = [r#"{"method": "prune", "share": 0}"#, r#"{"method": "awq"}"#]
+        .map(|step| read(&after(step), &windows, team, &mut quiet).unwrap());
+    let quality = Quality::of(&compare(&plain, &folded, &windows, team, &mut quiet).unwrap());
+    assert!(quality.kl.value < 1e-5, "{:?}", quality.kl);
+}
+
+#[test]
 fn nothing_done_is_nothing_changed() {
     let base = Model::from_gguf([&file("tiny-qwen3")[..]]).unwrap();
     let recipe = Recipe::from_json(r#"{"version": 1, "steps": []}"#).unwrap();

@@ -81,8 +81,8 @@ fn ties(group: &Group, before: &[Group], config: &hearth_engine::program::Config
 /// Multiplies the group's inputs in its matrices and divides them in what makes them.
 fn fold(group: &mut Group, before: &mut [Group], by: &[f32], config: &hearth_engine::program::Config) {
     for slot in &mut group.slots {
-        slot.weight.data.chunks_exact_mut(by.len()).for_each(|row| row.iter_mut().zip(by).for_each(|(w, s)| *w *= s));
-        slot.changed = true;
+        let rows = slot.change().data.chunks_exact_mut(by.len());
+        rows.for_each(|row| row.iter_mut().zip(by).for_each(|(w, s)| *w *= s));
     }
     group.statistics.divide(by);
     match group.source {
@@ -100,10 +100,9 @@ fn fold(group: &mut Group, before: &mut [Group], by: &[f32], config: &hearth_eng
 fn divide_rows(group: &mut Group, i: usize, by: &[f32]) {
     let slot = group.slots.last_mut().expect("a group has slots");
     let (cols, first) = (slot.weight.cols, slot.weight.rows - by.len());
-    for (row, s) in slot.weight.data[first * cols..].chunks_exact_mut(cols).zip(by) {
+    for (row, s) in slot.change().data[first * cols..].chunks_exact_mut(cols).zip(by) {
         row.iter_mut().for_each(|w| *w /= s);
     }
-    slot.changed = true;
     if let Some(Some(bias)) = group.biases.get_mut(i) {
         let first = bias.numbers.len() - by.len();
         bias.divide(first, by);

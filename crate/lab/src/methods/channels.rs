@@ -37,10 +37,10 @@ struct Channels {
 }
 
 impl Channels {
-    /// Channels that are left of so many.
+    /// Channels that are left of so many: all, if none are to go.
     fn left(&self, width: usize) -> usize {
         let left = (1.0 - self.share) * width as f64 / UNIT as f64;
-        (left.round() as usize).max(1) * UNIT
+        if self.share == 0.0 { width } else { ((left.round() as usize).max(1) * UNIT).min(width) }
     }
 }
 
@@ -78,11 +78,12 @@ impl LayerMethod for Channels {
             let more = make_up(matrix, &hessian, [&kept, &dropped], damping, team);
             narrow.data.iter_mut().zip(more.data).for_each(|(w, more)| *w += more);
         }
-        (down.slots[0].weight, down.slots[0].changed) = (narrow, true);
+        *down.slots[0].change() = narrow;
         down.statistics.keep(&kept);
         for slot in &mut up.slots {
             let rows = kept.iter().flat_map(|&c| slot.weight.row(c)).copied().collect();
-            (slot.weight, slot.changed) = (Matrix::new(slot.weight.cols, rows), true);
+            let cols = slot.weight.cols;
+            *slot.change() = Matrix::new(cols, rows);
         }
         keep_biases(up, &kept);
         Ok(())

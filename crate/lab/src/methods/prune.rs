@@ -102,11 +102,10 @@ impl LayerMethod for Prune {
                 }
                 for &share in &self.shares {
                     match &spread {
-                        Some(spread) => slot.weight = obs::prune(&slot.weight, self.pattern, share, spread, team),
-                        None => remove(&mut slot.weight, self.pattern, share, &squares, team),
+                        Some(spread) => *slot.change() = obs::prune(&slot.weight, self.pattern, share, spread, team),
+                        None => remove(slot.change(), self.pattern, share, &squares, team),
                     }
                 }
-                slot.changed = true;
             }
         }
         Ok(())
