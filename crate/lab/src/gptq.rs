@@ -89,7 +89,7 @@ pub fn levels(weight: &Matrix, scales: &[Scale], grid: Grid, spread: &Spread, te
             for j in first..end {
                 let at = order[j];
                 let scale = scales[at / GROUP];
-                // What was pruned stays so, and others make up for what it was to make up for.
+                // What was pruned stays so where the grid has a zero (Q8_0, Q5_0, Q4_0), and others make up for what it was to make up for.
                 let pruned = weight.row(row)[at] == 0.0;
                 let code = grid.code(scale, if pruned { 0.0 } else { w[j] });
                 codes[at] = code;

@@ -91,6 +91,12 @@ impl LayerMethod for Quantize {
             };
             let squares = group.statistics.mean_squares();
             for slot in &mut group.slots {
+                if !slot.weight.data.iter().all(|w| w.is_finite()) {
+                    return Err(Error::Unfit(format!(
+                        "{} has numbers that are none: it cannot be quantized",
+                        slot.name
+                    )));
+                }
                 let format = fitting(self.format, slot.weight.cols);
                 match (self.rounding, Grid::of(format)) {
                     (Rounding::Weighted | Rounding::Gptq { .. }, Some(grid)) if !squares.is_empty() => {
