@@ -9,8 +9,6 @@ use crate::matrix::{Matrix, add_gram, mirror};
 pub struct Statistics {
     /// Tokens that were seen.
     pub tokens: usize,
-    /// `Σ x`.
-    sums: Vec<f64>,
     /// `Σ x²`.
     squares: Vec<f64>,
     /// `Σ x xᵀ`, if it is asked for.
@@ -21,23 +19,16 @@ impl Statistics {
     /// Of inputs `width` wide, with their products if `gram`.
     pub fn new(width: usize, gram: bool) -> Statistics {
         let gram = gram.then(|| Matrix::zeros(width, width));
-        Statistics { tokens: 0, sums: vec![0.0; width], squares: vec![0.0; width], gram }
-    }
-
-    /// Only squares are known, as of an imatrix file.
-    pub fn of_squares(tokens: usize, squares: Vec<f64>) -> Statistics {
-        Statistics { tokens, sums: Vec::new(), squares, gram: None }
+        Statistics { tokens: 0, squares: vec![0.0; width], gram }
     }
 
     /// Sees the inputs of some tokens.
     pub fn see(&mut self, x: &Matrix, team: &mut Team) {
         self.tokens += x.rows;
-        let (mut sums, mut squares) = (vec![0.0_f32; x.cols], vec![0.0_f32; x.cols]);
+        let mut squares = vec![0.0_f32; x.cols];
         for row in x.iter() {
-            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
             squares.iter_mut().zip(row).for_each(|(sum, x)| *sum += x * x);
         }
-        self.sums.iter_mut().zip(sums).for_each(|(all, sum)| *all += f64::from(sum));
         self.squares.iter_mut().zip(squares).for_each(|(all, sum)| *all += f64::from(sum));
         if let Some(gram) = &mut self.gram {
             add_gram(x, gram, team);
@@ -47,16 +38,6 @@ impl Statistics {
     /// `E[x²]` of each input.
     pub fn mean_squares(&self) -> Vec<f32> {
         self.squares.iter().map(|square| (square / self.tokens.max(1) as f64) as f32).collect()
-    }
-
-    /// `Σ x²` of each input.
-    pub fn squares(&self) -> &[f64] {
-        &self.squares
-    }
-
-    /// `E[x]` of each input.
-    pub fn means(&self) -> Vec<f32> {
-        self.sums.iter().map(|sum| (sum / self.tokens.max(1) as f64) as f32).collect()
     }
 
     /// `E[x xᵀ]`, symmetric, if it was asked for.
@@ -70,11 +51,7 @@ impl Statistics {
 
     /// Forgets all inputs but these.
     pub fn keep(&mut self, kept: &[usize]) {
-        let pick = |numbers: &[f64]| kept.iter().map(|&i| numbers[i]).collect();
-        self.squares = pick(&self.squares);
-        if !self.sums.is_empty() {
-            self.sums = pick(&self.sums);
-        }
+        self.squares = kept.iter().map(|&i| self.squares[i]).collect();
         if let Some(gram) = &mut self.gram {
             let rows = Matrix::new(gram.cols, kept.iter().flat_map(|&i| gram.row(i)).copied().collect());
             *gram = rows.columns(kept);
@@ -84,11 +61,7 @@ impl Statistics {
     /// Divides inputs by these, as happens where their scales are folded into what makes them.
     pub fn divide(&mut self, scales: &[f32]) {
         for (i, &s) in scales.iter().enumerate() {
-            let s = f64::from(s);
-            self.squares[i] /= s * s;
-            if let Some(sum) = self.sums.get_mut(i) {
-                *sum /= s;
-            }
+            self.squares[i] /= f64::from(s * s);
         }
         if let Some(gram) = &mut self.gram {
             for (i, row) in gram.data.chunks_exact_mut(scales.len()).enumerate() {
@@ -98,13 +71,11 @@ impl Statistics {
     }
 }
 
-/// Adds `share` of the mean of the diagonal to it, and 1 where an input was never seen; the Hessian is then positive.
+/// Adds `share` of the mean of the diagonal to it, also where an input was never seen; 1 where none was. The Hessian is then
+/// positive.
 pub fn damp(hessian: &mut Matrix, share: f32) {
     let n = hessian.rows;
     let mean = (0..n).map(|i| f64::from(hessian.row(i)[i])).sum::<f64>() / n as f64;
-    let more = (f64::from(share) * mean) as f32;
-    for i in 0..n {
-        let x = &mut hessian.row_mut(i)[i];
-        *x = if *x == 0.0 { 1.0 } else { *x + more };
-    }
+    let more = if mean == 0.0 { 1.0 } else { (f64::from(share) * mean) as f32 };
+    (0..n).for_each(|i| hessian.row_mut(i)[i] += more);
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use hearth_engine::cpu::divide::Rows;
 use hearth_engine::cpu::team::Team;
+use hearth_engine::naive::gelu_erf;
 use hearth_engine::program::{Activation, Config, Linear, Norm, Op, Program, Rope, WeightId, softcap};
 
 use crate::elementwise::{self as el, Gain, Turns};
@@ -183,7 +184,7 @@ fn join(mut parts: Vec<Matrix>, activation: Activation) -> Matrix {
             return Matrix { rows, cols, data };
         }
         Activation::Gelu => return each(parts.remove(0), el::gelu),
-        Activation::GeluErf => return each(parts.remove(0), el::gelu_erf),
+        Activation::GeluErf => return each(parts.remove(0), gelu_erf),
         Activation::GatedSilu => el::silu,
         Activation::GatedGelu => el::gelu,
     };

@@ -105,6 +105,24 @@ fn a_recipe_gives_the_same_bytes_on_any_number_of_threads() {
 }
 
 #[test]
+fn folding_changes_weights_and_not_what_they_say() {
+    let (text, team) = (tokens(600, 3), &mut Team::spawn(2));
+    let recipe = Recipe::from_json(r#"{"version": 1, "steps": [{"method": "awq"}]}"#).unwrap();
+    let windows = Protocol::find("disjoint").unwrap().windows(&tokens(200, 2), None, 32).unwrap();
+    for (name, bytes) in files().into_iter().filter(|(name, _)| !name.contains("bert")) {
+        let base = Model::from_gguf([&bytes[..]]).unwrap();
+        let folded = recipe.run(&base, &text, team, &mut quiet).unwrap();
+        let changed = base.data.iter().zip(&folded.data).filter(|(a, b)| a != b).count();
+        assert!(changed > 0, "{name}");
+        let [a, b] = [&base, &folded].map(|model| read(model, &windows, team, &mut quiet).unwrap());
+        let kl = Quality::of(&compare(&a, &b, &windows, team, &mut quiet).unwrap()).kl.value;
+        println!("{name}: {changed} tensors, KL {kl:e}");
+        // Matrices are rounded to F16.
+        assert!(kl < 1e-5, "{name}: {kl:e}");
+    }
+}
+
+#[test]
 fn what_comes_behind_quantization_is_not_lost() {
     let text = tokens(600, 3);
     let base = Model::from_gguf([&file("tiny-llama")[..]]).unwrap();

@@ -4,7 +4,6 @@
 use std::sync::LazyLock;
 
 use hearth_engine::cpu::team::Team;
-use hearth_engine::formats::Header;
 use hearth_engine::program::Activation;
 use hearth_lab::layer::{Group, Layer, Slot, Source};
 use hearth_lab::matrix::{Matrix, times};
@@ -90,7 +89,6 @@ fn layer(weight: Matrix, statistics: Statistics) -> Layer {
 fn config() -> hearth_engine::program::Config {
     let bytes = include_bytes!("../../../tests/fixtures/tiny-llama-q8_0.gguf");
     let model = hearth_lab::model::Model::from_gguf([&bytes[..]]).unwrap();
-    let _: &Header = &model.header;
     model.program(16).unwrap().config
 }
 
@@ -109,9 +107,8 @@ fn after(steps: &[Value]) -> Matrix {
 /// The share of the output's energy that is wrong.
 fn error(weight: &Matrix) -> f64 {
     let team = &mut Team::spawn(2);
-    let energy = |m: &Matrix| times(&MADE.test, m, team).data.iter().map(|y| f64::from(y * y)).sum::<f64>();
+    let mut energy = |m: &Matrix| times(&MADE.test, m, team).data.iter().map(|y| f64::from(y * y)).sum::<f64>();
     let difference = MADE.weight.data.iter().zip(&weight.data).map(|(a, b)| a - b).collect();
-    let mut energy = energy;
     energy(&Matrix::new(N, difference)) / energy(&MADE.weight)
 }
 

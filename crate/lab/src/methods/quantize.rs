@@ -107,6 +107,14 @@ impl LayerMethod for Quantize {
                         };
                         settle(slot, grid, &scales, &codes);
                     }
+                    (Rounding::Weighted | Rounding::Gptq { .. }, None) if format.block_len() > 1 => {
+                        let grids = Grid::all().map(|grid| grid.format.name()).collect::<Vec<_>>().join(", ");
+                        return Err(Error::Unfit(format!(
+                            "{} would become {}, which can only be rounded to the nearest; by a text there are {grids}",
+                            slot.name,
+                            format.name()
+                        )));
+                    }
                     _ => {
                         let bytes = encode(format, &slot.weight)
                             .map_err(|error| Error::Unfit(format!("{}: {error}", slot.name)))?;
