@@ -131,6 +131,23 @@ pub struct Figure {
     pub high: f64,
 }
 
+impl Figure {
+    /// The mean of some values, each drawn apart. Panics if there are none.
+    pub fn mean(values: &[f64]) -> Figure {
+        let mut random = fastrand::Rng::with_seed(0);
+        let count = values.len() as f64;
+        let mut draw = || (0..values.len()).map(|_| values[random.usize(..values.len())]).sum::<f64>() / count;
+        let drawn = (0..DRAWS).map(|_| draw()).collect();
+        Figure::of(values.iter().sum::<f64>() / count, drawn)
+    }
+
+    /// A value and what the draws gave.
+    fn of(value: f64, mut drawn: Vec<f64>) -> Figure {
+        drawn.sort_by(f64::total_cmp);
+        Figure { value, low: drawn[DRAWS / 40], high: drawn[DRAWS - 1 - DRAWS / 40] }
+    }
+}
+
 /// Quality of a model beside its original.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Quality {
@@ -201,11 +218,7 @@ impl Quality {
             .map(|_| (0..blocks.len()).fold(Sums::default(), |sums, _| sums.add(&blocks[random.usize(..blocks.len())])))
             .collect();
         let all = Sums::of(positions);
-        let figure = |statistic: Statistic| {
-            let mut drawn: Vec<f64> = draws.iter().map(statistic).collect();
-            drawn.sort_by(f64::total_cmp);
-            Figure { value: statistic(&all), low: drawn[DRAWS / 40], high: drawn[DRAWS - 1 - DRAWS / 40] }
-        };
+        let figure = |statistic: Statistic| Figure::of(statistic(&all), draws.iter().map(statistic).collect());
         let mut kls: Vec<f64> = positions.iter().map(|position| position.kl).collect();
         kls.sort_by(f64::total_cmp);
         let percentile =

@@ -4,16 +4,19 @@
 //! ```text
 //! file ─ model::Model ─┬─ pass: texts ─ walk ─ statistics ─ layer::Layer ─ methods ─┬─ Model ─ file
 //!                      │         recipe::Recipe ────────────────────────────────────┘     │
-//!                      └─ evaluate::read ─ evaluate::compare ── Quality ── evaluate::read ┘
+//!                      ├─ evaluate::read ─ evaluate::compare ── Quality ── evaluate::read ┤
+//!                      └─ encoder::vectors ─ encoder::compare ─ Likeness ─ encoder::vectors ┘
 //! ```
 //!
 //! - `matrix`, `cholesky`, `elementwise`: numbers, each sum in one order.
 //! - `walk`: layer by layer over whole texts. `statistics`: what inputs are like. `text`: how texts are cut.
+//! - `work`: what a token costs, counted.
 //! - `layer`: a layer opened for changes. `methods`: what changes it, with `grid` (levels of formats), `gptq` and `obs` (who makes up
 //!   for whose errors), `pattern` (where zeros may be).
 
 pub mod cholesky;
 pub mod elementwise;
+pub mod encoder;
 pub mod error;
 pub mod evaluate;
 pub mod gptq;
@@ -29,6 +32,7 @@ pub mod recipe;
 pub mod statistics;
 pub mod text;
 pub mod walk;
+pub mod work;
 
 pub use error::{Error, Result};
 

@@ -83,6 +83,11 @@ impl Model {
         out
     }
 
+    /// How many numbers of a program's weight are not zero.
+    pub fn nonzero(&self, program: &Program, id: WeightId) -> u64 {
+        self.weight(program, id).data.iter().filter(|x| **x != 0.0).count() as u64
+    }
+
     /// A tensor of this name, decoded: `[rows, cols]`. Panics if there is none.
     pub fn matrix(&self, name: &str) -> Matrix {
         let (tensor, info) = self.header.tensor(name).expect("a tensor of the model");

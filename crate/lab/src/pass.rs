@@ -24,10 +24,59 @@ pub enum Needs {
     Hessian,
 }
 
+/// A step of a recipe.
+pub enum Method {
+    /// Works on a layer at a time; neighbouring steps of this kind share one pass.
+    Layer(Box<dyn LayerMethod>),
+    /// Works on the model as a whole.
+    Whole(Box<dyn WholeMethod>),
+}
+
+impl Method {
+    /// Of a method that works layer by layer.
+    pub fn layer(method: impl LayerMethod + 'static) -> Method {
+        Method::Layer(Box::new(method))
+    }
+
+    /// Of a method that works on the whole.
+    pub fn whole(method: impl WholeMethod + 'static) -> Method {
+        Method::Whole(Box::new(method))
+    }
+
+    /// What it must know.
+    pub fn needs(&self) -> Needs {
+        match self {
+            Method::Layer(method) => method.needs(),
+            Method::Whole(method) => method.needs(),
+        }
+    }
+}
+
+/// A method that needs more than one layer at a time.
+pub trait WholeMethod {
+    /// What it must know: texts, if not [`Needs::Nothing`].
+    fn needs(&self) -> Needs;
+
+    /// Changes a model that steps before may have changed; `base` is what the recipe began with.
+    fn run(
+        &self,
+        base: &Model,
+        model: &mut Model,
+        texts: &[Vec<u32>],
+        team: &mut Team,
+        watch: &mut Watch,
+    ) -> Result<()>;
+}
+
 /// A method that works layer by layer.
 pub trait LayerMethod {
     /// What it must know.
     fn needs(&self) -> Needs;
+
+    /// Looks at the model as it is before the pass, and makes its plan.
+    fn prepare(&mut self, _model: &Model, _texts: &[Vec<u32>], _team: &mut Team, _watch: &mut Watch) -> Result<()> {
+        Ok(())
+    }
 
     /// Changes a layer. Errors where it cannot.
     fn layer(&self, layer: &mut Layer, team: &mut Team) -> Result<()>;
@@ -38,26 +87,28 @@ pub trait LayerMethod {
     }
 }
 
-/// A copy of the base with `methods` applied to each layer in turn. `texts` are sequences of tokens for calibration.
+/// Applies `methods` to each layer of a model in turn. `texts` are sequences of tokens for calibration.
 pub fn run(
-    base: &Model,
-    methods: &[&dyn LayerMethod],
+    model: &mut Model,
+    methods: &mut [Box<dyn LayerMethod>],
     texts: &[Vec<u32>],
     team: &mut Team,
     watch: &mut Watch,
-) -> Result<Model> {
-    let mut model = base.clone();
+) -> Result<()> {
+    for method in &mut *methods {
+        method.prepare(model, texts, team, watch)?;
+    }
     let needs = methods.iter().map(|method| method.needs()).max().unwrap_or(Needs::Nothing);
     let texts = if needs == Needs::Nothing { &[] } else { texts };
     let longest = texts.iter().map(Vec::len).max().unwrap_or(1);
-    let mut program = base.program(longest)?;
-    let mut streams: Vec<Matrix> = texts.iter().map(|tokens| embed(&model, &program, tokens)).collect();
+    let mut program = model.program(longest)?;
+    let mut streams: Vec<Matrix> = texts.iter().map(|tokens| embed(model, &program, tokens)).collect();
     let stages = layers(&program);
     for (index, ops) in stages.iter().enumerate() {
         let mut tell = |what| watch(Progress { what, done: index, of: stages.len() });
         let mut statistics: BTreeMap<usize, Statistics> = BTreeMap::new();
         if !streams.is_empty() {
-            let stage = Stage::new(&model, &program, ops.clone(), longest);
+            let stage = Stage::new(model, &program, ops.clone(), longest);
             let counting = &mut Team::alone();
             for x in &streams {
                 tell("calibrating")?;
@@ -70,21 +121,20 @@ pub fn run(
                 }
             }
         }
-        let mut layer = Layer::open(&model, &program, index, ops.clone(), statistics);
-        for method in methods {
+        let mut layer = Layer::open(model, &program, index, ops.clone(), statistics);
+        for method in &*methods {
             tell("compressing")?;
             method.layer(&mut layer, team)?;
         }
-        layer.close(&mut model)?;
+        layer.close(model)?;
         model.refresh(&mut program);
         if index + 1 < stages.len() && !streams.is_empty() {
-            let stage = Stage::new(&model, &program, ops.clone(), longest);
+            let stage = Stage::new(model, &program, ops.clone(), longest);
             for x in &mut streams {
                 tell("going on")?;
                 stage.run(x, team, &mut |_, _| {});
             }
         }
     }
-    methods.iter().try_for_each(|method| method.rest(&mut model))?;
-    Ok(model)
+    methods.iter().try_for_each(|method| method.rest(model))
 }

@@ -14,7 +14,7 @@ use crate::Watch;
 use crate::error::{Error, Result};
 use crate::methods;
 use crate::model::Model;
-use crate::pass::{self, LayerMethod, Needs};
+use crate::pass::{self, LayerMethod, Method, Needs};
 use crate::text::sequences;
 
 /// The version of recipes that this build writes and understands.
@@ -81,7 +81,7 @@ impl Recipe {
         serde_json::to_string_pretty(self).expect("a recipe is JSON")
     }
 
-    fn methods(&self) -> Result<Vec<Box<dyn LayerMethod>>> {
+    fn methods(&self) -> Result<Vec<Method>> {
         let make = |(i, step): (usize, &Map<String, serde_json::Value>)| {
             let method = step.get("method").and_then(|name| name.as_str()).unwrap_or("?").to_owned();
             methods::make(step).map_err(|what| Error::Step { step: i + 1, method, what })
@@ -92,7 +92,6 @@ impl Recipe {
     /// A compressed copy of the base. `text` calibrates, if any step needs one. Errors if it is too short; also if `watch` says so.
     pub fn run(&self, base: &Model, text: &[u32], team: &mut Team, watch: &mut Watch) -> Result<Model> {
         let methods = self.methods()?;
-        let methods: Vec<&dyn LayerMethod> = methods.iter().map(Box::as_ref).collect();
         let texts = match methods.iter().any(|method| method.needs() > Needs::Nothing) {
             true => {
                 let length = self.calibration.length.min(base.program(1)?.config.max_seq);
@@ -100,7 +99,20 @@ impl Recipe {
             }
             false => Vec::new(),
         };
-        let mut model = pass::run(base, &methods, &texts, team, watch)?;
+        let mut model = base.clone();
+        let mut methods = methods.into_iter().peekable();
+        while let Some(method) = methods.next() {
+            match method {
+                Method::Layer(method) => {
+                    let mut together: Vec<Box<dyn LayerMethod>> = vec![method];
+                    while let Some(Method::Layer(method)) = methods.next_if(|next| matches!(next, Method::Layer(_))) {
+                        together.push(method);
+                    }
+                    pass::run(&mut model, &mut together, &texts, team, watch)?;
+                }
+                Method::Whole(method) => method.run(base, &mut model, &texts, team, watch)?,
+            }
+        }
         let json = serde_json::to_string(self).expect("a recipe is JSON");
         model.header.metadata.insert("hearth.recipe".into(), Value::String(json));
         model.header.metadata.insert("general.quantization_version".into(), Value::Unsigned(2));

@@ -8,6 +8,7 @@ use hearth_engine::program::Activation;
 use hearth_lab::layer::{Group, Layer, Slot, Source};
 use hearth_lab::matrix::{Matrix, times};
 use hearth_lab::methods;
+use hearth_lab::pass::Method;
 use hearth_lab::statistics::Statistics;
 use serde_json::{Value, json};
 
@@ -99,7 +100,8 @@ fn after(steps: &[Value]) -> Matrix {
     MADE.calibration.data.chunks(512 * N).for_each(|part| statistics.see(&Matrix::new(N, part.to_vec()), team));
     let mut layer = layer(MADE.weight.clone(), statistics);
     for step in steps {
-        methods::make(step.as_object().unwrap()).unwrap().layer(&mut layer, team).unwrap();
+        let Method::Layer(method) = methods::make(step.as_object().unwrap()).unwrap() else { panic!("{step}") };
+        method.layer(&mut layer, team).unwrap();
     }
     layer.groups.remove(1).slots.remove(0).weight
 }

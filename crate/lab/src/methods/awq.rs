@@ -13,7 +13,7 @@ use super::{Kind, Opt, Spec};
 use crate::error::Result;
 use crate::grid::{GROUP, Grid};
 use crate::layer::{Group, Layer, Source};
-use crate::pass::{LayerMethod, Needs};
+use crate::pass::{LayerMethod, Method, Needs};
 
 pub const SPEC: Spec = Spec {
     name: "awq",
@@ -32,7 +32,7 @@ pub const SPEC: Spec = Spec {
     ],
     make: |options| {
         let format = Format::from_name(options.choice("format")).expect("a format");
-        Box::new(Awq { steps: options.number("steps") as usize, grid: Grid::of(format).expect("a grid") })
+        Method::layer(Awq { steps: options.number("steps") as usize, grid: Grid::of(format).expect("a grid") })
     },
 };
 

@@ -15,7 +15,7 @@ use crate::gptq::{DAMPING, damping_for};
 use crate::layer::{Group, Layer, Source};
 use crate::matrix::{Matrix, times};
 use crate::model::Model;
-use crate::pass::{LayerMethod, Needs};
+use crate::pass::{LayerMethod, Method, Needs};
 use crate::statistics::damp;
 
 /// Widths are multiples of this: a block of most formats.
@@ -28,7 +28,7 @@ pub const SPEC: Spec = Spec {
         Opt { name: "share", does: "Of channels to drop.", kind: Kind::Number { min: 0.0, max: 0.9, default: 0.2 } },
         Opt { name: "recover", does: "Lets the kept ones make up for them.", kind: Kind::Flag { default: true } },
     ],
-    make: |options| Box::new(Channels { share: options.number("share"), recover: options.flag("recover") }),
+    make: |options| Method::layer(Channels { share: options.number("share"), recover: options.flag("recover") }),
 };
 
 struct Channels {

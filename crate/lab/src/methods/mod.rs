@@ -1,7 +1,8 @@
 //! The compression methods, each a file that says what it is called, what it does and what can be chosen: page and command line
 //! draw themselves from it.
 //!
-//! To add one: write `methods/NAME.rs` with a `SPEC`, and add it to [`METHODS`].
+//! To add one: write `methods/NAME.rs` with a `SPEC` and a [`LayerMethod`](crate::pass::LayerMethod) or
+//! [`WholeMethod`](crate::pass::WholeMethod), and add it to [`METHODS`].
 
 mod awq;
 mod channels;
@@ -12,7 +13,7 @@ pub use quantize::{nearest, scales};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::pass::LayerMethod;
+use crate::pass::Method;
 
 /// Those there are.
 pub const METHODS: &[&Spec] = &[&channels::SPEC, &prune::SPEC, &awq::SPEC, &quantize::SPEC];
@@ -27,7 +28,7 @@ pub struct Spec {
     /// What can be chosen.
     pub options: &'static [Opt],
     #[serde(skip)]
-    make: fn(&Options) -> Box<dyn LayerMethod>,
+    make: fn(&Options) -> Method,
 }
 
 /// Something to choose.
@@ -124,7 +125,7 @@ impl<'a> Options<'a> {
 }
 
 /// The method of a step, `{"method": NAME, OPTION: VALUE, ...}`. Errors, in words, where there is no such thing.
-pub fn make(step: &Map<String, Value>) -> Result<Box<dyn LayerMethod>, String> {
+pub fn make(step: &Map<String, Value>) -> Result<Method, String> {
     let name = step.get("method").and_then(Value::as_str).ok_or("a step has no method")?;
     let names = || METHODS.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ");
     let spec = METHODS.iter().find(|spec| spec.name == name);

@@ -13,7 +13,7 @@ use crate::gptq::{self, Spread};
 use crate::layer::Layer;
 use crate::matrix::Matrix;
 use crate::obs;
-use crate::pass::{LayerMethod, Needs};
+use crate::pass::{LayerMethod, Method, Needs};
 use crate::pattern::{PATTERNS, Pattern, rounds};
 
 pub const SPEC: Spec = Spec {
@@ -46,7 +46,7 @@ pub const SPEC: Spec = Spec {
         let pattern = options.choice("pattern");
         let (_, pattern) = PATTERNS.iter().find(|(name, _)| *name == pattern).expect("the choices are patterns");
         let share = pattern.share(options.number("share"));
-        Box::new(Prune {
+        Method::layer(Prune {
             score: match options.choice("score") {
                 "magnitude" => Score::Magnitude,
                 "wanda" => Score::Wanda,

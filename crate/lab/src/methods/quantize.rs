@@ -16,7 +16,7 @@ use crate::grid::{GROUP, Grid, Scale};
 use crate::layer::{Layer, Slot};
 use crate::matrix::Matrix;
 use crate::model::{Model, decode, encode};
-use crate::pass::{LayerMethod, Needs};
+use crate::pass::{LayerMethod, Method, Needs};
 
 pub const SPEC: Spec = Spec {
     name: "quantize",
@@ -42,7 +42,7 @@ pub const SPEC: Spec = Spec {
     ],
     make: |options| {
         let format = |name| Format::from_name(options.choice(name)).expect("FORMATS are formats");
-        Box::new(Quantize {
+        Method::layer(Quantize {
             format: format("format"),
             embeddings: format("embeddings"),
             rounding: match options.choice("rounding") {
