@@ -8,18 +8,19 @@ use clap::Args;
 use hearth_engine::cpu::team::Team;
 use hearth_lab::Progress;
 use hearth_lab::evaluate::{Quality, compare, read};
-use hearth_lab::model::Model;
+use hearth_lab::model::{Loader, Model};
 use hearth_lab::recipe::Recipe;
-use hearth_lab::text::{Protocol, check_disjoint};
+use hearth_lab::text::Test;
 
-use crate::{Result, files, threads};
+use crate::files::Files;
+use crate::{Result, threads};
 
 /// Applies a recipe to a model.
 #[derive(Args)]
 pub struct Compress {
-    /// The GGUF file.
+    /// The GGUF file, one of its parts, or a Hugging Face folder.
     input: PathBuf,
-    /// The file to write.
+    /// The GGUF file to write.
     output: PathBuf,
     /// The recipe, JSON; or its text.
     #[arg(long)]
@@ -35,7 +36,7 @@ pub struct Compress {
 /// Compares models with the one they were made of.
 #[derive(Args)]
 pub struct Evaluate {
-    /// The original, a GGUF file.
+    /// The original: a GGUF file, one of its parts, or a Hugging Face folder.
     original: PathBuf,
     /// The others.
     others: Vec<PathBuf>,
@@ -63,17 +64,16 @@ pub struct Evaluate {
 }
 
 fn load(path: &Path) -> Result<Model> {
-    let mut pieces = Vec::new();
-    files::read(path, |bytes| {
-        pieces.push(bytes.to_vec());
-        Ok(())
-    })?;
-    Ok(Model::from_gguf(pieces.iter().map(Vec::as_slice))?)
+    let files = Files::find(path)?;
+    let mut loader = Loader::of(files.files.clone())?;
+    while let Some(want) = loader.wants()? {
+        files.read(want, |bytes| Ok(loader.push(bytes)?))?;
+    }
+    Ok(loader.finish()?)
 }
 
-fn tokens(model: &Model, path: &Path) -> Result<Vec<u32>> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(model.tokenizer()?.encode(&text)?)
+fn text(path: &Path) -> Result<String> {
+    Ok(fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
 fn tell(progress: Progress) -> hearth_lab::Result<()> {
@@ -86,12 +86,15 @@ impl Compress {
     pub fn run(&self) -> Result<()> {
         let recipe = match self.recipe.trim_start().starts_with('{') {
             true => self.recipe.clone(),
-            false => fs::read_to_string(&self.recipe).map_err(|error| format!("{}: {error}", self.recipe))?,
+            false => text(Path::new(&self.recipe))?,
         };
         let recipe = Recipe::from_json(&recipe)?;
         let base = load(&self.input)?;
-        let text = self.text.as_deref().map_or(Ok(Vec::new()), |text| tokens(&base, text))?;
-        let model = recipe.run(&base, &text, &mut Team::spawn(self.threads), &mut tell)?;
+        let tokens = match &self.text {
+            Some(path) => base.tokenizer()?.encode(&text(path)?)?,
+            None => Vec::new(),
+        };
+        let model = recipe.run(&base, &tokens, &mut Team::spawn(self.threads), &mut tell)?;
         fs::write(&self.output, model.to_gguf()?)?;
         writeln!(stderr())?;
         writeln!(stdout(), "{} bytes of tensors became {}", base.tensor_bytes(), model.tensor_bytes())?;
@@ -103,14 +106,9 @@ impl Evaluate {
     pub fn run(&self) -> Result<()> {
         let team = &mut Team::spawn(self.threads);
         let original = load(&self.original)?;
-        let mut text = tokens(&original, &self.text)?;
-        text.truncate(self.tokens);
-        if let Some(calibration) = &self.calibration {
-            check_disjoint(&tokens(&original, calibration)?, &text)?;
-        }
-        // What is put in front of every text, if anything is.
-        let begin = original.tokenizer()?.encode("")?.first().copied();
-        let windows = Protocol::find(&self.protocol)?.windows(&text, begin, self.context)?;
+        let calibration = self.calibration.as_deref().map(text).transpose()?;
+        let test = Test { protocol: self.protocol.clone(), context: self.context, tokens: self.tokens };
+        let windows = test.windows(&original.tokenizer()?, &text(&self.text)?, calibration.as_deref())?;
         let reference = read(&original, &windows, team, &mut tell)?;
         for path in &self.others {
             let other = load(path)?;

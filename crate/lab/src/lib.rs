@@ -10,7 +10,7 @@
 //!
 //! - `matrix`, `cholesky`, `elementwise`: numbers, each sum in one order.
 //! - `walk`: layer by layer over whole texts. `statistics`: what inputs are like. `text`: how texts are cut.
-//! - `work`: what a token costs, counted.
+//! - `info`: what a model is. `work`: what a token costs, counted.
 //! - `layer`: a layer opened for changes. `methods`: what changes it, with `grid` (levels of formats), `gptq` and `obs` (who makes up
 //!   for whose errors), `pattern` (where zeros may be).
 
@@ -21,6 +21,7 @@ pub mod error;
 pub mod evaluate;
 pub mod gptq;
 pub mod grid;
+pub mod info;
 pub mod layer;
 pub mod matrix;
 pub mod methods;
