@@ -65,6 +65,8 @@ export class Hearth {
   storedBytes(id: string): Promise<number>;
   remove(key: string | readonly string[]): Promise<void>;
   load(source: Source, options?: LoadOptions): Promise<Model>;
+  /** Opens the compression lab on a model. */
+  lab(source: Source, options?: Pick<LoadOptions, 'threads' | 'onProgress' | 'signal'>): Promise<Lab>;
   measure(options?: {threads?: number[]; kernels?: boolean; budget_ms?: number}): Promise<Measurement>;
 }
 
@@ -249,6 +251,125 @@ export class Model {
   save(): Promise<Uint8Array>;
   restore(saved: Uint8Array | ArrayBuffer): Promise<void>;
   unload(): void;
+}
+
+/** How far a call of the lab has come. */
+export interface LabProgress {
+  what: string;
+  done: number;
+  of: number;
+  peak_memory_bytes?: number;
+}
+
+export interface LabOptions {
+  onProgress?: (progress: LabProgress) => void;
+  signal?: AbortSignal;
+}
+
+export interface LabInfo {
+  name: string | null;
+  architecture: string;
+  encoder: boolean;
+  layers: number;
+  context: number;
+  /** Of its GGUF file. */
+  size_bytes: number;
+  tensor_bytes: number;
+  /** The format of its layers, if they are coarse already. */
+  quantized: string | null;
+  tensors: {name: string; shape: number[]; format: string; bytes: number; layer: number | null; kind: string}[];
+}
+
+export type LabOptionKind =
+  | {number: {min: number; max: number; default: number}}
+  | {choice: {of: string[]; default: string}}
+  | {flag: {default: boolean}};
+
+export interface LabMethod {
+  name: string;
+  does: string;
+  options: {name: string; does: string; kind: LabOptionKind}[];
+}
+
+export interface LabProtocol {
+  name: string;
+  does: string;
+}
+
+export interface Recipe {
+  version: 1;
+  name?: string;
+  /** At most so many tokens, in sequences of `length`. */
+  calibration?: {tokens?: number; length?: number};
+  steps: {method: string; [option: string]: number | string | boolean}[];
+}
+
+export interface CompressOptions extends LabOptions {
+  /** Calibrates. */
+  text?: string;
+}
+
+export interface Compressed {
+  file: File;
+  recipe: Recipe;
+  info: LabInfo;
+  ms: number;
+  peak_memory_bytes: number;
+}
+
+export interface EvaluateOptions extends LabOptions {
+  /** Is predicted. */
+  text: string;
+  /** What calibrated; it must be another. */
+  calibration?: string;
+  /** A name of `lab.protocols`. */
+  protocol?: string;
+  /** Tokens of a window. */
+  context?: number;
+  /** Tokens of the text at most. */
+  tokens?: number;
+}
+
+/** With a confidence interval of 95 %. */
+export interface Figure {
+  value: number;
+  low: number;
+  high: number;
+}
+
+export interface Quality {
+  positions: number;
+  original_perplexity: Figure;
+  perplexity: Figure;
+  perplexity_ratio: Figure;
+  kl: Figure;
+  /** Shares of positions, and divergences up to which they lie. */
+  kl_percentiles: [share: number, kl: number][];
+  same_top: Figure;
+  rms_dp: Figure;
+}
+
+export interface Work {
+  macs_per_token: number;
+  nonzero_macs_per_token: number;
+  bytes_per_token: number;
+  resident_bytes: number;
+  cache_bytes_per_token: number;
+  file_bytes: number;
+}
+
+/** The compression lab over a base. */
+export class Lab {
+  private constructor();
+  readonly info: LabInfo;
+  readonly methods: LabMethod[];
+  readonly protocols: LabProtocol[];
+  count(text: string, options?: LabOptions): Promise<number>;
+  compress(recipe: Recipe | string, options?: CompressOptions): Promise<Compressed>;
+  /** `null`: the base. */
+  evaluate(file: Blob | ArrayBuffer | null, options: EvaluateOptions): Promise<Quality>;
+  work(file: Blob | ArrayBuffer | null, options?: LabOptions): Promise<Work>;
+  close(): void;
 }
 
 /** The address of the file, or of the folder, for that of Hugging Face's page about it. */

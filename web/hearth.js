@@ -9,17 +9,18 @@
 // Two workers do the work. One may use the network and never sees text; one sees text and can connect to nothing. The
 // second is made inside an empty frame whose policy is `default-src 'none'`: a worker from a blob made there inherits that
 // policy, so it can neither connect nor load a script, on any static host and from the first visit on. The page compiles
-// the module and posts it. Helpers of the second stand behind the same wall.
+// the module and posts it. Helpers of the second stand behind the same wall, and so does the compression lab's (lab.js).
 
 import {
   bestBuild, fetchBuild, fetchPrograms, get, HearthError, memoryFor, Remote, startEngine, workerOf,
 } from './worker/start.js';
+import {Lab} from './lab.js';
 import {Model} from './model.js';
 import {direct, grouped, plansAt, titleOf} from './worker/addresses.js';
 import {given, nameOf, stored, wanted} from './worker/files.js';
 import {arePlain, findAdapter, judge, kernelsOf, PLAIN, verdicts} from './worker/device.js';
 
-export {direct, HearthError, nameOf, titleOf};
+export {direct, HearthError, Lab, nameOf, titleOf};
 
 const BASE = new URL('./', import.meta.url);
 const BUILDS = ['base', 'threads', 'threads-relaxed'];
@@ -173,11 +174,7 @@ export class Hearth {
     if (!DEVICES.includes(device)) {
       throw new HearthError('invalid_input', `device is ${device}; ${DEVICES.join(', ')} are known`);
     }
-    check(signal);
-    const set = typeof source === 'string' || source instanceof URL
-      ? await this.#fetched(String(source), onProgress, signal)
-      : given(source);
-    check(signal);
+    const set = await this.#files(source, onProgress, signal);
     const run = (device, options = {}) =>
       this.#run(set, {device, threads, context, phase: 'load', signal, onProgress, ...options});
     const [running, verdict, failed] = device === 'auto'
@@ -193,6 +190,29 @@ export class Hearth {
       ? {run: () => run('cpu', {signal: undefined, onProgress: undefined}), lost}
       : undefined;
     return new Model(running, {...verdict, load_ms: performance.now() - start}, spare);
+  }
+
+  /**
+   * Opens the compression lab on a model, the base; `source`, `threads`, `onProgress` and `signal` as for `load`. See lab.js.
+   */
+  async lab(source, {threads = 'auto', onProgress, signal} = {}) {
+    threadsFor(threads, this.build);
+    const set = await this.#files(source, onProgress, signal);
+    const start = async () => {
+      // What is made lies beside the base.
+      const engine = await this.#start(2 * set.size, 'lab');
+      return {...engine, threads: threadsFor(threads, engine.build)};
+    };
+    return Lab.open(set, start, {report: meter('load', set.size, onProgress), signal});
+  }
+
+  /** The files of a model, fetched if they are not given. */
+  async #files(source, onProgress, signal) {
+    check(signal);
+    const address = typeof source === 'string' || source instanceof URL;
+    const set = address ? await this.#fetched(String(source), onProgress, signal) : given(source);
+    check(signal);
+    return set;
   }
 
   /** A model in an engine of its own: `{engine, started, info, fixed}`. */
@@ -328,14 +348,14 @@ export class Hearth {
     }
   }
 
-  /** An engine for a file of `size` bytes; the one without threads where no memory can be shared. */
-  async #start(size) {
+  /** A worker of this program for `size` bytes; in the build without threads where no memory can be shared. */
+  async #start(size, program = 'engine') {
     const memory = this.build === 'base' ? undefined : memoryFor(size);
     if (this.build === 'base' || memory) {
-      return {...await startEngine(this.#engine, this.#programs, memory), build: this.build};
+      return {...await startEngine(this.#engine, this.#programs, memory, program), build: this.build};
     }
     this.#base ??= await fetchBuild('base');
-    return {...await startEngine(this.#base, this.#programs), build: 'base'};
+    return {...await startEngine(this.#base, this.#programs, undefined, program), build: 'base'};
   }
 
   /**

@@ -24,7 +24,7 @@ function namesOf(types, name) {
 
 test('options are the same in types and code', () => {
   const types = readFileSync(`${ROOT}web/hearth.d.ts`, 'utf8');
-  const code = ['model', 'hearth'].map(file => readFileSync(`${ROOT}web/${file}.js`, 'utf8')).join('\n');
+  const code = ['model', 'lab', 'hearth'].map(file => readFileSync(`${ROOT}web/${file}.js`, 'utf8')).join('\n');
   const list = name => [...new RegExp(`^const ${name} = \\[(.*?)\\];`, 'ms').exec(code)[1].matchAll(/'(\w+)'/g)].map(match => match[1]);
   /** What a method takes out of its options. */
   const taken = method =>
@@ -33,6 +33,8 @@ test('options are the same in types and code', () => {
   assert.deepEqual([...list('OPTIONS'), ...list('TURN'), ...taken('generate')].sort(), namesOf(types, 'GenerateOptions'));
   assert.deepEqual(taken('embed').sort(), namesOf(types, 'EmbedOptions'));
   assert.deepEqual(taken('load').sort(), namesOf(types, 'LoadOptions'));
+  assert.deepEqual(taken('compress').sort(), namesOf(types, 'CompressOptions'));
+  assert.deepEqual(taken('evaluate').sort(), namesOf(types, 'EvaluateOptions'));
   const render = /^ {2}render\([^;]*Pick<GenerateOptions,\s*([^>]*?)\s*>/m.exec(types)[1];
   assert.deepEqual(list('TURN').map(name => `'${name}'`).join(' | '), render);
 });
@@ -40,7 +42,7 @@ test('options are the same in types and code', () => {
 test('what the types say is there, is there', () => {
   for (const name of ['hearth', 'openai']) {
     const types = readFileSync(`${ROOT}web/${name}.d.ts`, 'utf8');
-    const files = name === 'hearth' ? ['hearth', 'model'] : [name];
+    const files = name === 'hearth' ? ['hearth', 'model', 'lab'] : [name];
     const code = files.map(file => readFileSync(`${ROOT}web/${file}.js`, 'utf8')).join('\n');
     const [, ...classes] = types.split(/^export class /m);
     assert.ok(classes.length > 0);

@@ -1,6 +1,6 @@
 // Compiled, never run: how page authors use the API, and that what OpenAI's types promise of an answer is there.
 import type {OpenAI as Theirs} from 'openai';
-import {Hearth, HearthError, type Model, type Step} from '../../web/hearth.js';
+import {Hearth, HearthError, type Lab, type Model, type Quality, type Recipe, type Step} from '../../web/hearth.js';
 import {OpenAI} from '../../web/openai.js';
 
 export async function use(files: FileList): Promise<void> {
@@ -20,6 +20,19 @@ export async function use(files: FileList): Promise<void> {
   } catch (error) {
     if (error instanceof HearthError) console.log(error.code);
   }
+}
+
+export async function smaller(hearth: Hearth, text: string): Promise<Model> {
+  const lab: Lab = await hearth.lab('id', {threads: 2, onProgress: ({phase, loaded}) => console.log(phase, loaded)});
+  const recipe: Recipe = {version: 1, steps: [{method: 'quantize', format: 'IQ4_NL', damping: 0.05}]};
+  const {file, ms} = await lab.compress(recipe, {text, onProgress: ({what, done, of}) => console.log(what, done / of)});
+  const {kl}: Quality = await lab.evaluate(file, {text: 'another', calibration: text, protocol: lab.protocols[0]!.name});
+  const [most] = lab.methods.flatMap(({options}) => options.map(({kind}) => ('number' in kind ? kind.number.max : 0)));
+  console.log(ms, kl.low, most, (await lab.work(null)).macs_per_token, lab.info.tensors[0]?.layer);
+  // @ts-expect-error: nothing to predict.
+  await lab.evaluate(file, {});
+  lab.close();
+  return hearth.load(file);
 }
 
 export async function compare(model: Model): Promise<void> {

@@ -1,5 +1,13 @@
-// The common part of both workers; hearth.js puts it in front of each, behind the engine's glue.
+// The common part of all workers; start.js puts it in front of each, behind the engine's glue.
 // In: {call, action, ...}. Out: {call, result} or {call, error: {code, message}}; on the way any number of {call, step}.
+
+// A trap leaves the module unusable: its own code lets the page say so. One that no panic explains is memory that was refused.
+function trapped({message}) {
+  if (!/unreachable/i.test(message) || wasm_bindgen.panicked()) return {code: 'crashed', message};
+  const used = Math.round(wasm_bindgen.memory_bytes() / 1e6);
+  return {code: 'out_of_memory', message: `out of memory: ${used} MB are in use, and more was refused; close other tabs or choose a smaller model`};
+}
+
 function serve(actions) {
   onmessage = async ({data}) => {
     const {call, action} = data;
@@ -8,9 +16,8 @@ function serve(actions) {
       const transfer = result instanceof ArrayBuffer ? [result] : [];
       postMessage({call, result}, transfer);
     } catch (error) {
-      // A trap leaves the module unusable: its own code lets the page say so.
-      const code = error instanceof WebAssembly.RuntimeError ? 'crashed' : error.code ?? 'internal';
-      postMessage({call, error: {code: String(code), message: String(error.message ?? error)}});
+      const {code = 'internal', message = error} = error instanceof WebAssembly.RuntimeError ? trapped(error) : error;
+      postMessage({call, error: {code: String(code), message: String(message)}});
     }
   };
 }

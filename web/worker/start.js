@@ -83,9 +83,10 @@ export async function fetchBuild(build) {
 
 /** The text of the programs that workers run behind the glue. */
 export async function fetchPrograms() {
-  const [rpc, store, engine, helper] = await Promise.all(
-    ['rpc', 'store', 'engine', 'helper'].map(name => text(`worker/${name}.js`)));
-  return {store: `${rpc}\n${store}`, engine: `${rpc}\n${engine}`, helper};
+  const [rpc, wall, store, engine, lab, helper] = await Promise.all(
+    ['rpc', 'wall', 'store', 'engine', 'lab', 'helper'].map(name => text(`worker/${name}.js`)));
+  const behindTheWall = program => [rpc, wall, program].join('\n');
+  return {store: `${rpc}\n${store}`, engine: behindTheWall(engine), lab: behindTheWall(lab), helper};
 }
 
 /** Calls to a worker by message. */
@@ -169,14 +170,14 @@ function joins(worker, module, memory) {
   });
 }
 
-/** The worker that sees text and its helpers, behind the wall: `{remote, init, join, end}`. */
-export async function startEngine({module, glue}, programs, memory) {
+/** A worker that sees text, 'engine' or 'lab', and its helpers, behind the wall: `{remote, init, join, end}`. */
+export async function startEngine({module, glue}, programs, memory, program = 'engine') {
   const frame = await walledFrame();
   const realm = frame.contentWindow;
   const helpers = [];
   let remote;
   try {
-    remote = new Remote(workerOf(`${glue}\n${programs.engine}`, realm));
+    remote = new Remote(workerOf(`${glue}\n${programs[program]}`, realm));
   } catch (error) {
     frame.remove();
     throw error;

@@ -80,7 +80,7 @@ impl Meter {
 }
 
 /// A team whose helpers find it in [`TEAM`].
-fn team(threads: usize) -> Team {
+pub(crate) fn team(threads: usize) -> Team {
     Team::new(threads, now, |shared| {
         assert!(Arc::ptr_eq(TEAM.get_or_init(|| shared.clone()), &shared), "one team to a memory");
     })

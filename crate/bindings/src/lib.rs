@@ -1,22 +1,37 @@
 //! The engine and the store as JavaScript classes: types are converted here, and nothing else happens.
 //!
-//! They become two modules, by features. The worker that sees text makes an `engine::Loader`; the one that may use the network
+//! They become two modules, by features. A worker that sees text makes an `engine::Loader` or a `lab::Lab`; the one that may use the network
 //! a `store::Models`. The latter's module has no threads: with them a future goes on in a later task of the worker's, and by
 //! then the browser has ended an IndexedDB transaction that nobody used.
 #![cfg(target_arch = "wasm32")]
 
 #[cfg(feature = "engine")]
 pub mod engine;
+#[cfg(feature = "engine")]
+pub mod lab;
 #[cfg(feature = "store")]
 pub mod store;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
 
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
 /// Panics become readable errors on the console.
 #[wasm_bindgen(start)]
 pub fn start() {
-    console_error_panic_hook::set_once();
+    std::panic::set_hook(Box::new(|told| {
+        PANICKED.store(true, Ordering::Relaxed);
+        console_error_panic_hook::hook(told);
+    }));
+}
+
+/// Whether there was a panic. Where there was none and the module stopped, memory was refused.
+#[wasm_bindgen]
+pub fn panicked() -> bool {
+    PANICKED.load(Ordering::Relaxed)
 }
 
 /// Bytes of the module's memory. It never shrinks, so this is also the peak.

@@ -1,7 +1,6 @@
 //! What compression cost and what it gave: quality beside the original, three sizes, work, and, if it is asked for, speed, time of
 //! processors and energy.
 
-use std::fs;
 use std::io::{Write, sink, stderr, stdout};
 use std::path::{Path, PathBuf};
 
@@ -10,17 +9,17 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hearth_engine::cpu::team::Team;
 use hearth_engine::generate::Session;
-use hearth_lab::encoder::{self, Likeness};
-use hearth_lab::evaluate::{Figure, Quality, Reading, compare, read};
-use hearth_lab::matrix::Matrix;
+use hearth_lab::encoder::Likeness;
+use hearth_lab::evaluate::Figure;
 use hearth_lab::model::Model;
-use hearth_lab::text::{Protocol, Window, check_disjoint};
+use hearth_lab::reference::{Distance, Reference, Texts};
+use hearth_lab::text::Test;
 use hearth_lab::work::Work;
 use serde::Serialize;
 
 use crate::bench::{Spread, rates};
 use crate::energy::{Counters, processor_ms};
-use crate::lab::{load, tell, tokens};
+use crate::lab::{load, tell, text};
 use crate::{Executor, Result, threads};
 
 /// Rounds in which models take turns, so that a machine that gets slower does so for all.
@@ -35,7 +34,7 @@ const COST: [usize; 2] = [1, 64];
 /// Compares models with the one they were made of.
 #[derive(Args)]
 pub struct Evaluate {
-    /// The original, a GGUF file.
+    /// The original: a GGUF file, one of its parts, or a Hugging Face folder.
     original: PathBuf,
     /// The others.
     others: Vec<PathBuf>,
@@ -73,17 +72,8 @@ struct Report {
     download_bytes: u64,
     work: Work,
     /// Beside the original.
-    #[serde(flatten)]
-    likeness: Found,
+    distance: Distance,
     cost: Option<Cost>,
-}
-
-/// Quality, of whichever kind the model has.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Found {
-    Quality(Quality),
-    Likeness(Likeness),
 }
 
 /// What was measured.
@@ -100,22 +90,21 @@ struct Cost {
     energy_source: Option<String>,
 }
 
-/// The original's words or vectors, and how to compare others with them.
-enum Reference {
-    Words { windows: Vec<Window>, reading: Reading },
-    Vectors { text: String, vectors: Matrix },
-}
-
 impl Evaluate {
     pub fn run(&self) -> Result<()> {
         let team = &mut Team::spawn(self.threads);
         let original = load(&self.original)?;
-        let reference = self.reference(&original, team)?;
+        let calibration = self.calibration.as_deref().map(text).transpose()?;
+        let how = Test { protocol: self.protocol.clone(), context: self.context, tokens: self.tokens };
+        let test = text(&self.text)?;
+        let texts = Texts { test: &test, calibration: calibration.as_deref() };
+        let reference = Reference::read(&original, &original.tokenizer()?, texts, &how, None, team, &mut tell)?;
         let files: Vec<&Path> = [&self.original].into_iter().chain(&self.others).map(PathBuf::as_path).collect();
-        let mut reports = vec![report(files[0], &original, &reference, team)?];
+        let mut reports = vec![report(files[0], &original, reference.itself(team, &mut tell)?)?];
         drop(original);
         for &path in &files[1..] {
-            reports.push(report(path, &load(path)?, &reference, team)?);
+            let other = load(path)?;
+            reports.push(report(path, &other, reference.distance(&other, team, &mut tell)?)?);
         }
         if self.speed {
             let costs = costs(&files, self.threads)?;
@@ -130,39 +119,11 @@ impl Evaluate {
         }
         Ok(())
     }
-
-    fn reference(&self, original: &Model, team: &mut Team) -> Result<Reference> {
-        let mut text = tokens(original, &self.text)?;
-        text.truncate(self.tokens);
-        if let Some(calibration) = &self.calibration {
-            check_disjoint(&tokens(original, calibration)?, &text)?;
-        }
-        if original.program(1)?.config.encoder {
-            let text = fs::read_to_string(&self.text)?;
-            let vectors = encoder::vectors(original, &encoder::texts(&text), team, &mut tell)?;
-            return Ok(Reference::Vectors { text, vectors });
-        }
-        // What is put in front of every text, if anything is.
-        let begin = original.tokenizer()?.encode("")?.first().copied();
-        let windows = Protocol::find(&self.protocol)?.windows(&text, begin, self.context)?;
-        let reading = read(original, &windows, team, &mut tell)?;
-        Ok(Reference::Words { windows, reading })
-    }
 }
 
-fn report(path: &Path, model: &Model, reference: &Reference, team: &mut Team) -> Result<Report> {
-    let likeness = match reference {
-        Reference::Words { windows, reading } => {
-            let other = read(model, windows, team, &mut tell)?;
-            Found::Quality(Quality::of(&compare(reading, &other, windows, team, &mut tell)?))
-        }
-        Reference::Vectors { text, vectors } => {
-            let other = encoder::vectors(model, &encoder::texts(text), team, &mut tell)?;
-            Found::Likeness(encoder::compare(vectors, &other)?)
-        }
-    };
+fn report(path: &Path, model: &Model, distance: Distance) -> Result<Report> {
     let file = path.display().to_string();
-    Ok(Report { file, download_bytes: zipped(model)?, work: Work::of(model)?, likeness, cost: None })
+    Ok(Report { file, download_bytes: zipped(model)?, work: Work::of(model)?, distance, cost: None })
 }
 
 /// Bytes of a model's file as gzip makes them.
@@ -238,8 +199,8 @@ impl Report {
         };
         let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
         writeln!(out, "{}{}", self.file, if original { " (the original)" } else { "" })?;
-        match &self.likeness {
-            Found::Quality(quality) => {
+        match &self.distance {
+            Distance::Quality(quality) => {
                 writeln!(
                     out,
                     "  perplexity  {}, over {} positions",
@@ -255,12 +216,12 @@ impl Report {
                     writeln!(out, "  RMS Δp      {} %", between(&quality.rms_dp, 2, 100.0))?;
                 }
             }
-            Found::Likeness(likeness) if !original => {
+            Distance::Likeness(likeness) if !original => {
                 let Likeness { texts, cosine, least_cosine, overlap_at_10 } = likeness;
                 writeln!(out, "  cosine      {}, least {least_cosine:.5}, {texts} texts", between(cosine, 5, 1.0))?;
                 writeln!(out, "  overlap@10  {}", between(overlap_at_10, 4, 1.0))?;
             }
-            Found::Likeness(likeness) => writeln!(out, "  texts       {}", likeness.texts)?,
+            Distance::Likeness(likeness) => writeln!(out, "  texts       {}", likeness.texts)?,
         }
         let Work { macs_per_token, nonzero_macs_per_token, bytes_per_token, resident_bytes, file_bytes, .. } =
             self.work;

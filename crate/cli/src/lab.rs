@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use hearth_engine::cpu::team::Team;
 use hearth_lab::Progress;
-use hearth_lab::model::Model;
+use hearth_lab::model::{Loader, Model};
 use hearth_lab::recipe::Recipe;
 
-use crate::{Result, files, threads};
+use crate::files::Files;
+use crate::{Result, threads};
 
 /// Applies a recipe to a model.
 #[derive(Args)]
 pub struct Compress {
-    /// The GGUF file.
+    /// The GGUF file, one of its parts, or a Hugging Face folder.
     input: PathBuf,
-    /// The file to write.
+    /// The GGUF file to write.
     output: PathBuf,
     /// The recipe, JSON; or its text.
     #[arg(long)]
@@ -31,17 +32,16 @@ pub struct Compress {
 }
 
 pub fn load(path: &Path) -> Result<Model> {
-    let mut pieces = Vec::new();
-    files::read(path, |bytes| {
-        pieces.push(bytes.to_vec());
-        Ok(())
-    })?;
-    Ok(Model::from_gguf(pieces.iter().map(Vec::as_slice))?)
+    let files = Files::find(path)?;
+    let mut loader = Loader::of(files.files.clone())?;
+    while let Some(want) = loader.wants()? {
+        files.read(want, |bytes| Ok(loader.push(bytes)?))?;
+    }
+    Ok(loader.finish()?)
 }
 
-pub fn tokens(model: &Model, path: &Path) -> Result<Vec<u32>> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(model.tokenizer()?.encode(&text)?)
+pub fn text(path: &Path) -> Result<String> {
+    Ok(fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
 pub fn tell(progress: Progress) -> hearth_lab::Result<()> {
@@ -54,12 +54,15 @@ impl Compress {
     pub fn run(&self) -> Result<()> {
         let recipe = match self.recipe.trim_start().starts_with('{') {
             true => self.recipe.clone(),
-            false => fs::read_to_string(&self.recipe).map_err(|error| format!("{}: {error}", self.recipe))?,
+            false => text(Path::new(&self.recipe))?,
         };
         let recipe = Recipe::from_json(&recipe)?;
         let base = load(&self.input)?;
-        let text = self.text.as_deref().map_or(Ok(Vec::new()), |text| tokens(&base, text))?;
-        let model = recipe.run(&base, &text, &mut Team::spawn(self.threads), &mut tell)?;
+        let tokens = match &self.text {
+            Some(path) => base.tokenizer()?.encode(&text(path)?)?,
+            None => Vec::new(),
+        };
+        let model = recipe.run(&base, &tokens, &mut Team::spawn(self.threads), &mut tell)?;
         fs::write(&self.output, model.to_gguf()?)?;
         writeln!(stderr())?;
         writeln!(stdout(), "{} bytes of tensors became {}", base.tensor_bytes(), model.tensor_bytes())?;

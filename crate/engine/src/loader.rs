@@ -4,16 +4,15 @@
 //! loader first asks for what it must know before any weight, then for the weights: see [`Loader::wants`].
 //!
 //! Besides the pieces that are pushed, only a few rows are held outside their final place, so loading peaks barely above the
-//! model itself. (GPT-2's matrices, which lie the other way round in a folder, are held one at a time.)
+//! model itself.
 
 use crate::cpu::Cpu;
 use crate::cpu::team::Team;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::fingerprint::Fingerprint;
-use crate::formats::gguf::Reader;
-use crate::formats::set::{Choice, Data, File, Model, Scan, Split, Want};
-use crate::formats::{Event, Header, TensorInfo, hf};
+use crate::formats::set::{File, Found, Intake, Want};
+use crate::formats::{Header, TensorInfo, hf};
 use crate::generate::Session;
 use crate::models::{self, Room};
 use crate::naive::Naive;
@@ -42,24 +41,8 @@ pub struct Loader {
     /// Until the header has come.
     device: Option<Device>,
     room: Room,
-    files: Vec<File>,
-    stage: Stage,
+    intake: Intake,
     loading: Option<Loading>,
-}
-
-enum Stage {
-    /// A single GGUF file.
-    Stream {
-        reader: Box<Reader>,
-        /// Which of the files, if they have names.
-        file: usize,
-        /// Bytes that have come.
-        have: u64,
-    },
-    /// Several files, before everything but their weights is known.
-    Scan(Box<Scan>),
-    /// And then.
-    Data(Data),
 }
 
 struct Loading {
@@ -114,91 +97,34 @@ impl Device {
 impl Loader {
     /// For one GGUF file, run on `device` with this room for a conversation: push its bytes from first to last.
     pub fn new(device: Device, room: impl Into<Room>) -> Loader {
-        let stage = Stage::Stream { reader: Box::default(), file: 0, have: 0 };
-        Loader { device: Some(device), room: room.into(), files: Vec::new(), stage, loading: None }
+        Loader { device: Some(device), room: room.into(), intake: Intake::stream(), loading: None }
     }
 
     /// For these files, run on `device` with this room for a conversation: push what [`Loader::wants`] asks for. Errors if they
     /// cannot be those of one model.
     pub fn of(files: Vec<File>, device: Device, room: impl Into<Room>) -> Result<Loader> {
-        let stage = match Choice::of(&files)? {
-            Choice::Gguf(file) => Stage::Stream { reader: Box::default(), file, have: 0 },
-            choice => Stage::Scan(Box::new(Scan::new(files.clone(), choice)?)),
-        };
-        Ok(Loader { device: Some(device), room: room.into(), files, stage, loading: None })
+        Ok(Loader { device: Some(device), room: room.into(), intake: Intake::of(files)?, loading: None })
     }
 
     /// Which bytes of which file to push next, in pieces of any size; nothing when all has come. Ask again when they are pushed.
     pub fn wants(&mut self) -> Result<Option<Want>> {
-        if let Stage::Scan(scan) = &mut self.stage {
-            let want = scan.wants()?;
-            if want.is_some() {
-                return Ok(want);
-            }
-            self.begin()?;
-        }
-        Ok(match &self.stage {
-            Stage::Stream { file, have, .. } => {
-                let left = self.files.get(*file).and_then(|file| file.size_bytes.checked_sub(*have));
-                left.filter(|&left| left > 0).map(|bytes| Want { file: *file, offset: *have, bytes })
-            }
-            Stage::Scan(_) => None,
-            Stage::Data(data) => data.wants(),
-        })
+        let Loader { device, room, intake, loading } = self;
+        intake.wants(|found| Loading::take(loading, device, *room, found))
     }
 
     /// Takes the next bytes: those that are wanted or, of a single GGUF file without a name, those of the file.
     pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        let Loader { device, room, files, stage, loading } = self;
-        match stage {
-            Stage::Stream { reader, file, have } => {
-                *have += bytes.len() as u64;
-                let pushed = reader.push(bytes, |event| Loading::take(loading, device, *room, event));
-                pushed.map_err(|error| error.of(name(files, *file)))
-            }
-            Stage::Scan(scan) => scan.push(bytes),
-            Stage::Data(data) => {
-                data.push(bytes, |tensor, first_row, bytes| Loading::rows(loading, tensor, first_row, bytes))
-            }
-        }
+        let Loader { device, room, intake, loading } = self;
+        intake.push(bytes, |found| Loading::take(loading, device, *room, found))
     }
 
     /// Says that the files have ended; gives the model.
-    pub fn finish(mut self) -> Result<Session> {
-        let want = self.wants()?;
-        let Loader { mut device, room, files, stage, mut loading } = self;
-        match (stage, want) {
-            (Stage::Stream { mut reader, file, .. }, _) => {
-                let finished = reader.finish(|event| Loading::take(&mut loading, &mut device, room, event));
-                finished.map_err(|error| error.of(name(&files, file)))?;
-            }
-            (_, Some(Want { file, offset, bytes })) => {
-                let (what, have) = ("the model".into(), offset);
-                return Err(Error::Truncated { what, have, need: offset + bytes }.of(name(&files, file)));
-            }
-            (_, None) => {}
-        }
+    pub fn finish(self) -> Result<Session> {
+        let Loader { mut device, room, intake, mut loading } = self;
+        intake.finish(|found| Loading::take(&mut loading, &mut device, room, found))?;
         let loading = loading.ok_or_else(refused)?;
         Ok(Session::new(loading.tokenizer, loading.executor, loading.fingerprint.finish()))
     }
-
-    /// Everything is known of several files: their model is made, and its weights are wanted.
-    fn begin(&mut self) -> Result<()> {
-        let Stage::Scan(scan) = std::mem::replace(&mut self.stage, Stage::Data(Data::default())) else { return Ok(()) };
-        let Model { header, texts, made, data } = scan.finish()?;
-        let device = self.device.take().ok_or_else(refused)?;
-        self.loading = Some(Loading::new(&header, texts.as_ref(), device, self.room)?);
-        for (tensor, bytes) in made.iter().enumerate() {
-            Loading::rows(&mut self.loading, tensor, 0, bytes)?;
-        }
-        self.stage = Stage::Data(data);
-        Ok(())
-    }
-}
-
-/// What a file is called, if it has a name.
-fn name(files: &[File], file: usize) -> &str {
-    files.get(file).map_or("", |file| &file.name)
 }
 
 /// The header was refused and the caller goes on.
@@ -207,28 +133,21 @@ fn refused() -> Error {
 }
 
 impl Loading {
-    fn take(loading: &mut Option<Loading>, device: &mut Option<Device>, room: Room, event: Event) -> Result<()> {
-        match event {
-            Event::Header(header) => {
-                let Split { number, count } = Split::of(&header)?;
-                if count > 1 {
-                    let what = format!("this file is part {} of {count} of a model", number + 1);
-                    return Err(Error::Files(format!("{what}: give all parts together")));
-                }
+    fn take(loading: &mut Option<Loading>, device: &mut Option<Device>, room: Room, found: Found) -> Result<()> {
+        match found {
+            Found::Header(header, texts) => {
                 let device = device.take().ok_or_else(refused)?;
-                *loading = Some(Loading::new(&header, None, device, room)?);
+                *loading = Some(Loading::new(&header, texts.as_ref(), device, room)?);
                 Ok(())
             }
-            Event::Rows { tensor, first_row, bytes } => Loading::rows(loading, tensor, first_row, bytes),
+            Found::Rows { tensor, first_row, bytes } => {
+                let loading = loading.as_mut().ok_or_else(refused)?;
+                if first_row == 0 {
+                    loading.fingerprint.rows(&loading.tensors[tensor], bytes);
+                }
+                loading.places.load(&mut *loading.executor, tensor, first_row, bytes)
+            }
         }
-    }
-
-    fn rows(loading: &mut Option<Loading>, tensor: usize, first_row: usize, bytes: &[u8]) -> Result<()> {
-        let loading = loading.as_mut().ok_or_else(refused)?;
-        if first_row == 0 {
-            loading.fingerprint.rows(&loading.tensors[tensor], bytes);
-        }
-        loading.places.load(&mut *loading.executor, tensor, first_row, bytes)
     }
 
     /// From a header and, of a folder, its texts.

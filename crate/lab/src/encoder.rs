@@ -42,7 +42,7 @@ pub fn texts(text: &str) -> Vec<&str> {
 }
 
 /// One vector of length 1 for each text, `[texts, D]`, pooled as the model's file says. Errors if they are too few to compare.
-pub fn vectors(model: &Model, texts: &[&str], team: &mut Team, watch: &mut Watch) -> Result<Matrix> {
+pub fn vectors(model: &Model, texts: &[String], team: &mut Team, watch: &mut Watch) -> Result<Matrix> {
     if texts.len() < FEWEST {
         let what = format!("the test text has {} paragraphs, and {FEWEST} are needed: give more text", texts.len());
         return Err(Error::Unfit(what));

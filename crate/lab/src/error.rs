@@ -50,3 +50,14 @@ pub enum Error {
     #[error("{0}")]
     Unfit(String),
 }
+
+impl Error {
+    /// A stable, machine-readable name: `Error.code` in JavaScript.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Engine(error) => error.code(),
+            Error::Cancelled => "aborted",
+            _ => "invalid_input",
+        }
+    }
+}

@@ -4,13 +4,13 @@
 //! ```text
 //! file ─ model::Model ─┬─ pass: texts ─ walk ─ statistics ─ layer::Layer ─ methods ─┬─ Model ─ file
 //!                      │         recipe::Recipe ────────────────────────────────────┘     │
-//!                      ├─ evaluate::read ─ evaluate::compare ── Quality ── evaluate::read ┤
-//!                      └─ encoder::vectors ─ encoder::compare ─ Likeness ─ encoder::vectors ┘
+//!                      └─ reference::Reference ─────── Distance ──────────────────────────┘
 //! ```
 //!
+//! - `evaluate`, `encoder`: how far a model is from its original, by what it says or by its vectors.
 //! - `matrix`, `cholesky`, `elementwise`: numbers, each sum in one order.
 //! - `walk`: layer by layer over whole texts. `statistics`: what inputs are like. `text`: how texts are cut.
-//! - `work`: what a token costs, counted.
+//! - `info`: what a model is. `work`: what a token costs, counted.
 //! - `layer`: a layer opened for changes. `methods`: what changes it, with `grid` (levels of formats), `gptq` and `obs` (who makes up
 //!   for whose errors), `pattern` (where zeros may be).
 
@@ -21,6 +21,7 @@ pub mod error;
 pub mod evaluate;
 pub mod gptq;
 pub mod grid;
+pub mod info;
 pub mod layer;
 pub mod matrix;
 pub mod methods;
@@ -29,6 +30,7 @@ pub mod obs;
 pub mod pass;
 pub mod pattern;
 pub mod recipe;
+pub mod reference;
 pub mod statistics;
 pub mod text;
 pub mod walk;

@@ -2,8 +2,9 @@
 //!
 //! The base stays as it was stored: a matrix is decoded when it is worked on, so that a model takes what its file takes.
 
-use hearth_engine::formats::gguf::{Reader, Writer};
-use hearth_engine::formats::{Event, Header, TensorInfo};
+use hearth_engine::formats::gguf::Writer;
+use hearth_engine::formats::set::{File, Found, Intake, Want};
+use hearth_engine::formats::{Header, TensorInfo};
 use hearth_engine::models::{self, Room};
 use hearth_engine::program::{Program, Weight, WeightId};
 use hearth_engine::quant::Format;
@@ -12,8 +13,37 @@ use hearth_engine::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 
+/// Takes a model's files piece by piece: one GGUF file, its parts, or a Hugging Face folder.
+pub struct Loader {
+    intake: Intake,
+    model: Model,
+}
+
+impl Loader {
+    /// For these files: push what [`Loader::wants`] asks for. Errors if they cannot be those of one model.
+    pub fn of(files: Vec<File>) -> Result<Loader> {
+        Ok(Loader { intake: Intake::of(files)?, model: Model::default() })
+    }
+
+    /// Which bytes of which file to push next, in pieces of any size; nothing when all has come. Ask again when they are pushed.
+    pub fn wants(&mut self) -> Result<Option<Want>> {
+        Ok(self.intake.wants(|found| self.model.take(found))?)
+    }
+
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.intake.push(bytes, |found| self.model.take(found))?)
+    }
+
+    /// Says that the files have ended; gives the model.
+    pub fn finish(mut self) -> Result<Model> {
+        self.intake.finish(|found| self.model.take(found))?;
+        Ok(self.model)
+    }
+}
+
 /// Metadata, tensors and their bytes.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Model {
     /// Tensors' places are those of the file it came from, and mean nothing here.
     pub header: Header,
@@ -24,23 +54,34 @@ pub struct Model {
 impl Model {
     /// From the whole bytes of a GGUF file, in pieces.
     pub fn from_gguf<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Model> {
-        let mut reader = Reader::new();
-        let mut model = Model { header: Header::default(), data: Vec::new() };
-        for piece in pieces {
-            reader.push(piece, |event| model.take(event))?;
-        }
-        reader.finish(|event| model.take(event))?;
-        Ok(model)
+        let mut loader = Loader { intake: Intake::stream(), model: Model::default() };
+        pieces.into_iter().try_for_each(|piece| loader.push(piece))?;
+        loader.finish()
     }
 
-    /// Takes what a reader found.
-    pub fn take(&mut self, event: Event) -> hearth_engine::Result<()> {
-        match event {
-            Event::Header(header) => {
+    /// Takes what was found in its files.
+    fn take(&mut self, found: Found) -> hearth_engine::Result<()> {
+        match found {
+            Found::Header(mut header, texts) => {
+                if let Some(texts) = texts {
+                    texts.tokenizer().keep(&mut header)?;
+                }
+                // It becomes one file, whatever it was.
+                header.metadata.retain(|key, _| !key.starts_with("split."));
                 self.data = header.tensors.iter().map(|_| Vec::new()).collect();
                 self.header = header;
             }
-            Event::Rows { tensor, bytes, .. } => self.data[tensor].extend_from_slice(bytes),
+            Found::Rows { tensor, first_row, bytes } => {
+                let refused = || hearth_engine::Error::InvalidInput("this file was refused".into());
+                let data = self.data.get_mut(tensor).ok_or_else(refused)?;
+                if first_row == 0 {
+                    let TensorInfo { name, size_bytes, .. } = &self.header.tensors[tensor];
+                    let bytes = usize::try_from(*size_bytes).unwrap_or(usize::MAX);
+                    let refused = |_| hearth_engine::Error::OutOfMemory { what: name.clone(), bytes };
+                    data.try_reserve_exact(bytes).map_err(refused)?;
+                }
+                data.extend_from_slice(bytes);
+            }
         }
         Ok(())
     }
@@ -119,6 +160,13 @@ impl Model {
     /// Bytes of all tensors.
     pub fn tensor_bytes(&self) -> usize {
         self.data.iter().map(Vec::len).sum()
+    }
+
+    /// Bytes of its GGUF file.
+    pub fn file_bytes(&self) -> Result<u64> {
+        let mut bytes = 0;
+        self.write(|piece| bytes += piece.len() as u64)?;
+        Ok(bytes)
     }
 
     /// The GGUF file, in pieces as `out` takes them.

@@ -5,6 +5,8 @@
 //! {"version": 1, "calibration": {"tokens": 8192, "length": 512}, "steps": [{"method": "awq"}, {"method": "quantize", "format": "IQ4_NL"}]}
 //! ```
 
+use std::hint::black_box;
+
 use hearth_engine::cpu::team::Team;
 use hearth_engine::formats::Value;
 use serde::{Deserialize, Serialize};
@@ -99,6 +101,7 @@ impl Recipe {
             }
             false => Vec::new(),
         };
+        room(base)?;
         let mut model = base.clone();
         let mut methods = methods.into_iter().peekable();
         while let Some(method) = methods.next() {
@@ -118,6 +121,19 @@ impl Recipe {
         model.header.metadata.insert("general.quantization_version".into(), Value::Unsigned(2));
         Ok(model)
     }
+}
+
+/// Errors where memory is refused for the least that a recipe takes: a copy of the base, and its largest matrix as numbers. (A
+/// browser ends a module that is refused memory later on, and then nobody can say how much it was.)
+fn room(base: &Model) -> Result<()> {
+    let numbers = base.header.tensors.iter().map(|tensor| tensor.rows() * tensor.cols()).max().unwrap_or(0);
+    let bytes = base.tensor_bytes() + numbers * size_of::<f32>();
+    let mut room: Vec<u8> = Vec::new();
+    let refused = |_| hearth_engine::Error::OutOfMemory { what: "the recipe".into(), bytes };
+    room.try_reserve_exact(bytes).map_err(refused)?;
+    // Memory that nobody looks at would not be asked for.
+    black_box(&room);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use hearth_engine::tokenizer::Tokenizer;
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 
 /// Tokens of a passage: long enough that two texts share none by chance.
@@ -47,12 +50,13 @@ pub struct Window {
 }
 
 /// How a text is cut for perplexity. Figures of different protocols cannot be compared.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Protocol {
     /// What it is called.
     pub name: &'static str,
     /// What it does, for people.
     pub does: &'static str,
+    #[serde(skip)]
     cut: fn(&[u32], Option<u32>, usize) -> Vec<Window>,
 }
 
@@ -86,6 +90,38 @@ impl Protocol {
             true => Err(Error::TooShort { what: "the test text", tokens: tokens.len(), needed: context }),
             false => Ok(windows),
         }
+    }
+}
+
+/// What models are tested with, on page and command line.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Test {
+    /// The name of a protocol.
+    pub protocol: String,
+    /// Tokens of a window.
+    pub context: usize,
+    /// At most so many tokens of the text.
+    pub tokens: usize,
+}
+
+impl Default for Test {
+    fn default() -> Test {
+        Test { protocol: PROTOCOLS[0].name.into(), context: 512, tokens: 8192 }
+    }
+}
+
+impl Test {
+    /// The windows of a text for models with this tokenizer. Errors if it is too short, or repeats the text that calibrated.
+    pub fn windows(&self, tokenizer: &Tokenizer, text: &str, calibration: Option<&str>) -> Result<Vec<Window>> {
+        let mut tokens = tokenizer.encode(text)?;
+        tokens.truncate(self.tokens);
+        if let Some(calibration) = calibration {
+            check_disjoint(&tokenizer.encode(calibration)?, &tokens)?;
+        }
+        // What is put in front of every text, if anything is.
+        let begin = tokenizer.encode("")?.first().copied();
+        Protocol::find(&self.protocol)?.windows(&tokens, begin, self.context)
     }
 }
 

@@ -37,15 +37,13 @@ impl Work {
         }
         let attentions = program.ops.iter().filter(|op| matches!(op, Op::Attention { .. })).count();
         let width = 2 * program.config.n_kv_heads * program.config.head_dim;
-        let mut file_bytes = 0;
-        model.write(|piece| file_bytes += piece.len() as u64)?;
         Ok(Work {
             macs_per_token: all,
             nonzero_macs_per_token: nonzero,
             bytes_per_token: program.weight_bytes() as u64,
             resident_bytes: model.tensor_bytes() as u64,
             cache_bytes_per_token: (attentions * width * 2) as u64,
-            file_bytes,
+            file_bytes: model.file_bytes()?,
         })
     }
 }

@@ -131,9 +131,12 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Builds the tokenizer that a GGUF file's metadata describe.
+    /// Builds the tokenizer that a GGUF file's metadata describe, or bring along as [`Files`].
     pub fn from_header(header: &Header) -> Result<Tokenizer> {
-        Tokenizer::new(gguf::build(header)?)
+        match Files::of(header) {
+            Some(files) => Tokenizer::from_json(&files),
+            None => Tokenizer::new(gguf::build(header)?),
+        }
     }
 
     /// Builds the tokenizer of a Hugging Face repository.

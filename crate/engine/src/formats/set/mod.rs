@@ -5,15 +5,18 @@
 //! file. Neither reads: they say what they want next, a [`Want`], and whoever has the files pushes those bytes, in pieces of any
 //! size. A browser thus reads a `File.slice(...)` at a time, and never more than it must.
 //!
-//! - `choice`: which of the files belong to the model. `scan`, `data`: the two passes. `split`: GGUF files in parts.
+//! - `choice`: which of the files belong to the model. `scan`, `data`: the two passes. `split`: GGUF files in parts. `intake`:
+//!   whichever it is, the way from files to header and rows.
 
 mod choice;
 mod data;
+mod intake;
 mod scan;
 mod split;
 
 pub use choice::{Choice, beside};
 pub use data::Data;
+pub use intake::{Found, Intake};
 pub use scan::{Model, Scan};
 pub use split::Split;
 

@@ -1,0 +1,189 @@
+//! The compression lab: `Intake` takes a model's files piece by piece and becomes `Weights`; a `Lab` makes others of them and
+//! tells them apart. Calls last minutes and answer when they are done; on the way they tell a listener of their progress.
+
+use hearth_engine::cpu::team::Team;
+use hearth_engine::tokenizer::Tokenizer;
+use hearth_lab::info::Info;
+use hearth_lab::methods::METHODS;
+use hearth_lab::model::{Loader, Model};
+use hearth_lab::recipe::Recipe;
+use hearth_lab::reference::{Reference, Texts};
+use hearth_lab::text::{PROTOCOLS, Test};
+use hearth_lab::work::Work;
+use hearth_lab::{Error, Progress};
+use js_sys::{Function, Uint8Array};
+use wasm_bindgen::prelude::*;
+
+use crate::{error, from_js, to_js};
+
+fn lab_error(problem: Error) -> JsValue {
+    error(problem.code(), &problem.to_string())
+}
+
+/// Takes the bytes of a model's files as it asks for them.
+#[wasm_bindgen]
+pub struct Intake(Loader);
+
+#[wasm_bindgen]
+impl Intake {
+    /// For these files, `[{name, size_bytes}]`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(files: JsValue) -> Result<Intake, JsValue> {
+        Ok(Intake(Loader::of(from_js(files)?).map_err(lab_error)?))
+    }
+
+    /// Which bytes of which file to push next, `{file, offset, bytes}`, in pieces of any size; null when all has come.
+    pub fn wants(&mut self) -> Result<JsValue, JsValue> {
+        to_js(&self.0.wants().map_err(lab_error)?)
+    }
+
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), JsValue> {
+        self.0.push(bytes).map_err(lab_error)
+    }
+
+    /// All has come: gives the model.
+    pub fn finish(self) -> Result<Weights, JsValue> {
+        let model = self.0.finish().map_err(lab_error)?;
+        let tokenizer = model.tokenizer().map_err(lab_error)?;
+        Ok(Weights { model, tokenizer })
+    }
+}
+
+/// A model as its file has it.
+#[wasm_bindgen]
+pub struct Weights {
+    model: Model,
+    tokenizer: Tokenizer,
+}
+
+impl Weights {
+    fn tokens(&self, text: &str) -> Result<Vec<u32>, JsValue> {
+        self.tokenizer.encode(text).map_err(|problem| lab_error(problem.into()))
+    }
+}
+
+#[wasm_bindgen]
+impl Weights {
+    /// What it is, see `hearth_lab::info`.
+    pub fn info(&self) -> Result<JsValue, JsValue> {
+        to_js(&Info::of(&self.model).map_err(lab_error)?)
+    }
+
+    /// What a token costs, see `hearth_lab::work`.
+    pub fn work(&self) -> Result<JsValue, JsValue> {
+        to_js(&Work::of(&self.model).map_err(lab_error)?)
+    }
+
+    /// How many tokens a text is.
+    pub fn count(&self, text: &str) -> Result<usize, JsValue> {
+        Ok(self.tokens(text)?.len())
+    }
+}
+
+/// A compressed model, on its way out.
+#[wasm_bindgen]
+pub struct Made {
+    model: Model,
+    recipe: Recipe,
+}
+
+#[wasm_bindgen]
+impl Made {
+    /// What it is, see `hearth_lab::info`.
+    pub fn info(&self) -> Result<JsValue, JsValue> {
+        to_js(&Info::of(&self.model).map_err(lab_error)?)
+    }
+
+    /// The recipe that was followed.
+    pub fn recipe(&self) -> Result<JsValue, JsValue> {
+        to_js(&self.recipe)
+    }
+
+    /// Calls `out` with the GGUF file, a piece at a time.
+    pub fn write(&self, out: &Function) -> Result<(), JsValue> {
+        let mut told = Ok(());
+        let written = self.model.write(|piece| {
+            if told.is_ok() {
+                told = out.call1(&JsValue::NULL, &Uint8Array::from(piece)).map(drop);
+            }
+        });
+        written.map_err(lab_error)?;
+        told
+    }
+}
+
+/// The threads, and what they have read.
+#[wasm_bindgen]
+pub struct Lab {
+    team: Team,
+    reference: Option<Reference>,
+}
+
+#[wasm_bindgen]
+impl Lab {
+    /// Of `threads`, all but one are workers that will call [`help`](crate::engine::help).
+    #[wasm_bindgen(constructor)]
+    pub fn new(threads: usize) -> Lab {
+        Lab { team: crate::engine::team(threads), reference: None }
+    }
+
+    /// The methods that recipes may have: `[{name, does, options}]`.
+    pub fn methods() -> Result<JsValue, JsValue> {
+        to_js(&METHODS)
+    }
+
+    /// How a text may be cut for a test: `[{name, does}]`.
+    pub fn protocols() -> Result<JsValue, JsValue> {
+        to_js(&PROTOCOLS)
+    }
+
+    /// Follows a recipe, JSON; `text` calibrates. `progress` is called, often, with `{what, done, of}`.
+    pub fn compress(
+        &mut self,
+        base: &Weights,
+        recipe: &str,
+        text: Option<String>,
+        progress: &Function,
+    ) -> Result<Made, JsValue> {
+        self.reference = None; // its memory is needed
+        let recipe = Recipe::from_json(recipe).map_err(lab_error)?;
+        let tokens = text.map_or(Ok(Vec::new()), |text| base.tokens(&text))?;
+        let model = recipe.run(&base.model, &tokens, &mut self.team, &mut telling(progress)).map_err(lab_error)?;
+        Ok(Made { model, recipe })
+    }
+
+    /// Compares a model, or the base itself, with the base: see `hearth_lab::reference::Distance`. `test`: `{protocol, context,
+    /// tokens}`.
+    pub fn evaluate(
+        &mut self,
+        base: &Weights,
+        other: Option<&Weights>,
+        text: &str,
+        calibration: Option<String>,
+        test: JsValue,
+        progress: &Function,
+    ) -> Result<JsValue, JsValue> {
+        let test: Test = from_js(test)?;
+        let (Lab { team, reference }, Weights { model, tokenizer }) = (self, base);
+        let texts = Texts { test: text, calibration: calibration.as_deref() };
+        let watch = &mut telling(progress);
+        let read = Reference::read(model, tokenizer, texts, &test, reference.take(), team, watch).map_err(lab_error)?;
+        let distance = match other {
+            Some(other) => read.distance(&other.model, team, watch),
+            None => read.itself(team, watch),
+        };
+        *reference = Some(read);
+        to_js(&distance.map_err(lab_error)?)
+    }
+}
+
+/// Tells a JavaScript function of progress.
+fn telling(listener: &Function) -> impl FnMut(Progress) -> hearth_lab::Result<()> {
+    move |progress| {
+        // A listener that throws must not end the work; whoever wants it ended ends the worker.
+        let told = to_js(&progress).and_then(|progress| listener.call1(&JsValue::NULL, &progress));
+        drop(told);
+        Ok(())
+    }
+}

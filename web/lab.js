@@ -1,0 +1,192 @@
+// The compression lab's JavaScript API: makes a model smaller in this tab, and tells what it cost. Made by `hearth.lab`.
+//
+//   const lab = await hearth.lab('smollm2-135m-instruct-q4_1');
+//   const recipe = {version: 1, steps: [{method: 'awq'}, {method: 'quantize', format: 'IQ4_NL'}]};
+//   const {file} = await lab.compress(recipe, {text, onProgress: ({what, done, of}) => {}});
+//   const {kl, same_top} = await lab.evaluate(file, {text: other, calibration: text});
+//   const model = await hearth.load(file);
+//
+// A worker of its own does the work, behind the same wall as the engine's. It is busy until a call is done, so a call is stopped
+// by ending the worker; the next one starts another and gives it the base again. Calls that come meanwhile wait.
+
+import {HearthError} from './worker/start.js';
+import {given, wanted} from './worker/files.js';
+
+const aborted = () => new HearthError('aborted', 'stopped; the base is as it was');
+
+/** Errors after which a worker is of no use. */
+const FATAL = ['crashed', 'out_of_memory', 'unloaded'];
+
+const stem = name => name.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^-+|-+$/g, '');
+
+export class Lab {
+  #start;
+  #set;
+  #engine;
+  /** What the worker has beside the base. */
+  #other;
+  #turn = Promise.resolve();
+  #closed = false;
+
+  /**
+   * The base: `{name, architecture, encoder, layers, context, size_bytes, tensor_bytes, quantized, tensors: [{name, shape: [out,
+   * in], format, bytes, layer, kind}]}`. `size_bytes`: of its GGUF file; `quantized`: the format of its layers, if they are coarse
+   * already, or null; `layer`: a number or null; `kind`: 'attn_q', 'token_embd', ...
+   */
+  info;
+
+  /** What a recipe's steps may be: `[{name, does, options: [{name, does, kind}]}]`; `kind` is `{number: {min, max, default}}`,
+   * `{choice: {of, default}}` or `{flag: {default}}`. */
+  methods;
+
+  /** How a text may be cut for `evaluate`: `[{name, does}]`. Figures of different ones cannot be compared. */
+  protocols;
+
+  /** `set`: the base's files, see worker/files.js. `start()` gives an engine with its number of `threads`. */
+  static async open(set, start, {report, signal} = {}) {
+    const lab = new Lab();
+    lab.#set = set;
+    lab.#start = start;
+    await lab.#alone(() => {}, {signal, report});
+    return lab;
+  }
+
+  /** How many tokens a text is. */
+  async count(text, options = {}) {
+    return this.#alone(remote => remote.call('count', {text}), options);
+  }
+
+  /**
+   * Follows a recipe, `{version: 1, name, calibration: {tokens, length}, steps: [{method, ...options}]}`, an object or its JSON;
+   * `text` calibrates, if any step needs one. Gives `{file, recipe, info, ms, peak_memory_bytes}`: a GGUF `File`, the recipe with
+   * what it left out, what the model is (as `lab.info`), and what it took. The same recipe, base and text give the same bytes
+   * everywhere. `onProgress({what, done, of, peak_memory_bytes})`; `signal` stops it, with an error of code 'aborted'.
+   */
+  async compress(recipe, {text, onProgress, signal} = {}) {
+    const asked = typeof recipe === 'string' ? recipe : JSON.stringify(recipe);
+    return this.#alone(async remote => {
+      const start = performance.now();
+      const pieces = [];
+      const step = ({piece, progress}) => (piece ? pieces.push(new Blob([piece])) : onProgress?.(progress));
+      const made = await remote.call('compress', {recipe: asked, text}, {step});
+      const name = [this.info.name ?? 'model', made.recipe.name || 'compressed'].map(stem).join('-');
+      return {file: new File(pieces, `${name}.gguf`), ...made, ms: performance.now() - start};
+    }, {signal, onProgress});
+  }
+
+  /**
+   * What it cost: predicts `text` with the base and with the model in `file`, or with the base itself if that is null. Gives
+   * `{positions, original_perplexity, perplexity, perplexity_ratio, kl, kl_percentiles: [[share, kl]], same_top, rms_dp}`; the
+   * figures are `{value, low, high}`, with a confidence interval of 95 %. `calibration`: the text that calibrated, which must be
+   * another. `protocol`, by itself the first of `lab.protocols`, cuts the text into windows of `context` 512 tokens; `tokens` 8192
+   * of it are used at most. Comparing several models over one text reads it with the base only once.
+   */
+  async evaluate(file, {text, calibration, protocol, context, tokens, onProgress, signal} = {}) {
+    const asked = Object.entries({protocol, context, tokens}).filter(([, value]) => value !== undefined);
+    return this.#with(file, (remote, which) => remote.call(
+      'evaluate', {which, text, calibration, test: Object.fromEntries(asked)}, {step: ({progress}) => onProgress?.(progress)},
+    ), {signal, onProgress});
+  }
+
+  /**
+   * What a token costs, counted: `{macs_per_token, nonzero_macs_per_token, bytes_per_token, resident_bytes,
+   * cache_bytes_per_token, file_bytes}`, of the model in `file`, or of the base if that is null.
+   */
+  async work(file, options = {}) {
+    return this.#with(file, (remote, which) => remote.call('work', {which}), options);
+  }
+
+  /** Ends the worker and frees its memory. */
+  close() {
+    this.#closed = true;
+    this.#end(new HearthError('unloaded', 'the lab has been closed'));
+  }
+
+  /** For the test of the wall. */
+  async tryToEscape(way, url) {
+    return this.#alone(remote => remote.call('escape', {way, url}));
+  }
+
+  #end(reason) {
+    this.#engine?.end(reason);
+    this.#engine = this.#other = undefined;
+  }
+
+  /** Runs a task that has the worker, with the base in it, for itself. */
+  async #alone(task, {signal, onProgress, report} = {}) {
+    const before = this.#turn;
+    let done;
+    this.#turn = new Promise(resolve => { done = resolve; });
+    await before;
+    const abort = () => this.#end(aborted());
+    try {
+      this.#check(signal);
+      signal?.addEventListener('abort', abort);
+      return await task(await this.#ready(signal, report ?? loading(this.#set, onProgress)));
+    } catch (error) {
+      this.#check(signal);
+      if (FATAL.includes(error.code)) this.#end();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      done();
+    }
+  }
+
+  #check(signal) {
+    if (this.#closed) throw new HearthError('unloaded', 'the lab has been closed');
+    if (signal?.aborted) throw aborted();
+  }
+
+  /** The same, with the model in `file` beside the base; the task is told what that is called there. */
+  async #with(file, task, {signal, onProgress} = {}) {
+    if (file === null || file === undefined) return this.#alone(remote => task(remote, 'base'), {signal, onProgress});
+    const set = given(file);
+    return this.#alone(async remote => {
+      if (this.#other !== file) {
+        this.#other = undefined;
+        await give(remote, 'other', set, loading(set, onProgress), signal);
+        this.#other = file;
+      }
+      return task(remote, 'other');
+    }, {signal, onProgress});
+  }
+
+  /** A worker with the base in it: the one there is, or a new one. */
+  async #ready(signal, report) {
+    if (this.#engine) return this.#engine.remote;
+    const engine = await this.#start();
+    try {
+      this.#check(signal);
+      this.#engine = engine;
+      await engine.init();
+      const {methods, protocols} = await engine.remote.call('begin', {threads: engine.threads});
+      const joined = engine.join(engine.threads); // never fails
+      const info = await give(engine.remote, 'base', this.#set, report, signal);
+      await joined;
+      Object.assign(this, {methods, protocols, info});
+      return engine.remote;
+    } catch (error) {
+      engine.end();
+      this.#engine = undefined;
+      throw error;
+    }
+  }
+}
+
+/** Tells of a model's way into the worker as of other work. */
+const loading = ({size}, onProgress) => done => onProgress?.({what: 'loading', done: Math.min(done, size), of: size});
+
+/** Gives the worker a model's files; what the model is. */
+async function give(remote, which, set, report, signal) {
+  await remote.call('take', {which, files: set.files});
+  let loaded = 0;
+  for await (const bytes of wanted(set, () => remote.call('wants'))) {
+    if (signal?.aborted) throw aborted();
+    loaded += bytes.byteLength;
+    await remote.call('push', {bytes}, {transfer: [bytes]});
+    report(Math.min(loaded, set.size));
+  }
+  const {info} = await remote.call('finish', {which});
+  return info;
+}

@@ -1,0 +1,79 @@
+// The worker of the compression lab, behind the same wall as the engine's: the base and the texts come by message, and models
+// leave by message, a piece at a time. Calls take the thread until they are done, and tell of their progress on the way; whoever
+// wants one stopped ends this worker.
+let lab, intake;
+const models = {};
+
+const TELL_MS = 50;
+
+const peak = () => wasm_bindgen.memory_bytes();
+
+// What posts progress, {what, done, of, peak_memory_bytes}, as often as people can see.
+function telling(post) {
+  let told, last;
+  return progress => {
+    const now = performance.now();
+    if (progress.what === last && now - told < TELL_MS) return;
+    [told, last] = [now, progress.what];
+    post({progress: {...progress, peak_memory_bytes: peak()}});
+  };
+}
+
+serve({
+  ...walled,
+
+  // Gives what recipes may have, {methods, protocols}.
+  begin({threads}) {
+    const {Lab} = wasm_bindgen;
+    lab = new Lab(threads);
+    return {methods: Lab.methods(), protocols: Lab.protocols()};
+  },
+
+  // The files of a model are to come: the 'base', or the 'other' that is to be compared with it.
+  take({which, files}) {
+    models[which]?.free();
+    delete models[which];
+    intake = new wasm_bindgen.Intake(files);
+  },
+
+  // Which bytes of which file to push next: {file, offset, bytes}, or null.
+  wants() {
+    return intake.wants();
+  },
+
+  push({bytes}) {
+    intake.push(new Uint8Array(bytes));
+  },
+
+  finish({which}) {
+    const whole = intake;
+    intake = undefined;
+    models[which] = whole.finish();
+    return {info: models[which].info(), peak_memory_bytes: peak()};
+  },
+
+  count({text}) {
+    return models.base.count(text);
+  },
+
+  // The file is posted in pieces, {piece}; the result tells what it is.
+  compress({recipe, text}, post) {
+    const made = lab.compress(models.base, recipe, text, telling(post));
+    try {
+      made.write(({buffer}) => post({piece: buffer}, [buffer]));
+      return {recipe: made.recipe(), info: made.info(), peak_memory_bytes: peak()};
+    } finally {
+      made.free();
+    }
+  },
+
+  // Compares the other, or the base itself, with the base.
+  evaluate({which, text, calibration, test}, post) {
+    const other = which === 'base' ? undefined : models[which];
+    return lab.evaluate(models.base, other, text, calibration, test, telling(post));
+  },
+
+  work({which}) {
+    return models[which].work();
+  },
+});
