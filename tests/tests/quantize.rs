@@ -65,7 +65,7 @@ fn a_file_in_its_own_format_stays_the_same() {
 
 fn numbers(tensor: &TensorInfo, bytes: &[u8]) -> Vec<f32> {
     let mut numbers = vec![0.0; tensor.rows() * tensor.cols()];
-    tensor.format.decode(bytes, &mut numbers);
+    tensor.format.decode_rows(tensor.cols(), bytes, &mut numbers);
     numbers
 }
 

@@ -78,7 +78,7 @@ impl Writer {
             put_string(&tensor.name, &mut out);
             out.extend((tensor.shape.len() as u32).to_le_bytes());
             tensor.shape.iter().rev().for_each(|&dim| out.extend((dim as u64).to_le_bytes()));
-            out.extend(tensor.format.id().to_le_bytes());
+            out.extend(tensor.format.id().unwrap_or(24).to_le_bytes());
             out.extend(offset.to_le_bytes());
             tensors.push(Extent { name: tensor.name.clone(), row_bytes, size_bytes });
             offset = end;
