@@ -193,7 +193,8 @@ impl<T: Tile + 'static> Matrix for Tiled<T> {
         let zeros = vec![0; header.max(block_bytes)];
         for band in bytes.chunks(ROWS * row_bytes) {
             let part = |at: usize, len: usize| {
-                std::array::from_fn(|row| band.get(row * row_bytes + at..).map_or(&zeros[..len], |rest| &rest[..len]))
+                let of = |row: usize| band.get(row * row_bytes + at..).and_then(|rest| rest.get(..len));
+                std::array::from_fn(|row| of(row).unwrap_or(&zeros[..len]))
             };
             self.heads.push(T::head(part(0, header)));
             self.tiles.extend((header..row_bytes).step_by(block_bytes).map(|at| T::pack(part(at, block_bytes))));
