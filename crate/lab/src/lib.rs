@@ -21,6 +21,7 @@ pub mod error;
 pub mod evaluate;
 pub mod gptq;
 pub mod grid;
+pub mod kmeans;
 pub mod layer;
 pub mod matrix;
 pub mod methods;
