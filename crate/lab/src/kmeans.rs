@@ -19,6 +19,18 @@ pub enum How {
     Lloyd(Start),
 }
 
+impl How {
+    /// The same for one of several rows: random starts are drawn for each apart.
+    pub fn of_row(self, row: usize) -> How {
+        let seed = |seed: u64| seed.wrapping_add(row as u64);
+        match self {
+            How::Lloyd(Start::KmeansPlusPlus(first)) => How::Lloyd(Start::KmeansPlusPlus(seed(first))),
+            How::Lloyd(Start::Random(first)) => How::Lloyd(Start::Random(seed(first))),
+            other => other,
+        }
+    }
+}
+
 /// Where Lloyd's iteration begins. Random ones have a seed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Start {

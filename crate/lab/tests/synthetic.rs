@@ -149,10 +149,34 @@ fn pruning_that_listens_is_better() {
 }
 
 #[test]
+fn levels_made_for_a_row_are_better() {
+    let share = |table: &str, start: &str, rounding: &str| {
+        error_after(&[json!({"method": "share", "table": table, "start": start, "rounding": rounding})])
+    };
+    let exact = share("row", "exact", "nearest");
+    let deaf = error_after(&[json!({"method": "share", "table": "row", "rounding": "nearest", "weighted": false})]);
+    let gptq = share("row", "exact", "gptq");
+    let group = share("group", "exact", "nearest");
+    assert!(exact <= 0.0066);
+    assert!(exact <= 0.5 * share("row", "density_based", "nearest"));
+    assert!(exact < share("row", "kmeans_plus_plus", "nearest"));
+    assert!(exact <= 0.7 * deaf);
+    assert!(exact <= 0.5 * share("tensor", "exact", "nearest"));
+    assert!(group <= 0.0047);
+    assert!(gptq <= 0.0032);
+    assert!(share("group", "exact", "gptq") < error_after(&[quantize("IQ4_NL", "gptq")]));
+}
+
+#[test]
 fn zeros_survive_quantization() {
     let weight = after(&[json!({"method": "prune", "pattern": "2:4"}), quantize("Q4_0", "gptq")]);
     let pattern = hearth_lab::pattern::Pattern::Groups { zeros: 2, of: 4 };
     weight.iter().for_each(|row| pattern.check(row).unwrap());
+    for table in ["tensor", "row", "group"] {
+        let share = json!({"method": "share", "table": table, "preserve_sparsity": true});
+        let weight = after(&[json!({"method": "prune", "pattern": "2:4"}), share]);
+        weight.iter().for_each(|row| pattern.check(row).unwrap());
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod awq;
 mod channels;
 mod prune;
 mod quantize;
+mod share;
 
 pub use quantize::{nearest, scales};
 use serde::Serialize;
@@ -16,7 +17,7 @@ use serde_json::{Map, Value};
 use crate::pass::Method;
 
 /// Those there are.
-pub const METHODS: &[&Spec] = &[&channels::SPEC, &prune::SPEC, &awq::SPEC, &quantize::SPEC];
+pub const METHODS: &[&Spec] = &[&channels::SPEC, &prune::SPEC, &awq::SPEC, &quantize::SPEC, &share::SPEC];
 
 /// What a method is.
 #[derive(Serialize)]
