@@ -15,6 +15,7 @@
 //!   for whose errors), `pattern` (where zeros may be).
 
 pub mod cholesky;
+pub mod eigen;
 pub mod elementwise;
 pub mod encoder;
 pub mod error;
@@ -31,6 +32,7 @@ pub mod pass;
 pub mod pattern;
 pub mod recipe;
 pub mod statistics;
+pub mod svd;
 pub mod text;
 pub mod walk;
 pub mod work;
