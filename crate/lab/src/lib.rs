@@ -14,6 +14,7 @@
 //! - `layer`: a layer opened for changes. `methods`: what changes it, with `grid` (levels of formats), `gptq` and `obs` (who makes up
 //!   for whose errors), `pattern` (where zeros may be).
 
+pub mod adapter;
 pub mod cholesky;
 pub mod eigen;
 pub mod elementwise;
