@@ -230,7 +230,7 @@ mod tests {
         };
         let plain = divergence(&rounded);
         let mut last = plain;
-        for (rank, most) in [(4, 0.8), (16, 0.2), (32, 0.02)] {
+        for (rank, most) in [(4, 0.6), (8, 0.3), (16, 0.1)] {
             let adapter = adapter(&base, &rounded, rank, &mut Team::alone()).unwrap();
             let merged = merge(&rounded, &adapter, Format::F32, &mut Team::alone()).unwrap();
             let kl = divergence(&merged);
@@ -259,7 +259,7 @@ mod tests {
         let folded = quantized(&base, r#"{"method": "awq"}, "#);
         let said = |result: Result<Model>| result.map(drop).unwrap_err().to_string();
         assert!(said(adapter(&base, &folded, 4, team)).contains("more was done than rounding"));
-        assert!(said(adapter(&base, &rounded, 999, team)).contains("of 32 at most"));
+        assert!(said(adapter(&base, &rounded, 999, team)).contains("of 16 at most"));
         let other = Model::from_gguf([&include_bytes!("../../../tests/fixtures/tiny-qwen3.gguf")[..]]).unwrap();
         assert!(said(adapter(&other, &rounded, 4, team)).contains("another model"));
         assert!(said(merge(&rounded, &base, Format::F16, team)).contains("no LoRA"));
