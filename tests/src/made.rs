@@ -40,9 +40,12 @@ struct Maker {
 impl Maker {
     fn weight(&mut self, format: Format, rows: usize, cols: usize) -> WeightId {
         let id = self.made.bytes.len();
-        let blocks = rows * cols / format.block_len();
         let size = 1.0 / (cols as f32).sqrt();
-        let bytes = (0..blocks).flat_map(|_| block(format, size, rows == 1, &mut self.random)).collect();
+        let mut bytes = Vec::new();
+        for _ in 0..rows {
+            bytes.extend(header(format, size, &mut self.random));
+            (0..cols / format.block_len()).for_each(|_| bytes.extend(block(format, size, rows == 1, &mut self.random)));
+        }
         self.made.bytes.push(bytes);
         self.made.program.weights.push(Weight { name: format!("w{id}"), tensor: id, first_row: 0, rows, cols, format });
         id
@@ -57,6 +60,15 @@ impl Maker {
     }
 }
 
+/// What a row begins with: a random table and, where rows have one, a scale that makes numbers about `size`.
+fn header(format: Format, size: f32, random: &mut fastrand::Rng) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..format.header_bytes()).map(|_| random.u8(..)).collect();
+    if format == Format::LUT4_ROW {
+        bytes[16..].copy_from_slice(&half::f16::from_f32(size / 128.0).to_le_bytes());
+    }
+    bytes
+}
+
 /// A random block whose numbers are about `size`; about 1 for a norm's weight.
 fn block(format: Format, size: f32, norm: bool, random: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..format.block_bytes()).map(|_| random.u8(..)).collect();
@@ -68,7 +80,7 @@ fn block(format: Format, size: f32, norm: bool, random: &mut fastrand::Rng) -> V
         Format::F32 => return (if norm { 1.0 + number } else { number }).to_le_bytes().to_vec(),
         Format::F16 => return half::f16::from_f32(number).to_le_bytes().to_vec(),
         Format::BF16 => return half::bf16::from_f32(number).to_le_bytes().to_vec(),
-        Format::Q4_0 => put(0, size / 8.0),
+        Format::Q4_0 | Format::S4_16_32 => put(0, size / 8.0),
         Format::Q4_1 => {
             put(0, size / 8.0);
             put(2, -size);
@@ -78,7 +90,8 @@ fn block(format: Format, size: f32, norm: bool, random: &mut fastrand::Rng) -> V
             put(0, size / 16.0);
             put(2, -size);
         }
-        Format::Q8_0 | Format::IQ4_NL => put(0, size / 128.0),
+        Format::Q8_0 | Format::IQ4_NL | Format::LUT4_32 => put(0, size / 128.0),
+        Format::LUT4_ROW => {}
         Format::Q2_K => {
             put(80, size / 30.0);
             put(82, size / 20.0);

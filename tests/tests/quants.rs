@@ -80,7 +80,7 @@ fn decode(format: Format, bytes: &[u8]) -> Vec<f32> {
 #[wasm_bindgen_test(unsupported = test)]
 fn formats_decode_as_the_reference_package_does() {
     let cases = cases().decode;
-    for format in Format::all() {
+    for format in Format::all().filter(|format| format.id().is_some()) {
         let case = &cases[format.name()];
         for (i, (a, b)) in decode(format, &bytes(&case.bytes)).iter().zip(numbers(&case.numbers)).enumerate() {
             assert_eq!(a.to_bits(), b.to_bits(), "{} number {i}: {a}, not {b}", format.name());
@@ -108,7 +108,7 @@ fn formats_encode_as_the_references_do() {
         (sum - 131_070) as f32 * 2_f32.powi((i / ROW % 24) as i32 - 36)
     });
     let many: Vec<f32> = parts.collect();
-    for format in Format::all().filter(|&format| format != Format::F32 && format.encodes()) {
+    for format in Format::all().filter(|&format| format != Format::F32 && format.encodes() && format.id().is_some()) {
         let (name, row_bytes) = (format.name(), format.row_bytes(ROW).unwrap());
         let case = &cases.formats[name];
         let expected = bytes(&case.bytes);

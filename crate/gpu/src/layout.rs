@@ -4,7 +4,7 @@
 //!
 //! To add a format: a line in `layout`, and if its codes or scales are like no other's, a file in `shaders/formats`.
 
-use hearth_engine::quant::{Format, MXFP4_VALUES, iq4_xs_scales, q3_k_scales};
+use hearth_engine::quant::{Format, MXFP4_VALUES, iq4_xs_scales, lut4_values, q3_k_scales, s4_mask};
 
 use crate::kernels::Product;
 
@@ -89,6 +89,12 @@ pub fn layout(format: Format) -> Layout {
         Format::MXFP4 => {
             row([wgsl!("words5", "unsigned"), wgsl!("scales_power")], UNSIGNED, [16, 4, 1, 0], BLOCK, 12.0, mxfp4)
         }
+        // What is not kept gets the code of zero: 18 bytes for 32 numbers, of which the file has 14.
+        Format::S4_16_32 => row([wgsl!("words4"), half], UNSIGNED, [16, 0, 2, 0], BLOCK, 8.0, s4),
+        // The bytes that its codes stand for: 34 for 32 numbers, of which the file has 18 or 16 and a header.
+        Format::LUT4_32 | Format::LUT4_ROW => {
+            row([wgsl!("words8", "signed"), half], SIGNED, [32, 0, 2, 0], BLOCK, 0.0, q8_0)
+        }
     }
 }
 
@@ -113,6 +119,9 @@ impl Layout {
 
     /// Appends the regions of a row; `cols` numbers of `format` in `bytes`.
     pub fn split(&self, format: Format, cols: usize, bytes: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+        if let Format::LUT4_32 | Format::LUT4_ROW = format {
+            return looked_up(format, bytes).iter().for_each(|block| (self.split)(block, regions));
+        }
         let size = self.per / format.block_len() * format.block_bytes();
         let whole = bytes.len() / size * size;
         bytes[..whole].chunks_exact(size).for_each(|chunk| (self.split)(chunk, regions));
@@ -250,4 +259,32 @@ fn mxfp4(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
     put_nibbles(&codes, &mut regions[0]);
     put_bits(|i| codes[i] >> 4, &mut regions[1]);
     regions[2].push(block[0]);
+}
+
+fn s4(block: &[u8], regions: &mut [Vec<u8>; REGIONS]) {
+    let mask = s4_mask(block);
+    let code = |i: usize| {
+        let place = (mask & ((1 << i) - 1)).count_ones() as usize;
+        if mask >> i & 1 == 1 { block[6 + place / 2] >> (place % 2 * 4) & 15 } else { 8 }
+    };
+    put_nibbles(&std::array::from_fn::<_, BLOCK, _>(code), &mut regions[0]);
+    regions[2].extend_from_slice(&block[..2]);
+}
+
+/// The blocks of Q8_0 that a row with a table is.
+fn looked_up(format: Format, row: &[u8]) -> Vec<[u8; 34]> {
+    let values = lut4_values(row);
+    let (header, groups) = row.split_at(format.header_bytes());
+    let block = |group: &[u8]| {
+        let (codes, d) = match format {
+            Format::LUT4_32 => (&group[2..], &group[..2]),
+            _ => (group, &header[16..]),
+        };
+        let mut block = [0; 34];
+        block[..2].copy_from_slice(d);
+        let bytes = ggml_nibbles(codes).map(|code| values[usize::from(code)] as u8);
+        block[2..].copy_from_slice(&bytes);
+        block
+    };
+    groups.chunks_exact(format.block_bytes()).map(block).collect()
 }

@@ -5,7 +5,7 @@
 //! the end. Scales are rounded to f16 before levels are chosen, since that is what the file will say.
 
 use half::f16;
-use hearth_engine::quant::{Format, IQ4_NL_VALUES};
+use hearth_engine::quant::{Format, IQ4_NL_VALUES, put_s4};
 
 /// Numbers that share a scale, in all formats here.
 pub const GROUP: usize = 32;
@@ -36,6 +36,7 @@ const GRIDS: &[Grid] = &[
     Grid { format: Format::Q4_0, kind: Kind::Scaled { zero: 8 } },
     Grid { format: Format::Q4_1, kind: Kind::Ranged { most: 15 } },
     Grid { format: Format::IQ4_NL, kind: Kind::Table },
+    Grid { format: Format::S4_16_32, kind: Kind::Scaled { zero: 8 } },
 ];
 
 /// A group's scale and minimum, as the file says them.
@@ -169,8 +170,11 @@ impl Grid {
         }
     }
 
-    /// The bytes of a group.
+    /// The bytes of a group. Panics where more than sixteen of a group of S4_16_32 are not zero.
     pub fn put(self, scale: Scale, codes: &[u8], block: &mut [u8]) {
+        if let (Format::S4_16_32, Ok(codes)) = (self.format, codes.try_into()) {
+            return put_s4(scale.d, other_than(8, codes), codes, block);
+        }
         let f16 = |x: f32| f16::from_f32(x).to_le_bytes();
         block[..2].copy_from_slice(&f16(scale.d));
         let mut at = 2;
@@ -190,6 +194,11 @@ impl Grid {
         let (low, high) = codes.split_at(GROUP / 2);
         block[at..].iter_mut().zip(low.iter().zip(high)).for_each(|(byte, (low, high))| *byte = low & 15 | high << 4);
     }
+}
+
+/// A bit for each code that is another than `zero`.
+fn other_than(zero: u8, codes: &[u8; GROUP]) -> u32 {
+    codes.iter().rev().fold(0, |bits, code| bits << 1 | u32::from(*code != zero))
 }
 
 /// To the nearest whole number, halves to even ones; without a branch or a call.
@@ -230,7 +239,10 @@ mod tests {
     fn what_is_put_decodes_to_the_numbers() {
         let mut random = fastrand::Rng::with_seed(1);
         for grid in Grid::all() {
-            let x: [f32; GROUP] = std::array::from_fn(|_| random.f32() * 2.0 - 0.7);
+            let mut x: [f32; GROUP] = std::array::from_fn(|_| random.f32() * 2.0 - 0.7);
+            if grid.format == Format::S4_16_32 {
+                x.as_chunks_mut::<2>().0.iter_mut().for_each(|two| two[1] = 0.0);
+            }
             let scale = grid.search(&x, &[1.0; GROUP]);
             let codes = x.map(|x| grid.code(scale, x));
             let mut block = vec![0; grid.format.block_bytes()];

@@ -79,7 +79,11 @@ impl Model {
         let Weight { tensor, first_row, rows, cols, format, .. } = program.weights[id];
         let row_bytes = format.row_bytes(cols).expect("the header was checked");
         let mut out = Matrix::zeros(rows, cols);
-        format.decode(&self.data[tensor][first_row * row_bytes..(first_row + rows) * row_bytes], &mut out.data);
+        format.decode_rows(
+            cols,
+            &self.data[tensor][first_row * row_bytes..(first_row + rows) * row_bytes],
+            &mut out.data,
+        );
         out
     }
 
@@ -156,6 +160,6 @@ pub fn encode(format: Format, numbers: &Matrix) -> hearth_engine::Result<Vec<u8>
 pub fn decode(format: Format, cols: usize, bytes: &[u8]) -> Matrix {
     let row_bytes = format.row_bytes(cols).expect("whole blocks");
     let mut out = Matrix::zeros(bytes.len() / row_bytes, cols);
-    format.decode(bytes, &mut out.data);
+    format.decode_rows(cols, bytes, &mut out.data);
     out
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use hearth_engine::cpu::team::Team;
 use hearth_engine::loader::{Device, Loader};
 use hearth_engine::models::Room;
+use hearth_engine::quant::Format;
 use hearth_lab::evaluate::{Quality, compare, read};
 use hearth_lab::matrix::Matrix;
 use hearth_lab::model::Model;
@@ -143,6 +144,47 @@ fn what_comes_behind_quantization_is_not_lost() {
         .map(|step| read(&after(step), &windows, team, &mut quiet).unwrap());
     let quality = Quality::of(&compare(&plain, &folded, &windows, team, &mut quiet).unwrap());
     assert!(quality.kl.value < 1e-5, "{:?}", quality.kl);
+}
+
+#[test]
+fn sixteen_of_32_stay_what_they_are() {
+    let text = tokens(600, 3);
+    let base = Model::from_gguf([&file("tiny-llama")[..]]).unwrap();
+    let run = |steps: &str| {
+        let recipe = Recipe::from_json(&format!(r#"{{"version": 1, "steps": [{steps}]}}"#)).unwrap();
+        recipe.run(&base, &text, &mut Team::alone(), &mut quiet)
+    };
+    let prune = r#"{"method": "prune", "pattern": "16:32"}"#;
+    let pruned = run(prune).unwrap();
+    let quantize = |more: &str| format!(r#"{{"method": "quantize", "format": "S4_16_32"{more}}}"#);
+    for rounding in ["gptq", "weighted", "nearest"] {
+        let made = run(&format!("{prune}, {}", quantize(&format!(r#", "rounding": "{rounding}""#)))).unwrap();
+        let file = made.to_gguf().unwrap();
+        // Others see an architecture that they do not know.
+        assert!(file.windows(14).any(|bytes| bytes == b"hearth.formats"));
+        let again = Model::from_gguf(file.chunks(1000)).unwrap();
+        assert!(again.data == made.data && again.header.metadata == made.header.metadata);
+        let mut matrices = 0;
+        for (name, tensor) in again.header.tensors.iter().map(|tensor| (&tensor.name, tensor)) {
+            let [before, after] = [&pruned, &again].map(|model| model.matrix(name));
+            if tensor.format == Format::S4_16_32 {
+                let zeros = before.data.iter().zip(&after.data).all(|(before, after)| *before != 0.0 || *after == 0.0);
+                let kept = after.data.iter().filter(|x| **x != 0.0).count();
+                assert!(zeros && kept > after.data.len() * 4 / 10, "{name}: {kept} of {}", after.data.len());
+                matrices += 1;
+            }
+        }
+        assert_eq!(matrices, 7 * again.program(64).unwrap().config.n_layers);
+        let mut loader = Loader::new(Device::cpu(), Room::Asked(64));
+        loader.push(&file).unwrap();
+        let mut session = loader.finish().unwrap();
+        assert!(block_on(session.logits(&[1, 20, 30])).unwrap().iter().all(|x| x.is_finite()));
+    }
+    let dense = run(&quantize("")).map(drop).unwrap_err().to_string();
+    assert!(dense.contains("prune it 16:32 before"), "{dense}");
+    let tables = format!(r#"{prune}, {}"#, quantize(r#", "embeddings": "S4_16_32""#));
+    let dense = run(&tables).map(drop).unwrap_err().to_string();
+    assert!(dense.contains("token_embd.weight"), "{dense}");
 }
 
 #[test]

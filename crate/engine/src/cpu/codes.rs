@@ -30,9 +30,11 @@ pub const GROUP: usize = 8;
 /// Masks, and a table, that stay in registers.
 #[derive(Clone, Copy)]
 pub struct Masks {
-    nibble: I16x8,
+    pub nibble: I16x8,
     bit_4: I16x8,
     bits_45: I16x8,
+    /// The code of zero in four bits.
+    pub eights: I16x8,
     /// What the codes of IQ4_NL stand for.
     values: I16x8,
     /// The even bytes.
@@ -49,6 +51,7 @@ impl Masks {
             nibble: I16x8::kept(0x0f0f),
             bit_4: I16x8::kept(0x1010),
             bits_45: I16x8::kept(0x3030),
+            eights: I16x8::kept(0x0808),
             values: I16x8::from_bytes(std::hint::black_box(IQ4_NL_VALUES.map(|value| value as u8))),
             even: I16x8::kept(0x00ff),
             #[cfg(any(target_feature = "relaxed-simd", target_feature = "ssse3"))]

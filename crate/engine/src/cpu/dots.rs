@@ -4,7 +4,8 @@
 //! without AVX-VNNI V8 needs one instruction for the product of bytes into i16 and five for the one into i32; with it, or on
 //! ARM, the latter is one.
 
-use super::codes::{Codes, Masks};
+use super::along::spread;
+use super::codes::{Codes, GROUP, Masks};
 #[cfg(any(target_feature = "relaxed-simd", target_feature = "ssse3"))]
 use super::input::Bytes;
 use super::input::{Block, Pairs};
@@ -42,6 +43,21 @@ pub trait Dots {
         x: [&Block<Self::Form>; N],
         masks: &Masks,
     ) -> [[I32x4; N]; Q];
+
+    /// 32 codes of one row, as they are multiplied.
+    type Row: Copy;
+
+    /// Where the codes of a group's kept columns lie among theirs, see [`spread`], in the order that [`Dots::unsigned`] wants.
+    const SPREAD: &'static [[u8; GROUP]; 256];
+
+    /// Codes of at most four bits, in the order of groups.
+    fn unsigned(bytes: [I16x8; 2]) -> Self::Row;
+
+    /// Signed bytes: the even ones of vector `h` are those of group `2h`, the odd ones of the next.
+    fn signed(bytes: [I16x8; 2]) -> Self::Row;
+
+    /// Four sums that together are the product of a row and an input.
+    fn row(codes: &Self::Row, x: &Block<Self::Form>) -> I32x4;
 }
 
 /// Codes widened to i16; every build has it, and it is the only one for signed bytes.
@@ -80,6 +96,38 @@ impl Dots for Plain {
         }
         sums
     }
+
+    /// Widened, by groups.
+    type Row = [I16x8; 4];
+
+    const SPREAD: &'static [[u8; GROUP]; 256] = &spread([0, 1, 2, 3, 4, 5, 6, 7]);
+
+    #[inline(always)]
+    fn unsigned([a, b]: [I16x8; 2]) -> [I16x8; 4] {
+        [a.low_bytes(), a.high_bytes(), b.low_bytes(), b.high_bytes()]
+    }
+
+    #[inline(always)]
+    fn signed([a, b]: [I16x8; 2]) -> [I16x8; 4] {
+        [a.shl::<8>().sar::<8>(), a.sar::<8>(), b.shl::<8>().sar::<8>(), b.sar::<8>()]
+    }
+
+    #[inline(always)]
+    fn row(codes: &[I16x8; 4], x: &Block<Pairs>) -> I32x4 {
+        let products = |group: usize| codes[group].dot(I16x8::from_bytes(bytemuck::must_cast(x.codes[group])));
+        products(0).add(products(1)).add(products(2).add(products(3)))
+    }
+}
+
+/// The columns of a group in the order of the planes, see `codes`.
+#[cfg(any(target_feature = "relaxed-simd", target_feature = "ssse3"))]
+const PLANES: [u8; GROUP] = [0, 4, 1, 5, 2, 6, 3, 7];
+
+/// Activations by halves of a block.
+#[cfg(any(target_feature = "relaxed-simd", target_feature = "ssse3"))]
+#[inline(always)]
+fn sixteens(x: &Block<Bytes>) -> [I16x8; 2] {
+    bytemuck::must_cast::<_, [[u8; 16]; 2]>(x.codes).map(I16x8::from_bytes)
 }
 
 /// Products of bytes summed in i16 as long as they fit, then widened.
@@ -120,6 +168,25 @@ impl Dots for Relaxed16 {
         }
         wide
     }
+
+    type Row = [I16x8; 2];
+
+    const SPREAD: &'static [[u8; GROUP]; 256] = &spread(PLANES);
+
+    #[inline(always)]
+    fn unsigned(bytes: [I16x8; 2]) -> [I16x8; 2] {
+        bytes
+    }
+
+    fn signed(_bytes: [I16x8; 2]) -> [I16x8; 2] {
+        unreachable!("there is no product of signed bytes")
+    }
+
+    #[inline(always)]
+    fn row([a, b]: &[I16x8; 2], x: &Block<Bytes>) -> I32x4 {
+        let [low, high] = sixteens(x);
+        a.dot_bytes(low).add(b.dot_bytes(high)).dot(I16x8::splat(1))
+    }
 }
 
 /// Products of bytes summed in i32.
@@ -151,5 +218,24 @@ impl Dots for Relaxed32 {
             });
         }
         sums
+    }
+
+    type Row = [I16x8; 2];
+
+    const SPREAD: &'static [[u8; GROUP]; 256] = &spread(PLANES);
+
+    #[inline(always)]
+    fn unsigned(bytes: [I16x8; 2]) -> [I16x8; 2] {
+        bytes
+    }
+
+    fn signed(_bytes: [I16x8; 2]) -> [I16x8; 2] {
+        unreachable!("there is no product of signed bytes")
+    }
+
+    #[inline(always)]
+    fn row([a, b]: &[I16x8; 2], x: &Block<Bytes>) -> I32x4 {
+        let [low, high] = sixteens(x);
+        b.dot_bytes_onto(high, a.dot_bytes_onto(low, I32x4::splat(0)))
     }
 }

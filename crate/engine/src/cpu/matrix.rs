@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::along::{Lut32, LutRow, Sparse};
 use super::codes::{Masks, QUADS, ROWS};
 use super::dense::{Bf16, Dense, F16};
 use super::divide::Strip;
@@ -88,6 +89,9 @@ pub fn matrix(weight: &Weight) -> Result<Box<dyn Matrix>> {
         Format::IQ4_NL => Tiled::<Scaled<tiles::IQ4_NL>>::boxed(weight),
         Format::IQ4_XS => Tiled::<ScaledK<tiles::IQ4_XS>>::boxed(weight),
         Format::MXFP4 => Tiled::<Scaled<tiles::MXFP4>>::boxed(weight),
+        Format::S4_16_32 => Tiled::<Sparse>::boxed(weight),
+        Format::LUT4_32 => Tiled::<Lut32>::boxed(weight),
+        Format::LUT4_ROW => Tiled::<LutRow>::boxed(weight),
     }
 }
 
@@ -100,44 +104,50 @@ pub fn reserve<T>(weight: &Weight, len: usize) -> Result<Vec<T>> {
 }
 
 /// Quantized: tiles of sixteen rows, those of the same rows one after the other.
-struct Tiled<T> {
+struct Tiled<T: Tile> {
     rows: usize,
     cols: usize,
+    /// One for a band.
+    heads: Vec<T::Head>,
     tiles: Vec<T>,
 }
 
 impl<T: Tile + 'static> Tiled<T> {
     fn boxed(weight: &Weight) -> Result<Box<dyn Matrix>> {
         let (rows, cols) = (weight.rows, weight.cols);
-        let tiles = reserve(weight, rows.div_ceil(ROWS) * (cols / T::FORMAT.block_len()))?;
-        Ok(Box::new(Tiled::<T> { rows, cols, tiles }))
+        let bands = rows.div_ceil(ROWS);
+        let tiles = reserve(weight, bands * (cols / T::FORMAT.block_len()))?;
+        Ok(Box::new(Tiled::<T> { rows, cols, heads: reserve(weight, bands)?, tiles }))
     }
 
-    /// The tiles of rows `ROWS · i` and on.
-    fn band(&self, i: usize) -> &[T] {
+    /// The tiles of rows `ROWS · i` and on, and what they have in common.
+    fn band(&self, i: usize) -> (&T::Head, &[T]) {
         let n = self.cols / T::FORMAT.block_len();
-        &self.tiles[i * n..(i + 1) * n]
+        (&self.heads[i], &self.tiles[i * n..(i + 1) * n])
     }
 
     /// Decoding: one token, all sixteen rows at once, so that an activation is read once.
     #[inline(never)]
-    fn one<D: Dots>(band: &[T], x: &[Block<D::Form>]) -> [[f32; 4]; QUADS] {
+    fn one<D: Dots>((head, band): (&T::Head, &[T]), x: &[Block<D::Form>]) -> [[f32; 4]; QUADS] {
         let (n, masks) = (T::FORMAT.block_len() / BLOCK, Masks::new());
         let mut sums = [[F32x4::splat(0.0)]; QUADS];
         for (i, tile) in band.iter().enumerate() {
-            tile.dot::<D, QUADS, 1>(0, [&x[i * n..(i + 1) * n]], &mut sums, &masks);
+            tile.dot::<D, QUADS, 1>(head, 0, [&x[i * n..(i + 1) * n]], &mut sums, &masks);
         }
         sums.map(|[sums]| sums.mul(F32x4::splat(T::DOWN)).to_array())
     }
 
     /// Reading a prompt: N tokens, a quad at a time.
     #[inline(never)]
-    fn many<D: Dots, const N: usize>(band: &[T], x: [&[Block<D::Form>]; N]) -> [[[f32; 4]; QUADS]; N] {
+    fn many<D: Dots, const N: usize>(
+        (head, band): (&T::Head, &[T]),
+        x: [&[Block<D::Form>]; N],
+    ) -> [[[f32; 4]; QUADS]; N] {
         let (n, masks) = (T::FORMAT.block_len() / BLOCK, Masks::new());
         let mut sums = [[[F32x4::splat(0.0); N]; 1]; QUADS];
         for (i, tile) in band.iter().enumerate() {
             let x = x.map(|blocks| &blocks[i * n..(i + 1) * n]);
-            unroll!(quad < QUADS, { tile.dot::<D, 1, N>(quad, x, &mut sums[quad], &masks) });
+            unroll!(quad < QUADS, { tile.dot::<D, 1, N>(head, quad, x, &mut sums[quad], &masks) });
         }
         std::array::from_fn(|n| std::array::from_fn(|quad| sums[quad][0][n].mul(F32x4::splat(T::DOWN)).to_array()))
     }
@@ -178,14 +188,16 @@ impl<T: Tile + 'static> Tiled<T> {
 
 impl<T: Tile + 'static> Matrix for Tiled<T> {
     fn load_rows(&mut self, bytes: &[u8]) {
-        let block_bytes = T::FORMAT.block_bytes();
-        let row_bytes = self.cols / T::FORMAT.block_len() * block_bytes;
-        let zero = vec![0; block_bytes];
+        let (header, block_bytes) = (T::FORMAT.header_bytes(), T::FORMAT.block_bytes());
+        let row_bytes = T::FORMAT.row_bytes(self.cols).expect("whole blocks");
+        let zeros = vec![0; header.max(block_bytes)];
         for band in bytes.chunks(ROWS * row_bytes) {
-            for block in (0..row_bytes).step_by(block_bytes) {
-                let at = |row: usize| band.get(row * row_bytes + block..).and_then(|rest| rest.get(..block_bytes));
-                self.tiles.push(T::pack(std::array::from_fn(|row| at(row).unwrap_or(&zero))));
-            }
+            let part = |at: usize, len: usize| {
+                let of = |row: usize| band.get(row * row_bytes + at..).and_then(|rest| rest.get(..len));
+                std::array::from_fn(|row| of(row).unwrap_or(&zeros[..len]))
+            };
+            self.heads.push(T::head(part(0, header)));
+            self.tiles.extend((header..row_bytes).step_by(block_bytes).map(|at| T::pack(part(at, block_bytes))));
         }
     }
 
@@ -194,7 +206,7 @@ impl<T: Tile + 'static> Matrix for Tiled<T> {
     }
 
     fn band_bytes(&self) -> usize {
-        self.cols / T::FORMAT.block_len() * size_of::<T>()
+        size_of::<T::Head>() + self.cols / T::FORMAT.block_len() * size_of::<T>()
     }
 
     fn forms(&self, kernel: Kernel) -> Forms {
@@ -214,8 +226,9 @@ impl<T: Tile + 'static> Matrix for Tiled<T> {
     }
 
     fn row(&self, row: usize, out: &mut [f32]) {
-        for (tile, out) in self.band(row / ROWS).iter().zip(out.chunks_exact_mut(T::FORMAT.block_len())) {
-            tile.decode(row % ROWS, out);
+        let (head, tiles) = self.band(row / ROWS);
+        for (tile, out) in tiles.iter().zip(out.chunks_exact_mut(T::FORMAT.block_len())) {
+            tile.decode(head, row % ROWS, out);
         }
     }
 }
@@ -243,7 +256,7 @@ mod tests {
                 matrix.load_rows(&bytes[split..]);
 
                 let mut decoded = vec![0.0; rows * cols];
-                format.decode(&bytes, &mut decoded);
+                format.decode_rows(cols, &bytes, &mut decoded);
                 let mut row = vec![0.0; cols];
                 for r in 0..rows {
                     matrix.row(r, &mut row);

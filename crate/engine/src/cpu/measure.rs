@@ -35,7 +35,7 @@ pub struct Speed {
 
 /// Pseudo-random rows; scales are as small as those of real models, in K formats so small that many are subnormal f16.
 pub(super) fn random_rows(format: Format, rows: usize, cols: usize) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(format.id().into());
+    let mut random = fastrand::Rng::with_seed(format.id().map_or(100, u64::from));
     let row_bytes = format.row_bytes(cols).expect("whole blocks");
     let mut bytes: Vec<u8> = (0..rows * row_bytes).map(|_| random.u8(..)).collect();
     // Where a block keeps its f16, and their size.
@@ -48,16 +48,24 @@ pub(super) fn random_rows(format: Format, rows: usize, cols: usize) -> Vec<u8> {
         Format::Q4_K | Format::Q5_K => (&[0, 2], 1e-4),
         Format::Q6_K => (&[208], 1e-4),
         Format::IQ4_XS => (&[0], 1e-4),
+        Format::S4_16_32 | Format::LUT4_32 => (&[0], 0.05),
+        Format::LUT4_ROW => (&[], 0.05),
     };
-    for block in bytes.chunks_exact_mut(format.block_bytes()) {
+    for row in bytes.chunks_exact_mut(row_bytes) {
         let mut number = || (random.f32() - 0.5) * size;
-        match format {
-            Format::F32 => block.copy_from_slice(&number().to_le_bytes()),
-            Format::BF16 => block.copy_from_slice(&half::bf16::from_f32(number()).to_le_bytes()),
-            Format::MXFP4 => block[0] = 119 + block[0] % 6,
-            _ => halves.iter().for_each(|&at| {
-                block[at..at + 2].copy_from_slice(&half::f16::from_f32(number()).to_le_bytes());
-            }),
+        let (header, blocks) = row.split_at_mut(format.header_bytes());
+        if format == Format::LUT4_ROW {
+            header[16..].copy_from_slice(&half::f16::from_f32(number()).to_le_bytes());
+        }
+        for block in blocks.chunks_exact_mut(format.block_bytes()) {
+            match format {
+                Format::F32 => block.copy_from_slice(&number().to_le_bytes()),
+                Format::BF16 => block.copy_from_slice(&half::bf16::from_f32(number()).to_le_bytes()),
+                Format::MXFP4 => block[0] = 119 + block[0] % 6,
+                _ => halves.iter().for_each(|&at| {
+                    block[at..at + 2].copy_from_slice(&half::f16::from_f32(number()).to_le_bytes());
+                }),
+            }
         }
     }
     bytes

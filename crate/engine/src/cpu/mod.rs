@@ -2,6 +2,7 @@
 //! once per operation (`input`), keys and values are kept as bytes (`cache`). Everything is written over the few operations of
 //! `lanes`; a `team` of threads takes the pieces of each operation from a counter.
 
+mod along;
 mod attention;
 mod cache;
 mod codes;

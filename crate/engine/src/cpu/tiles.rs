@@ -22,16 +22,23 @@ pub trait Tile: Copy + Zeroable + Send + Sync {
     /// What the sums of [`Tile::dot`] lack.
     const DOWN: f32;
 
+    /// What the tiles of a band have in common.
+    type Head: Copy + Zeroable + Send + Sync;
+
+    /// From what the file has in front of sixteen rows.
+    fn head(headers: [&[u8]; ROWS]) -> Self::Head;
+
     /// Packs the same block of sixteen rows, each as the file stores it.
     fn pack(blocks: [&[u8]; ROWS]) -> Self;
 
     /// The numbers of a row.
-    fn decode(&self, row: usize, out: &mut [f32]);
+    fn decode(&self, head: &Self::Head, row: usize, out: &mut [f32]);
 
     /// Adds the products of `Q` quads from `quad` on with N inputs to `sums`; `x[n]` are the blocks of 32 that lie against
     /// this tile.
     fn dot<D: Dots, const Q: usize, const N: usize>(
         &self,
+        head: &Self::Head,
         quad: usize,
         x: [&[Block<D::Form>]; N],
         sums: &mut [[F32x4; N]; Q],
@@ -111,7 +118,7 @@ impl Scale for Power {
 }
 
 /// Scales of the sixteen rows, by quads.
-type Scales<S> = [[S; 4]; QUADS];
+pub type Scales<S> = [[S; 4]; QUADS];
 
 /// The block of each input that lies against part `i` of a tile.
 #[inline(always)]
@@ -219,6 +226,10 @@ impl<F: Blocks> Tile for Scaled<F> {
     const BITS: u32 = F::Codes::BITS;
     const DOWN: f32 = F::Scale::DOWN;
 
+    type Head = ();
+
+    fn head(_headers: [&[u8]; ROWS]) {}
+
     #[inline(always)]
     fn pack(blocks: [&[u8]; ROWS]) -> Self {
         let mut tile = Self::zeroed();
@@ -229,7 +240,7 @@ impl<F: Blocks> Tile for Scaled<F> {
         tile
     }
 
-    fn decode(&self, row: usize, out: &mut [f32]) {
+    fn decode(&self, (): &(), row: usize, out: &mut [f32]) {
         let d = self.d[row / 4][row % 4].number();
         out.iter_mut().enumerate().for_each(|(k, out)| *out = d * (self.codes.get(row, k) - F::ZERO) as f32);
     }
@@ -237,6 +248,7 @@ impl<F: Blocks> Tile for Scaled<F> {
     #[inline(always)]
     fn dot<D: Dots, const Q: usize, const N: usize>(
         &self,
+        (): &(),
         quad: usize,
         x: [&[Block<D::Form>]; N],
         sums: &mut [[F32x4; N]; Q],
@@ -272,6 +284,10 @@ impl<F: Blocks> Tile for Ranged<F> {
     const BITS: u32 = F::Codes::BITS;
     const DOWN: f32 = Half::DOWN;
 
+    type Head = ();
+
+    fn head(_headers: [&[u8]; ROWS]) {}
+
     #[inline(always)]
     fn pack(blocks: [&[u8]; ROWS]) -> Self {
         let mut tile = Self::zeroed();
@@ -283,7 +299,7 @@ impl<F: Blocks> Tile for Ranged<F> {
         tile
     }
 
-    fn decode(&self, row: usize, out: &mut [f32]) {
+    fn decode(&self, (): &(), row: usize, out: &mut [f32]) {
         let [d, m] = [&self.d, &self.m].map(|scales| scales[row / 4][row % 4].number());
         out.iter_mut().enumerate().for_each(|(k, out)| *out = d * self.codes.get(row, k) as f32 + m);
     }
@@ -291,6 +307,7 @@ impl<F: Blocks> Tile for Ranged<F> {
     #[inline(always)]
     fn dot<D: Dots, const Q: usize, const N: usize>(
         &self,
+        (): &(),
         quad: usize,
         x: [&[Block<D::Form>]; N],
         sums: &mut [[F32x4; N]; Q],

@@ -36,6 +36,10 @@ impl<F: Blocks> Tile for RangedK<F> {
     const BITS: u32 = F::Codes::BITS;
     const DOWN: f32 = 1.0 / UP;
 
+    type Head = ();
+
+    fn head(_headers: [&[u8]; ROWS]) {}
+
     #[inline(always)]
     fn pack(blocks: [&[u8]; ROWS]) -> Self {
         let mut tile = Self::zeroed();
@@ -53,7 +57,7 @@ impl<F: Blocks> Tile for RangedK<F> {
         tile
     }
 
-    fn decode(&self, row: usize, out: &mut [f32]) {
+    fn decode(&self, (): &(), row: usize, out: &mut [f32]) {
         for (part, out) in self.parts.iter().zip(out.chunks_exact_mut(32)) {
             let scale = self.d[row / 4][row % 4] * f32::from(part.scale[row / 4][row % 4]);
             let min = self.dmin[row / 4][row % 4] * f32::from(part.min[row / 4][row % 4]);
@@ -64,6 +68,7 @@ impl<F: Blocks> Tile for RangedK<F> {
     #[inline(always)]
     fn dot<D: Dots, const Q: usize, const N: usize>(
         &self,
+        (): &(),
         quad: usize,
         x: [&[Block<D::Form>]; N],
         sums: &mut [[F32x4; N]; Q],
@@ -142,6 +147,10 @@ impl<F: PartScales> Tile for ScaledK<F> {
     const BITS: u32 = F::Codes::BITS;
     const DOWN: f32 = 1.0 / UP;
 
+    type Head = ();
+
+    fn head(_headers: [&[u8]; ROWS]) {}
+
     #[inline(always)]
     fn pack(blocks: [&[u8]; ROWS]) -> Self {
         let mut tile = Self::zeroed();
@@ -156,7 +165,7 @@ impl<F: PartScales> Tile for ScaledK<F> {
         tile
     }
 
-    fn decode(&self, row: usize, out: &mut [f32]) {
+    fn decode(&self, (): &(), row: usize, out: &mut [f32]) {
         for (part, out) in self.parts.iter().zip(out.chunks_exact_mut(32)) {
             let scale = part.scale.map(|scale| self.d[row / 4][row % 4] * f32::from(scale[row / 4][row % 4]));
             for (k, out) in out.iter_mut().enumerate() {
@@ -168,6 +177,7 @@ impl<F: PartScales> Tile for ScaledK<F> {
     #[inline(always)]
     fn dot<D: Dots, const Q: usize, const N: usize>(
         &self,
+        (): &(),
         quad: usize,
         x: [&[Block<D::Form>]; N],
         sums: &mut [[F32x4; N]; Q],
@@ -219,6 +229,10 @@ impl Tile for Q2K {
     const BITS: u32 = Codes2::BITS;
     const DOWN: f32 = 1.0 / UP;
 
+    type Head = ();
+
+    fn head(_headers: [&[u8]; ROWS]) {}
+
     #[inline(always)]
     fn pack(blocks: [&[u8]; ROWS]) -> Self {
         let mut tile = Self::zeroed();
@@ -233,7 +247,7 @@ impl Tile for Q2K {
         tile
     }
 
-    fn decode(&self, row: usize, out: &mut [f32]) {
+    fn decode(&self, (): &(), row: usize, out: &mut [f32]) {
         let [d, dmin_16] = [&self.d, &self.dmin_16].map(|scales| scales[row / 4][row % 4]);
         for (part, out) in self.parts.iter().zip(out.chunks_exact_mut(32)) {
             for (k, out) in out.iter_mut().enumerate() {
@@ -247,6 +261,7 @@ impl Tile for Q2K {
     #[inline(always)]
     fn dot<D: Dots, const Q: usize, const N: usize>(
         &self,
+        (): &(),
         quad: usize,
         x: [&[Block<D::Form>]; N],
         sums: &mut [[F32x4; N]; Q],

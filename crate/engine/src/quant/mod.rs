@@ -3,12 +3,13 @@
 //! To add one: write `quant/NAME.rs` with `decode` and, if it is to be written too, `encode`, add a line to the table in `Format`, and a case to
 //! `tests/fixtures/make_quants.py`. It then works everywhere by decoding; `cpu/` can give it a packed kernel.
 //!
-//! Layouts follow ggml's `block_*` structures: a row is a sequence of blocks along the input axis. `d` (and `m`) are
-//! little-endian f16 unless said otherwise.
+//! Layouts follow ggml's `block_*` structures: a row is a sequence of blocks along the input axis, in some formats of our own
+//! with a header in front. `d` (and `m`) are little-endian f16 unless said otherwise.
 
 mod floats;
 mod iq4_nl;
 mod iq4_xs;
+mod lut4;
 mod mxfp4;
 mod nearest;
 mod q2_k;
@@ -21,13 +22,16 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+mod s4_16_32;
 mod search;
 
 pub use iq4_nl::VALUES as IQ4_NL_VALUES;
 pub use iq4_xs::scales as iq4_xs_scales;
+pub use lut4::{put_lut4, values as lut4_values};
 pub use mxfp4::{VALUES as MXFP4_VALUES, scale as mxfp4_scale};
 pub use q3_k::scales as q3_k_scales;
 pub use q4_k::scale_and_min as q4_k_scale_and_min;
+pub use s4_16_32::{mask as s4_mask, put as put_s4};
 
 use crate::error::{Error, Result};
 
@@ -51,6 +55,9 @@ pub enum Format {
     IQ4_NL,
     IQ4_XS,
     MXFP4,
+    S4_16_32,
+    LUT4_32,
+    LUT4_ROW,
 }
 
 /// The largest number that F16 has, as scales of blocks are.
@@ -60,8 +67,10 @@ const MOST_F16: f32 = 65504.0;
 struct Row {
     format: Format,
     name: &'static str,
-    /// ggml's type number in the file.
-    id: u32,
+    /// ggml's type number in the file; none of formats of our own.
+    id: Option<u32>,
+    /// Bytes at the beginning of a row that all its blocks need.
+    header_bytes: usize,
     /// Numbers in a block.
     block_len: usize,
     /// Bytes in a block.
@@ -73,7 +82,7 @@ struct Row {
 /// What writing a format takes: its encoder, and llama.cpp's number for files of it, `LLAMA_FTYPE_*`.
 type Written = (Encode, u64);
 
-/// Decodes one block.
+/// Decodes one block, or a whole row where rows have a header.
 type Decode = fn(&[u8], &mut [f32]);
 
 /// Encodes one block of finite numbers.
@@ -87,7 +96,19 @@ const fn row(
     decode: Decode,
     written: Option<Written>,
 ) -> Row {
-    Row { format, name, id, block_len, block_bytes, decode, written }
+    Row { format, name, id: Some(id), header_bytes: 0, block_len, block_bytes, decode, written }
+}
+
+/// The same of a format of our own, which llama.cpp does not know. The number for files of it is then `LLAMA_FTYPE_GUESSED`.
+const fn own(
+    format: Format,
+    name: &'static str,
+    header_bytes: usize,
+    [block_len, block_bytes]: [usize; 2],
+    decode: Decode,
+    written: Option<Written>,
+) -> Row {
+    Row { format, name, id: None, header_bytes, block_len, block_bytes, decode, written }
 }
 
 const TABLE: &[Row] = &[
@@ -107,6 +128,9 @@ const TABLE: &[Row] = &[
     row(Format::IQ4_NL, "IQ4_NL", 20, [32, 18], iq4_nl::decode, Some((iq4_nl::encode, 25))),
     row(Format::IQ4_XS, "IQ4_XS", 23, [256, 136], iq4_xs::decode, None),
     row(Format::MXFP4, "MXFP4", 39, [32, 17], mxfp4::decode, None),
+    own(Format::S4_16_32, "S4_16_32", 0, [32, 14], s4_16_32::decode, Some((s4_16_32::encode, 1024))),
+    own(Format::LUT4_32, "LUT4_32", lut4::HEADER_32, [32, 18], lut4::decode_32, None),
+    own(Format::LUT4_ROW, "LUT4_ROW", lut4::HEADER_ROW, [32, 16], lut4::decode_row, None),
 ];
 
 impl Format {
@@ -127,7 +151,7 @@ impl Format {
 
     /// The format with ggml's type number `id`.
     pub fn from_id(id: u32) -> Option<Format> {
-        TABLE.iter().find(|row| row.id == id).map(|row| row.format)
+        TABLE.iter().find(|row| row.id == Some(id)).map(|row| row.format)
     }
 
     fn row(self) -> &'static Row {
@@ -139,8 +163,8 @@ impl Format {
         self.row().name
     }
 
-    /// ggml's type number.
-    pub fn id(self) -> u32 {
+    /// ggml's type number; none where the format is our own, see [`formats::gguf`](crate::formats::gguf).
+    pub fn id(self) -> Option<u32> {
         self.row().id
     }
 
@@ -154,13 +178,18 @@ impl Format {
         self.row().block_bytes
     }
 
+    /// Bytes at the beginning of a row, before its blocks: a table that all of them need. Most formats have none.
+    pub fn header_bytes(self) -> usize {
+        self.row().header_bytes
+    }
+
     /// Bytes of a row of `cols` numbers, or `None` when `cols` is not whole blocks or overflows.
     pub fn row_bytes(self, cols: usize) -> Option<usize> {
         let row = self.row();
         if !cols.is_multiple_of(row.block_len) {
             return None;
         }
-        (cols / row.block_len).checked_mul(row.block_bytes)
+        (cols / row.block_len).checked_mul(row.block_bytes)?.checked_add(row.header_bytes)
     }
 
     /// Whether numbers can be written in it.
@@ -209,7 +238,9 @@ impl Format {
         let len = self.block_len();
         for (numbers, decoded) in numbers.chunks_exact(len).zip(decoded.chunks_exact(len)) {
             let largest = nearest::largest(numbers);
-            let near = |(number, decoded): (&f32, &f32)| (number - decoded).abs() <= largest.abs() / 2.0;
+            let dropped = |decoded: f32| self == Format::S4_16_32 && decoded == 0.0;
+            let near =
+                |(number, decoded): (&f32, &f32)| dropped(*decoded) || (number - decoded).abs() <= largest.abs() / 2.0;
             if largest.is_finite() && !numbers.iter().zip(decoded).all(near) {
                 let name = self.name();
                 let what = format!("{largest:e} in a row is too large for {name}: store this tensor as BF16 or F32");
@@ -219,12 +250,25 @@ impl Format {
         Ok(())
     }
 
-    /// Decodes whole blocks. Panics unless `bytes` are exactly the blocks of `out`.
+    /// Decodes whole blocks, a row or several; where rows have a header, one row. Panics unless `bytes` are exactly those of
+    /// `out`.
     pub fn decode(self, bytes: &[u8], out: &mut [f32]) {
         let row = self.row();
         assert_eq!(self.row_bytes(out.len()), Some(bytes.len()), "{} wants whole blocks", row.name);
+        if row.header_bytes > 0 {
+            return (row.decode)(bytes, out);
+        }
         for (block, numbers) in bytes.chunks_exact(row.block_bytes).zip(out.chunks_exact_mut(row.block_len)) {
             (row.decode)(block, numbers);
+        }
+    }
+
+    /// Decodes rows of `cols` numbers. Panics unless `bytes` are exactly those of `out`.
+    pub fn decode_rows(self, cols: usize, bytes: &[u8], out: &mut [f32]) {
+        let row_bytes = self.row_bytes(cols).expect("whole blocks");
+        assert_eq!(bytes.len() * cols, out.len() * row_bytes, "rows of {cols} numbers in {}", self.name());
+        for (bytes, out) in bytes.chunks_exact(row_bytes).zip(out.chunks_exact_mut(cols)) {
+            self.decode(bytes, out);
         }
     }
 }
@@ -252,7 +296,7 @@ mod tests {
     #[test]
     fn numbers_and_names_are_unique() {
         for format in Format::all() {
-            assert_eq!(Format::from_id(format.id()), Some(format));
+            assert!(format.id().is_none_or(|id| Format::from_id(id) == Some(format)));
             assert_eq!(Format::all().filter(|other| other.name() == format.name()).count(), 1);
             assert!(
                 Format::all()

@@ -54,7 +54,8 @@ pub const SPEC: Spec = Spec {
     },
 };
 
-const FORMATS: &[&str] = &["F32", "F16", "Q8_0", "Q6_K", "Q5_1", "Q5_0", "Q5_K", "Q4_1", "Q4_K", "Q4_0", "IQ4_NL"];
+const FORMATS: &[&str] =
+    &["F32", "F16", "Q8_0", "Q6_K", "Q5_1", "Q5_0", "Q5_K", "Q4_1", "Q4_K", "Q4_0", "IQ4_NL", "S4_16_32"];
 
 /// Tables at either end of a model.
 const TABLES: &[&str] = &["token_embd.weight", "output.weight"];
@@ -98,6 +99,7 @@ impl LayerMethod for Quantize {
                     )));
                 }
                 let format = fitting(self.format, slot.weight.cols);
+                check_zeros(&slot.name, format, &slot.weight)?;
                 match (self.rounding, Grid::of(format)) {
                     (Rounding::Weighted | Rounding::Gptq { .. }, Some(grid)) if !squares.is_empty() => {
                         let scales = scales(&slot.weight, &squares, grid, team);
@@ -132,7 +134,9 @@ impl LayerMethod for Quantize {
             let Some(info) = model.tensor(name) else { continue };
             let format = fitting(self.embeddings, info.cols());
             if format != info.format {
-                model.store(name, format, &model.matrix(name))?;
+                let numbers = model.matrix(name);
+                check_zeros(name, format, &numbers)?;
+                model.store(name, format, &numbers)?;
             }
         }
         Ok(())
@@ -148,6 +152,19 @@ fn fitting(format: Format, cols: usize) -> Format {
         _ => Format::F16,
     };
     [format, instead].into_iter().find(|format| format.row_bytes(cols).is_some()).unwrap_or(Format::F16)
+}
+
+/// Errors where a format that keeps sixteen of 32 would have to drop some that nobody has pruned.
+fn check_zeros(name: &str, format: Format, weight: &Matrix) -> Result<()> {
+    let most = weight.data.chunks(GROUP).map(|group| group.iter().filter(|x| **x != 0.0).count()).max().unwrap_or(0);
+    match format == Format::S4_16_32 && most > GROUP / 2 {
+        false => Ok(()),
+        true => Err(Error::Unfit(format!(
+            "{name} has {most} numbers among {GROUP} that are not zero; {} keeps {}: prune it 16:32 before",
+            format.name(),
+            GROUP / 2
+        ))),
+    }
 }
 
 /// The scale of every group of a matrix.

@@ -177,6 +177,13 @@ mod tests {
                 I32x4::from_u8(bytes).shl::<20>().and(signed),
                 x.bits_as_i32(),
                 I16x8::from_i8(std::array::from_fn(|_| random.u8(..))).dot(b),
+                a.xor(b).dot(b),
+                I16x8::from_halves(bytemuck::must_cast([halves, halves])).dot(b),
+                a.zip_bytes(b).dot(b),
+                a.low_bytes().dot(b),
+                a.high_bytes().dot(b),
+                a.pick(b.and(I16x8::from_bytes([0x8f; 16]))).dot(b),
+                I32x4::sums([a.dot(b), b.dot(b), signed, a.dot(a)]),
             ];
             let floats = [x.add(y), x.sub(y), x.mul(y), x.div(y), x.max(y), x.min(y), x.abs()];
             let bits = signed.shl::<22>().bits_as_f32();

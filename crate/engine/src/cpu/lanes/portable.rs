@@ -46,9 +46,27 @@ impl I16x8 {
     pub fn or(self, other: Self) -> Self {
         Self(from_fn(|i| self.0[i] | other.0[i]))
     }
+    pub fn xor(self, other: Self) -> Self {
+        Self(from_fn(|i| self.0[i] ^ other.0[i]))
+    }
+    pub fn from_halves(halves: [[u8; 8]; 2]) -> Self {
+        Self(must_cast(halves))
+    }
+    pub fn zip_bytes(self, other: Self) -> Self {
+        let both = [self.to_bytes(), other.to_bytes()];
+        Self::from_bytes(from_fn(|i| both[i % 2][i / 2]))
+    }
+    pub fn low_bytes(self) -> Self {
+        let bytes = self.to_bytes();
+        Self(from_fn(|i| bytes[i].into()))
+    }
+    pub fn high_bytes(self) -> Self {
+        let bytes = self.to_bytes();
+        Self(from_fn(|i| bytes[8 + i].into()))
+    }
     pub fn pick(self, places: Self) -> Self {
         let table = self.to_bytes();
-        Self::from_bytes(places.to_bytes().map(|place| table[usize::from(place)]))
+        Self::from_bytes(places.to_bytes().map(|place| if place < 128 { table[usize::from(place % 16)] } else { 0 }))
     }
     pub fn shl<const N: i32>(self) -> Self {
         Self(self.0.map(|v| v << N))
@@ -81,6 +99,9 @@ impl I32x4 {
     }
     pub fn add(self, other: Self) -> Self {
         Self(from_fn(|i| self.0[i].wrapping_add(other.0[i])))
+    }
+    pub fn sums(four: [Self; 4]) -> Self {
+        Self(four.map(|v| v.0.into_iter().fold(0, i32::wrapping_add)))
     }
     pub fn and(self, other: Self) -> Self {
         Self(from_fn(|i| self.0[i] & other.0[i]))

@@ -56,6 +56,26 @@ impl I16x8 {
     pub fn or(self, other: Self) -> Self {
         Self(v128_or(self.0, other.0))
     }
+    #[inline(always)]
+    pub fn xor(self, other: Self) -> Self {
+        Self(v128_xor(self.0, other.0))
+    }
+    #[inline(always)]
+    pub fn from_halves([low, high]: [[u8; 8]; 2]) -> Self {
+        Self(i64x2(must_cast(low), must_cast(high)))
+    }
+    #[inline(always)]
+    pub fn zip_bytes(self, other: Self) -> Self {
+        Self(i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(self.0, other.0))
+    }
+    #[inline(always)]
+    pub fn low_bytes(self) -> Self {
+        Self(u16x8_extend_low_u8x16(self.0))
+    }
+    #[inline(always)]
+    pub fn high_bytes(self) -> Self {
+        Self(u16x8_extend_high_u8x16(self.0))
+    }
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
     pub fn pick(self, places: Self) -> Self {
@@ -115,6 +135,12 @@ impl I32x4 {
     #[inline(always)]
     pub fn add(self, other: Self) -> Self {
         Self(i32x4_add(self.0, other.0))
+    }
+    #[inline(always)]
+    pub fn sums([a, b, c, d]: [Self; 4]) -> Self {
+        let pairs = |a, b| i32x4_add(i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b));
+        let (ab, cd) = (pairs(a.0, b.0), pairs(c.0, d.0));
+        Self(i32x4_add(i64x2_shuffle::<0, 2>(ab, cd), i64x2_shuffle::<1, 3>(ab, cd)))
     }
     #[inline(always)]
     pub fn and(self, other: Self) -> Self {

@@ -89,7 +89,42 @@ impl I16x8 {
             Self(_mm_or_si128(self.0, other.0))
         }
     }
-    /// The bytes of this table at sixteen places below 16.
+    /// Bitwise exclusive or.
+    #[inline(always)]
+    pub fn xor(self, other: Self) -> Self {
+        simd! {
+            Self(_mm_xor_si128(self.0, other.0))
+        }
+    }
+    /// Eight bytes, and eight more.
+    #[inline(always)]
+    pub fn from_halves([low, high]: [[u8; 8]; 2]) -> Self {
+        simd! {
+            Self(_mm_set_epi64x(must_cast(high), must_cast(low)))
+        }
+    }
+    /// The first eight bytes of both in turns.
+    #[inline(always)]
+    pub fn zip_bytes(self, other: Self) -> Self {
+        simd! {
+            Self(_mm_unpacklo_epi8(self.0, other.0))
+        }
+    }
+    /// The first eight bytes, widened without sign.
+    #[inline(always)]
+    pub fn low_bytes(self) -> Self {
+        simd! {
+            Self(_mm_unpacklo_epi8(self.0, _mm_setzero_si128()))
+        }
+    }
+    /// The last eight bytes, widened without sign.
+    #[inline(always)]
+    pub fn high_bytes(self) -> Self {
+        simd! {
+            Self(_mm_unpackhi_epi8(self.0, _mm_setzero_si128()))
+        }
+    }
+    /// The bytes of this table at sixteen places below 16; zero where a place has its highest bit.
     #[cfg(target_feature = "ssse3")]
     #[inline(always)]
     pub fn pick(self, places: Self) -> Self {
@@ -97,12 +132,12 @@ impl I16x8 {
             Self(_mm_shuffle_epi8(self.0, places.0))
         }
     }
-    /// The bytes of this table at sixteen places below 16.
+    /// The bytes of this table at sixteen places below 16; zero where a place has its highest bit.
     #[cfg(not(target_feature = "ssse3"))]
     #[inline(always)]
     pub fn pick(self, places: Self) -> Self {
         let table = self.to_bytes();
-        Self::from_bytes(places.to_bytes().map(|place| table[usize::from(place)]))
+        Self::from_bytes(places.to_bytes().map(|place| if place < 128 { table[usize::from(place % 16)] } else { 0 }))
     }
     /// Shifts left.
     #[inline(always)]
@@ -186,6 +221,17 @@ impl I32x4 {
     pub fn add(self, other: Self) -> Self {
         simd! {
             Self(_mm_add_epi32(self.0, other.0))
+        }
+    }
+    /// The sums of four times four numbers.
+    #[inline(always)]
+    pub fn sums([a, b, c, d]: [Self; 4]) -> Self {
+        simd! {
+            let [low, high] = [_mm_unpacklo_epi32(a.0, b.0), _mm_unpackhi_epi32(a.0, b.0)];
+            let ab = _mm_add_epi32(low, high);
+            let [low, high] = [_mm_unpacklo_epi32(c.0, d.0), _mm_unpackhi_epi32(c.0, d.0)];
+            let cd = _mm_add_epi32(low, high);
+            Self(_mm_add_epi32(_mm_unpacklo_epi64(ab, cd), _mm_unpackhi_epi64(ab, cd)))
         }
     }
     /// Bitwise and.

@@ -7,9 +7,12 @@
 //! padding to general.alignment (32) | tensor data, each at its offset
 //! ```
 //!
+//! Formats that ggml does not have are told in `own`.
+//!
 //! Tensor data is handed on in runs of whole rows, so a model can be repacked while it downloads; besides the last pieces
 //! pushed only the header is held. Whatever the file claims, memory is taken only for bytes that arrived.
 
+mod own;
 mod parse;
 mod requantize;
 mod write;

@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 use crate::formats::header::{Header, Strings, TensorInfo, Value, twice};
 use crate::quant::Format;
 
+use super::own::{I8, Own};
+
 /// Above this a count or length is damage, not data. (The largest real vocabularies have about 2^18 strings.)
 const MAX_COUNT: u64 = 1 << 24;
 
@@ -144,6 +146,8 @@ pub struct HeaderParser {
     tensors_left: usize,
     pairs_left: usize,
     metadata: BTreeMap<String, Value>,
+    /// Once all metadata is read.
+    own: Option<Own>,
     tensors: Vec<TensorInfo>,
 }
 
@@ -160,7 +164,10 @@ impl HeaderParser {
             }
             self.pairs_left -= 1;
         } else if self.tensors_left > 0 {
-            let tensor = Self::tensor(cursor)?;
+            if self.own.is_none() {
+                self.own = Some(Own::take(&mut self.metadata)?);
+            }
+            let tensor = self.tensor(cursor)?;
             self.tensors.push(tensor);
             self.tensors_left -= 1;
         }
@@ -182,7 +189,7 @@ impl HeaderParser {
         Ok(())
     }
 
-    fn tensor(cursor: &mut Cursor) -> Result<TensorInfo, Stop> {
+    fn tensor(&self, cursor: &mut Cursor) -> Result<TensorInfo, Stop> {
         let name = cursor.string()?.to_owned();
         let dims = cursor.u32()?;
         if !(1..=4).contains(&dims) {
@@ -197,10 +204,17 @@ impl HeaderParser {
         shape.reverse();
         let id = cursor.u32()?;
         let offset = cursor.u64()?;
-        let Some(format) = Format::from_id(id) else {
-            return Err(Error::UnsupportedFormat { tensor: name, found: type_name(id) }.into());
+        let cols = shape.len() - 1;
+        let format = match (id, &self.own) {
+            (I8, Some(own)) => {
+                let format;
+                (format, shape[cols]) = own.tensor(&name, shape[cols])?;
+                format
+            }
+            _ => Format::from_id(id)
+                .ok_or_else(|| Error::UnsupportedFormat { tensor: name.clone(), found: type_name(id) })?,
         };
-        let row_bytes = format.row_bytes(shape[shape.len() - 1]);
+        let row_bytes = format.row_bytes(shape[cols]);
         let rows = shape.iter().rev().skip(1).try_fold(1usize, |product, &dim| product.checked_mul(dim));
         let size = row_bytes.zip(rows).and_then(|(row_bytes, rows)| row_bytes.checked_mul(rows));
         let size_bytes = size.ok_or_else(|| {
@@ -212,6 +226,10 @@ impl HeaderParser {
     /// Turns offsets into file offsets, sorts by them, and checks that no two tensors overlap.
     pub fn finish(mut self, end: u64) -> Result<Header> {
         let damaged = |what: String| Error::Header { offset: end, what };
+        let own = match self.own {
+            Some(own) => own,
+            None => Own::take(&mut self.metadata)?,
+        };
         let mut header = Header { version: self.version, metadata: self.metadata, tensors: Vec::new() };
         let start = end.next_multiple_of(header.alignment()?);
         for tensor in &mut self.tensors {
@@ -228,6 +246,7 @@ impl HeaderParser {
             }
         }
         header.tensors = self.tensors;
+        own.check(&header)?;
         Ok(header)
     }
 }
@@ -243,7 +262,6 @@ fn type_name(id: u32) -> String {
         (19, "IQ1_S"),
         (21, "IQ3_S"),
         (22, "IQ2_S"),
-        (24, "I8"),
         (25, "I16"),
         (26, "I32"),
         (27, "I64"),

@@ -1,8 +1,11 @@
 //! Writing GGUF, version 3: the header at once, then the tensors' rows as they come, so that a model is never whole in memory.
 //!
+//! Tensors in formats of our own are written as `own` tells.
+//!
 //! The reader keeps what a metadata value is, not how wide it was. Written are the types that llama.cpp asks for: u32 and i32
 //! where they hold the number, f32 where it holds the number exactly, and lists of i32 and f32; [`TYPES`] has the exceptions.
 
+use super::own;
 use crate::error::{Error, Result};
 use crate::formats::header::twice;
 use crate::formats::{Header, Value};
@@ -45,11 +48,13 @@ impl Writer {
     /// version nothing is read. Errors where no such file could be read again.
     pub fn new(header: &Header) -> Result<(Writer, Vec<u8>)> {
         let alignment = header.alignment()?;
+        let own = own::metadata(header)?;
+        let metadata: Vec<_> = header.metadata.iter().filter(|(key, _)| !own.contains_key(*key)).chain(&own).collect();
         let mut out = b"GGUF".to_vec();
         out.extend(3_u32.to_le_bytes());
         out.extend((header.tensors.len() as u64).to_le_bytes());
-        out.extend((header.metadata.len() as u64).to_le_bytes());
-        for (key, value) in &header.metadata {
+        out.extend((metadata.len() as u64).to_le_bytes());
+        for (key, value) in metadata {
             put_string(key, &mut out);
             put_value(key, value, &mut out);
         }
@@ -77,8 +82,10 @@ impl Writer {
 
             put_string(&tensor.name, &mut out);
             out.extend((tensor.shape.len() as u32).to_le_bytes());
-            tensor.shape.iter().rev().for_each(|&dim| out.extend((dim as u64).to_le_bytes()));
-            out.extend(tensor.format.id().to_le_bytes());
+            let (id, cols) = tensor.format.id().map_or((own::I8, row_bytes), |id| (id, tensor.cols()));
+            let rows = tensor.shape.iter().rev().skip(1);
+            [&cols].into_iter().chain(rows).for_each(|&dim| out.extend((dim as u64).to_le_bytes()));
+            out.extend(id.to_le_bytes());
             out.extend(offset.to_le_bytes());
             tensors.push(Extent { name: tensor.name.clone(), row_bytes, size_bytes });
             offset = end;
