@@ -1,5 +1,6 @@
 //! `hearth`: the browser's engine on the command line, for looking into models, measuring, and comparing with others.
 
+mod adapter;
 mod bench;
 mod chat;
 mod energy;
@@ -75,6 +76,10 @@ enum Command {
     Quantize(quantize::Quantize),
     /// Makes a model smaller by a recipe.
     Compress(lab::Compress),
+    /// Makes an adapter: a small second file that makes up for rounding.
+    Adapter(adapter::Adapter),
+    /// Adds an adapter to a model.
+    Merge(adapter::Merge),
     /// Measures what compression cost.
     Evaluate(evaluate::Evaluate),
     /// Measures every kernel on every format.
@@ -147,6 +152,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Bench(bench) => bench.run(),
         Command::Quantize(quantize) => quantize.run(),
         Command::Compress(compress) => compress.run(),
+        Command::Adapter(adapter) => adapter.run(),
+        Command::Merge(merge) => merge.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
         Command::Kernels { json } => kernels::kernels(json),
     }

@@ -77,24 +77,38 @@ impl Spread {
 
 /// Levels of every number of `weight: [out, in]`, a group of [`GROUP`] inputs with the scale of `scales: [out, groups]`.
 pub fn levels(weight: &Matrix, scales: &[Scale], grid: Grid, spread: &Spread, team: &mut Team) -> Vec<u8> {
-    let (cols, groups) = (weight.cols, weight.cols / GROUP);
+    let groups = weight.cols / GROUP;
+    codes(weight, spread, team, |row, at, x| {
+        let scale = scales[row * groups + at / GROUP];
+        let code = grid.code(scale, x);
+        (code, grid.number(scale, code))
+    })
+}
+
+/// Codes of every number of `weight: [out, in]`, where `round(row, input, x)` tells the code for `x` and the number that it stands
+/// for.
+pub fn codes(
+    weight: &Matrix,
+    spread: &Spread,
+    team: &mut Team,
+    round: impl Fn(usize, usize, f32) -> (u8, f32) + Sync,
+) -> Vec<u8> {
+    let cols = weight.cols;
     let Spread { order, upper, .. } = spread;
     let mut codes = vec![0; weight.data.len()];
     team.each(Rows::new(&mut codes, weight.rows), |row, codes| {
-        let scales = &scales[row * groups..(row + 1) * groups];
         let mut w: Vec<f32> = order.iter().map(|&j| weight.row(row)[j]).collect();
         for first in (0..cols).step_by(BLOCK) {
             let end = (first + BLOCK).min(cols);
             let mut errors = [0.0_f32; BLOCK];
             for j in first..end {
                 let at = order[j];
-                let scale = scales[at / GROUP];
-                // What was pruned stays so where the grid has a zero (Q8_0, Q5_0, Q4_0), and others make up for what it was to make up for.
+                // What was pruned stays so where there is a zero (Q8_0, Q5_0, Q4_0), and others make up for what it was to make up for.
                 let pruned = weight.row(row)[at] == 0.0;
-                let code = grid.code(scale, if pruned { 0.0 } else { w[j] });
+                let (code, number) = round(row, at, if pruned { 0.0 } else { w[j] });
                 codes[at] = code;
                 let spreads = upper.row(j);
-                let error = (w[j] - grid.number(scale, code)) / spreads[j];
+                let error = (w[j] - number) / spreads[j];
                 errors[j - first] = error;
                 w[j + 1..end].iter_mut().zip(&spreads[j + 1..end]).for_each(|(w, u)| *w -= error * u);
             }

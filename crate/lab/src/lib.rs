@@ -14,7 +14,9 @@
 //! - `layer`: a layer opened for changes. `methods`: what changes it, with `grid` (levels of formats), `gptq` and `obs` (who makes up
 //!   for whose errors), `pattern` (where zeros may be).
 
+pub mod adapter;
 pub mod cholesky;
+pub mod eigen;
 pub mod elementwise;
 pub mod encoder;
 pub mod error;
@@ -22,6 +24,7 @@ pub mod evaluate;
 pub mod gptq;
 pub mod grid;
 pub mod info;
+pub mod kmeans;
 pub mod layer;
 pub mod matrix;
 pub mod methods;
@@ -32,6 +35,7 @@ pub mod pattern;
 pub mod recipe;
 pub mod reference;
 pub mod statistics;
+pub mod svd;
 pub mod text;
 pub mod walk;
 pub mod work;

@@ -90,7 +90,7 @@ pub trait LayerMethod {
 /// Applies `methods` to each layer of a model in turn. `texts` are sequences of tokens for calibration.
 pub fn run(
     model: &mut Model,
-    methods: &mut [Box<dyn LayerMethod>],
+    methods: &mut [Box<dyn LayerMethod + '_>],
     texts: &[Vec<u32>],
     team: &mut Team,
     watch: &mut Watch,

@@ -23,7 +23,7 @@ use crate::text::sequences;
 pub const VERSION: u32 = 1;
 
 /// Tokens of calibration without which no method that needs a text begins.
-const FEWEST: usize = 128;
+pub const FEWEST: usize = 128;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

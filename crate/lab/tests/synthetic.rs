@@ -10,6 +10,7 @@ use hearth_lab::matrix::{Matrix, times};
 use hearth_lab::methods;
 use hearth_lab::pass::Method;
 use hearth_lab::statistics::Statistics;
+use hearth_lab::svd::{Factors, whitener};
 use serde_json::{Value, json};
 
 const N: usize = 576;
@@ -93,12 +94,18 @@ fn config() -> hearth_engine::program::Config {
     model.program(16).unwrap().config
 }
 
-/// What the steps make of the matrix.
-fn after(steps: &[Value]) -> Matrix {
+/// What calibration says of the inputs.
+static STATISTICS: LazyLock<Statistics> = LazyLock::new(|| {
     let team = &mut Team::spawn(2);
     let mut statistics = Statistics::new(N, true);
     MADE.calibration.data.chunks(512 * N).for_each(|part| statistics.see(&Matrix::new(N, part.to_vec()), team));
-    let mut layer = layer(MADE.weight.clone(), statistics);
+    statistics
+});
+
+/// What the steps make of the matrix.
+fn after(steps: &[Value]) -> Matrix {
+    let team = &mut Team::spawn(2);
+    let mut layer = layer(MADE.weight.clone(), STATISTICS.clone());
     for step in steps {
         let Method::Layer(method) = methods::make(step.as_object().unwrap()).unwrap() else { panic!("{step}") };
         method.layer(&mut layer, team).unwrap();
@@ -149,10 +156,67 @@ fn pruning_that_listens_is_better() {
 }
 
 #[test]
+fn levels_made_for_a_row_are_better() {
+    let share = |table: &str, start: &str, rounding: &str| {
+        error_after(&[json!({"method": "share", "table": table, "start": start, "rounding": rounding})])
+    };
+    let exact = share("row", "exact", "nearest");
+    let deaf = error_after(&[json!({"method": "share", "table": "row", "rounding": "nearest", "weighted": false})]);
+    let gptq = share("row", "exact", "gptq");
+    let group = share("group", "exact", "nearest");
+    assert!(exact <= 0.0066);
+    assert!(exact <= 0.5 * share("row", "density_based", "nearest"));
+    assert!(exact < share("row", "kmeans_plus_plus", "nearest"));
+    assert!(exact <= 0.7 * deaf);
+    assert!(exact <= 0.5 * share("tensor", "exact", "nearest"));
+    assert!(group <= 0.0047);
+    assert!(gptq <= 0.0032);
+    assert!(share("group", "exact", "gptq") < error_after(&[quantize("IQ4_NL", "gptq")]));
+}
+
+#[test]
+fn low_rank_that_listens_is_better() {
+    let svd = |share: f64, whitened: bool| {
+        error_after(&[json!({"method": "lowrank", "share": share, "allocation": "even", "whitened": whitened})])
+    };
+    assert!(svd(0.2, true) <= 0.25 * svd(0.2, false));
+    assert!(svd(0.5, true) <= 0.25 * svd(0.5, false));
+    let full = error_after(&[json!({"method": "lowrank", "rank": N})]);
+    assert!(full.sqrt() < 1e-4, "{full:e}");
+}
+
+#[test]
+fn what_rounding_lost_has_a_part_of_low_rank() {
+    let team = &mut Team::spawn(2);
+    let l = whitener(&STATISTICS, team);
+    let mut repaired = |step: Value| {
+        let weight = after(&[step]);
+        let lost = MADE.weight.data.iter().zip(&weight.data).map(|(w, q)| w - q).collect();
+        let lost = Matrix::new(N, lost);
+        let errors = [None, l.as_ref()].map(|l| {
+            let more = Factors::of(&lost, l, 8, team).product(team);
+            error(&Matrix::new(N, weight.data.iter().zip(more.data).map(|(q, more)| q + more).collect()))
+        });
+        let (before, [plain, whitened]) = (error(&weight), errors);
+        println!("{before:.5}, with rank 8 plain {plain:.5}, whitened {whitened:.5}");
+        assert!(whitened < plain && plain < before);
+        whitened / before
+    };
+    assert!(repaired(quantize("Q4_0", "nearest")) <= 0.6);
+    assert!(repaired(quantize("Q4_0", "gptq")) <= 0.85);
+    assert!(repaired(json!({"method": "share", "levels": 8, "rounding": "nearest"})) <= 0.75);
+}
+
+#[test]
 fn zeros_survive_quantization() {
     let weight = after(&[json!({"method": "prune", "pattern": "2:4"}), quantize("Q4_0", "gptq")]);
     let pattern = hearth_lab::pattern::Pattern::Groups { zeros: 2, of: 4 };
     weight.iter().for_each(|row| pattern.check(row).unwrap());
+    for table in ["tensor", "row", "group"] {
+        let share = json!({"method": "share", "table": table, "preserve_sparsity": true});
+        let weight = after(&[json!({"method": "prune", "pattern": "2:4"}), share]);
+        weight.iter().for_each(|row| pattern.check(row).unwrap());
+    }
 }
 
 #[test]
@@ -195,5 +259,6 @@ fn without_correlations_gptq_is_rounding() {
 fn no_strength_is_no_change() {
     assert_eq!(after(&[json!({"method": "prune", "share": 0.0})]), MADE.weight);
     assert_eq!(after(&[json!({"method": "channels", "share": 0.0})]), MADE.weight);
+    assert_eq!(after(&[json!({"method": "lowrank", "share": 0.0})]), MADE.weight);
     assert!(error(&MADE.weight) == 0.0);
 }

@@ -6,8 +6,10 @@
 
 mod awq;
 mod channels;
+mod lowrank;
 mod prune;
 mod quantize;
+mod share;
 
 pub use quantize::{nearest, scales};
 use serde::Serialize;
@@ -16,7 +18,8 @@ use serde_json::{Map, Value};
 use crate::pass::Method;
 
 /// Those there are.
-pub const METHODS: &[&Spec] = &[&channels::SPEC, &prune::SPEC, &awq::SPEC, &quantize::SPEC];
+pub const METHODS: &[&Spec] =
+    &[&channels::SPEC, &prune::SPEC, &lowrank::SPEC, &awq::SPEC, &quantize::SPEC, &share::SPEC];
 
 /// What a method is.
 #[derive(Serialize)]
