@@ -10,7 +10,7 @@
 //!
 //! - `matrix`, `cholesky`, `elementwise`: numbers, each sum in one order.
 //! - `walk`: layer by layer over whole texts. `statistics`: what inputs are like. `text`: how texts are cut.
-//! - `work`: what a token costs, counted.
+//! - `work`: what a token costs, counted. `structure`: what a file says of its layers' sizes.
 //! - `layer`: a layer opened for changes. `methods`: what changes it, with `grid` (levels of formats), `gptq` and `obs` (who makes up
 //!   for whose errors), `pattern` (where zeros may be).
 
@@ -30,6 +30,7 @@ pub mod pass;
 pub mod pattern;
 pub mod recipe;
 pub mod statistics;
+pub mod structure;
 pub mod text;
 pub mod walk;
 pub mod work;

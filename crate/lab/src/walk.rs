@@ -33,9 +33,6 @@ pub fn layers(program: &Program) -> Vec<Range<usize>> {
 
 /// The layer that an operation's weights are of.
 fn layer_of(program: &Program, op: &Op) -> Option<usize> {
-    if let Op::Attention { layer, .. } = op {
-        return Some(*layer);
-    }
     let weight = op.linears().map(|linear| linear.weight).chain(op.norms().map(|norm| norm.weight)).next()?;
     program.weights[weight].name.strip_prefix("blk.")?.split('.').next()?.parse().ok()
 }

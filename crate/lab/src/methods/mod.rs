@@ -6,6 +6,7 @@
 
 mod awq;
 mod channels;
+mod layers;
 mod prune;
 mod quantize;
 
@@ -16,7 +17,7 @@ use serde_json::{Map, Value};
 use crate::pass::Method;
 
 /// Those there are.
-pub const METHODS: &[&Spec] = &[&channels::SPEC, &prune::SPEC, &awq::SPEC, &quantize::SPEC];
+pub const METHODS: &[&Spec] = &[&layers::SPEC, &channels::SPEC, &prune::SPEC, &awq::SPEC, &quantize::SPEC];
 
 /// What a method is.
 #[derive(Serialize)]
