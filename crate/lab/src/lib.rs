@@ -8,9 +8,10 @@
 //!                      └─ encoder::vectors ─ encoder::compare ─ Likeness ─ encoder::vectors ┘
 //! ```
 //!
-//! - `matrix`, `cholesky`, `elementwise`: numbers, each sum in one order.
+//! - `matrix`, `cholesky`, `least_squares`, `elementwise`: numbers, each sum in one order.
 //! - `walk`: layer by layer over whole texts. `statistics`: what inputs are like. `text`: how texts are cut.
 //! - `work`: what a token costs, counted. `structure`: what a file says of its layers' sizes.
+//! - `follow`: a changed model beside its base. `feed_forward`: half of a layer, forwards and backwards.
 //! - `layer`: a layer opened for changes. `methods`: what changes it, with `grid` (levels of formats), `gptq` and `obs` (who makes up
 //!   for whose errors), `pattern` (where zeros may be).
 
@@ -19,9 +20,12 @@ pub mod elementwise;
 pub mod encoder;
 pub mod error;
 pub mod evaluate;
+pub mod feed_forward;
+pub mod follow;
 pub mod gptq;
 pub mod grid;
 pub mod layer;
+pub mod least_squares;
 pub mod matrix;
 pub mod methods;
 pub mod model;

@@ -3,10 +3,15 @@
 //! Files of most families have one size for all layers. A Llama whose layers differ becomes a file of `deci`, as llama.cpp calls the
 //! same decoder with a list of sizes; see `models/deci.rs` of the engine. Other families have no such twin.
 
-use hearth_engine::formats::Value;
+use hearth_engine::formats::{TensorInfo, Value};
+use hearth_engine::quant::Format;
 
 use crate::error::{Error, Result};
+use crate::matrix::Matrix;
 use crate::model::Model;
+
+/// Where a file from which layers went says which of the original's its layers are.
+pub const ORIGINS: &str = "hearth.layers";
 
 /// The name in `general.architecture`.
 pub fn family(model: &Model) -> Result<String> {
@@ -36,8 +41,13 @@ pub fn drop_layers(model: &mut Model, dropped: &[usize]) -> Result<()> {
         model.header.tensors.push(tensor);
         model.data.push(bytes);
     }
+    if !dropped.is_empty() {
+        let origins = Value::Integers((0..layers as i32).collect());
+        model.header.metadata.entry(ORIGINS.into()).or_insert(origins);
+    }
     let prefix = format!("{family}.");
-    for (_, value) in model.header.metadata.iter_mut().filter(|(key, _)| key.starts_with(&prefix)) {
+    let of_layers = |key: &str| key.starts_with(&prefix) || key == ORIGINS;
+    for (_, value) in model.header.metadata.iter_mut().filter(|(key, _)| of_layers(key)) {
         match value {
             Value::Integers(list) if list.len() == layers => keep(list, dropped),
             Value::Bools(list) if list.len() == layers => keep(list, dropped),
@@ -65,6 +75,17 @@ pub fn drop_tensors(model: &mut Model, layer: usize, beginning: &str) {
         .filter(|(tensor, _)| !tensor.name.starts_with(&beginning))
         .unzip();
     (model.header.tensors, model.data) = (tensors, data);
+}
+
+/// Stores a vector, which the file need not have had.
+pub fn put_vector(model: &mut Model, name: &str, numbers: Vec<f32>) -> Result<()> {
+    if model.tensor(name).is_none() {
+        let info =
+            TensorInfo { name: name.into(), shape: vec![numbers.len()], format: Format::F32, offset: 0, size_bytes: 0 };
+        model.header.tensors.push(info);
+        model.data.push(Vec::new());
+    }
+    model.store(name, Format::F32, &Matrix::new(numbers.len(), numbers))
 }
 
 /// Numbers of a head, by the metadata.

@@ -8,8 +8,6 @@
 //! Without halves the file is of the same family. With them it is one of `deci`, see [`structure`]: a layer without attention has
 //! sizes of 0; one without a feed-forward part keeps a narrow one that adds nothing, since llama.cpp passes over a layer that has none.
 
-use std::ops::Range;
-
 use hearth_engine::cpu::team::Team;
 use hearth_engine::formats::Value;
 use hearth_engine::program::{Op, Program, Rope};
@@ -19,11 +17,12 @@ use super::{Kind, Opt, Spec};
 use crate::elementwise::dot;
 use crate::error::{Error, Result};
 use crate::evaluate::position;
+use crate::follow::{Part, Streams, parts};
 use crate::matrix::Matrix;
 use crate::model::Model;
 use crate::pass::{Method, Needs, WholeMethod};
 use crate::structure::{self, drop_layers, drop_tensors, settle};
-use crate::walk::{Head, Stage, embed, layers};
+use crate::walk::{Head, Stage, embed};
 use crate::{Progress, Watch};
 
 /// Candidates that are tried for each that goes.
@@ -131,32 +130,6 @@ fn sight(op: &Op) -> Option<Sight> {
         _ => None,
     }
 }
-
-/// What can be left out: operations between two additions to the residual stream, or all of a layer.
-struct Part {
-    layer: usize,
-    ops: Range<usize>,
-    attends: bool,
-}
-
-fn parts(program: &Program, halves: bool) -> Vec<Part> {
-    let mut parts = Vec::new();
-    for (layer, ops) in layers(program).into_iter().enumerate() {
-        let mut start = ops.start;
-        for i in ops.clone() {
-            let end = i + 1 == ops.end || halves && matches!(program.ops[i], Op::LinearAdd { .. });
-            if end {
-                let attends = program.ops[start..=i].iter().any(|op| matches!(op, Op::Attention { .. }));
-                parts.push(Part { layer, ops: start..i + 1, attends });
-                start = i + 1;
-            }
-        }
-    }
-    parts
-}
-
-/// The residual streams of all texts.
-type Streams = Vec<Matrix>;
 
 /// A model whose parts are looked at.
 struct Search<'a> {

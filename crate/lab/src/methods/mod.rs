@@ -6,9 +6,12 @@
 
 mod awq;
 mod channels;
+mod distill;
+mod heads;
 mod layers;
 mod prune;
 mod quantize;
+mod refit;
 
 pub use quantize::{nearest, scales};
 use serde::Serialize;
@@ -17,7 +20,16 @@ use serde_json::{Map, Value};
 use crate::pass::Method;
 
 /// Those there are.
-pub const METHODS: &[&Spec] = &[&layers::SPEC, &channels::SPEC, &prune::SPEC, &awq::SPEC, &quantize::SPEC];
+pub const METHODS: &[&Spec] = &[
+    &layers::SPEC,
+    &heads::SPEC,
+    &channels::SPEC,
+    &refit::SPEC,
+    &distill::SPEC,
+    &prune::SPEC,
+    &awq::SPEC,
+    &quantize::SPEC,
+];
 
 /// What a method is.
 #[derive(Serialize)]
