@@ -20,6 +20,7 @@ use crate::matrix::Matrix;
 use crate::model::Model;
 use crate::pass::{LayerMethod, Method, Needs};
 use crate::pattern::rounds;
+use crate::statistics::Statistics;
 use crate::structure;
 use crate::walk::{Stage, embed, layers};
 use crate::{Progress, Watch};
@@ -82,12 +83,18 @@ impl Channels {
     }
 
     /// The channels that stay, `left` of those of `down: [D, F]`, ascending.
-    fn best(&self, down: &Matrix, hessian: &Matrix, left: usize, damping: f32, team: &mut Team) -> Vec<usize> {
+    fn best(&self, down: &Matrix, statistics: &Statistics, left: usize, team: &mut Team) -> Vec<usize> {
         let mut sizes = vec![0.0_f32; down.cols];
         down.iter().for_each(|row| sizes.iter_mut().zip(row).for_each(|(sum, w)| *sum += w * w));
-        let inverse = self.surgeon.then(|| Inverse::new(hessian, damping, team).diagonal());
-        let weigh = |c: usize| inverse.as_ref().map_or(hessian.row(c)[c], |inverse| 1.0 / inverse[c]);
-        let mut scores: Vec<(f32, usize)> = (0..down.cols).map(|c| (sizes[c] * weigh(c), c)).collect();
+        let weights = match self.surgeon {
+            true => {
+                let hessian = statistics.hessian().expect("it was asked for");
+                let inverse = Inverse::new(&hessian, damping(statistics, down), team).diagonal();
+                inverse.iter().map(|x| 1.0 / x).collect()
+            }
+            false => statistics.mean_squares(),
+        };
+        let mut scores: Vec<(f32, usize)> = (0..down.cols).map(|c| (sizes[c] * weights[c], c)).collect();
         scores.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let mut kept: Vec<usize> = scores[..left].iter().map(|(_, c)| *c).collect();
         kept.sort_unstable();
@@ -97,7 +104,7 @@ impl Channels {
 
 impl LayerMethod for Channels {
     fn needs(&self) -> Needs {
-        Needs::Hessian
+        if self.recover || self.surgeon { Needs::Hessian } else { Needs::Squares }
     }
 
     fn prepare(&mut self, model: &Model, texts: &[Vec<u32>], team: &mut Team, watch: &mut Watch) -> Result<()> {
@@ -141,12 +148,13 @@ impl LayerMethod for Channels {
 impl Channels {
     /// Leaves so many channels between two groups.
     fn narrow(&self, up: &mut Group, down: &mut Group, left: usize, team: &mut Team) {
-        let hessian = down.statistics.hessian().expect("it was asked for");
-        let damping = damping_for(down.statistics.tokens, hessian.rows, DAMPING);
         let matrix = &down.slots[0].weight;
-        let kept = self.best(matrix, &hessian, left, damping, team);
+        let kept = self.best(matrix, &down.statistics, left, team);
         *down.slots[0].change() = match self.recover {
-            true => least_squares::without(matrix, &hessian, &kept, damping, team),
+            true => {
+                let hessian = down.statistics.hessian().expect("it was asked for");
+                least_squares::without(matrix, &hessian, &kept, damping(&down.statistics, matrix), team)
+            }
             false => matrix.columns(&kept),
         };
         down.statistics.keep(&kept);
@@ -160,6 +168,11 @@ impl Channels {
             bias.changed = true;
         }
     }
+}
+
+/// What is added to the Hessian of a matrix's inputs.
+fn damping(statistics: &Statistics, matrix: &Matrix) -> f32 {
+    damping_for(statistics.tokens, matrix.cols, DAMPING)
 }
 
 fn unfit() -> Error {
