@@ -18,6 +18,7 @@ pub const GEMMA3: &[u8] = include_bytes!("../fixtures/tiny-gemma3.gguf");
 
 /// One of every other architecture, and what makes it another.
 pub const ARCHITECTURES: &[(&str, &[u8])] = &[
+    ("deci", include_bytes!("../fixtures/tiny-deci.gguf")),
     ("smollm3", include_bytes!("../fixtures/tiny-smollm3.gguf")),
     ("qwen2", include_bytes!("../fixtures/tiny-qwen2.gguf")),
     ("qwen3", include_bytes!("../fixtures/tiny-qwen3.gguf")),

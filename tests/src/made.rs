@@ -119,6 +119,7 @@ pub fn made(shape: &Shape) -> Made {
     let config = Config {
         architecture: Architecture::Llama,
         n_layers: layers,
+        n_caches: layers,
         n_heads,
         n_kv_heads,
         head_dim,

@@ -41,7 +41,7 @@ fn every_architecture_gives_the_reference_numbers() {
 fn a_program_says_which_operations_a_layer_has() {
     for (name, file) in ARCHITECTURES {
         let program = models::program(&tests::header(file), usize::MAX).unwrap();
-        let layers = program.config.n_layers;
+        let layers = program.config.n_caches;
         for count in 0..=layers {
             let (first, rest) = program.ops.split_at(program.ops_of_layers(count));
             let attentions = |ops: &[Op]| ops.iter().filter(|op| matches!(op, Op::Attention { .. })).count();

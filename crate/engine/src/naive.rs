@@ -31,7 +31,7 @@ impl Naive {
     pub fn new(program: Program) -> Naive {
         Naive {
             bytes: vec![Vec::new(); program.weights.len()],
-            cache: vec![Default::default(); program.config.n_layers],
+            cache: vec![Default::default(); program.config.n_caches],
             cached: 0,
             out: Vec::new(),
             program,
@@ -263,8 +263,8 @@ impl Executor for Naive {
     }
 
     fn cache_bytes(&self) -> usize {
-        let Config { n_layers, n_kv_heads, head_dim, .. } = self.program.config;
-        2 * n_layers * n_kv_heads * head_dim * size_of::<f32>()
+        let Config { n_caches, n_kv_heads, head_dim, .. } = self.program.config;
+        2 * n_caches * n_kv_heads * head_dim * size_of::<f32>()
     }
 
     fn cache_format(&self) -> &'static str {

@@ -26,6 +26,8 @@ pub struct Config {
     pub architecture: Architecture,
     /// Decoder layers.
     pub n_layers: usize,
+    /// Those of them that attend, each with a cache of keys and values.
+    pub n_caches: usize,
     /// Query heads, H.
     pub n_heads: usize,
     /// Key/value heads, K; a divisor of H.
@@ -34,7 +36,7 @@ pub struct Config {
     pub head_dim: usize,
     /// Width of the residual stream, D.
     pub dim: usize,
-    /// Feed-forward width, F.
+    /// Feed-forward width, F; the largest, where layers differ.
     pub hidden_dim: usize,
     /// Tokens there are, V.
     pub vocab_size: usize,
@@ -328,8 +330,8 @@ impl Program {
         linears.map(bytes).sum()
     }
 
-    /// How many operations the embedding and the first `layers` layers are. A layer begins with the products that its attention
-    /// reads; behind the last one is the head.
+    /// How many operations the embedding and the first layers are, up to the one that attends after `layers` others. It begins with
+    /// the products that its attention reads; behind the last one is the head.
     pub fn ops_of_layers(&self, layers: usize) -> usize {
         let next = self.ops.iter().position(|op| matches!(op, Op::Attention { layer, .. } if *layer == layers));
         next.unwrap_or(self.ops.len()).saturating_sub(1)

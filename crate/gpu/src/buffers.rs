@@ -134,7 +134,7 @@ impl Buffers {
             logits: gpu.storage("logits", most_logits * c.vocab_size * 4)?,
             choice: gpu.buffer("choice", 32, uniform)?,
             chunks: gpu.storage("chunks", c.vocab_size.div_ceil(CHUNK) * 12)?,
-            cache: (0..c.n_layers).map(|_| Ok([cache("keys")?, cache("values")?])).collect::<Result<_>>()?,
+            cache: (0..c.n_caches).map(|_| Ok([cache("keys")?, cache("values")?])).collect::<Result<_>>()?,
             turns,
             vectors,
             biases,

@@ -162,7 +162,7 @@ impl GpuExecutor {
     async fn read_cache(&mut self) -> Result<Vec<u8>> {
         self.ahead.settle().await?;
         let mut all = Vec::new();
-        let part = self.cached * self.cache_bytes() / (2 * self.program.config.n_layers);
+        let part = self.cached * self.cache_bytes() / (2 * self.program.config.n_caches);
         if part == 0 {
             return Ok(all);
         }
@@ -344,8 +344,8 @@ impl Executor for GpuExecutor {
     }
 
     fn cache_bytes(&self) -> usize {
-        let Config { n_layers, n_kv_heads, head_dim, .. } = self.program.config;
-        2 * n_layers * n_kv_heads * head_dim * self.cache.bytes()
+        let Config { n_caches, n_kv_heads, head_dim, .. } = self.program.config;
+        2 * n_caches * n_kv_heads * head_dim * self.cache.bytes()
     }
 
     fn cache_format(&self) -> &'static str {
@@ -363,7 +363,7 @@ impl Executor for GpuExecutor {
         }
         self.ahead.give_up();
         let buffers = self.buffers.cache.iter().flatten();
-        let part = (cache.len() / (2 * self.program.config.n_layers)).max(1);
+        let part = (cache.len() / (2 * self.program.config.n_caches)).max(1);
         for (buffer, bytes) in buffers.zip(cache.chunks_exact(part)) {
             self.gpu.queue.write_buffer(buffer, 0, bytes);
         }

@@ -270,6 +270,7 @@ impl<'a> Planner<'a> {
                         None => &buffers.x[0],
                     };
                     let finish = Finish::of(*activation);
+                    let width = program.weights[linears[0].weight].rows.next_multiple_of(BLOCK);
                     let mut offset = 0;
                     let targets: Vec<_> = linears
                         .iter()
@@ -285,7 +286,7 @@ impl<'a> Planner<'a> {
                                 // Gate and up; what is not gated goes where their product would.
                                 _ => {
                                     let buffer = &buffers.hidden[if activation.is_gated() { i } else { 2 }];
-                                    let target = Target { stride: widths.hidden, finish, ..Target::set(buffer) };
+                                    let target = Target { stride: width, finish, ..Target::set(buffer) };
                                     self.biased(&[*linear], target)
                                 }
                             };
@@ -297,7 +298,7 @@ impl<'a> Planner<'a> {
                         continue;
                     }
                     if activation.is_gated() {
-                        steps.push(self.gate(*activation));
+                        steps.push(self.gate(*activation, width));
                     }
                     h = &buffers.hidden[2];
                 }
@@ -421,8 +422,9 @@ impl<'a> Planner<'a> {
         self.maker.step("Norm", &[&text, include_str!("shaders/norm.wgsl")], &bindings, grid)
     }
 
-    fn gate(&mut self, activation: Activation) -> Step {
-        let vectors = self.buffers.widths.hidden / 4;
+    /// Of rows of `width` numbers.
+    fn gate(&mut self, activation: Activation, width: usize) -> Step {
+        let vectors = width / 4;
         let constants = format!("const VECTORS = {vectors}u;\n{}", gate(activation));
         let [gate, up, h] = &self.buffers.hidden;
         let bindings = [bind("gate", Read, VEC4, gate), bind("up", Read, VEC4, up), bind("h", Write, VEC4, h)];

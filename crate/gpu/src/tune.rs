@@ -87,6 +87,7 @@ impl Bench {
         let config = Config {
             architecture: Architecture::Llama,
             n_layers: 0,
+            n_caches: 0,
             n_heads: cols / 32,
             n_kv_heads: 1,
             head_dim: 32,

@@ -53,6 +53,11 @@ fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     sums.iter().sum::<f32>() + rest.iter().map(|&x| f(x)).sum::<f32>()
 }
 
+/// `Σ x y`, in order.
+pub fn dot(x: &[f32], y: &[f32]) -> f64 {
+    x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+}
+
 /// A norm's numbers.
 pub struct Gain {
     /// Which.

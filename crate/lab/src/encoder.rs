@@ -5,6 +5,7 @@ use hearth_engine::cpu::team::Team;
 use hearth_engine::program::Pooling;
 use serde::Serialize;
 
+use crate::elementwise::dot;
 use crate::error::{Error, Result};
 use crate::evaluate::Figure;
 use crate::matrix::Matrix;
@@ -107,10 +108,6 @@ pub fn compare(original: &Matrix, other: &Matrix) -> Result<Likeness> {
         least_cosine: cosines.iter().copied().fold(f64::INFINITY, f64::min),
         overlap_at_10: Figure::mean(&overlaps),
     })
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 
 /// The texts nearest to text `i`, itself left out.

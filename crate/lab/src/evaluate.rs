@@ -105,7 +105,7 @@ pub fn compare(
 }
 
 /// Of two rows of logits.
-fn position(p: &[f32], q: &[f32], right: usize) -> Position {
+pub(crate) fn position(p: &[f32], q: &[f32], right: usize) -> Position {
     let (log_p, log_q) = (log_sum_exp(p), log_sum_exp(q));
     let (shift, norm) = ((log_q - log_p) as f32, log_p as f32);
     let mut kl = 0.0;

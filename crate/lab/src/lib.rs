@@ -8,9 +8,11 @@
 //! ```
 //!
 //! - `evaluate`, `encoder`: how far a model is from its original, by what it says or by its vectors.
-//! - `matrix`, `cholesky`, `elementwise`: numbers, each sum in one order.
+//! - `matrix`, `cholesky`, `least_squares`, `eigen`, `svd`, `kmeans`, `elementwise`: numbers, each sum in one order.
 //! - `walk`: layer by layer over whole texts. `statistics`: what inputs are like. `text`: how texts are cut.
-//! - `info`: what a model is. `work`: what a token costs, counted.
+//! - `info`: what a model is. `work`: what a token costs, counted. `structure`: what a file says of its layers' sizes.
+//! - `follow`: a changed model beside its base. `feed_forward`: half of a layer, forwards and backwards. `adapter`: what a changed
+//!   model lacks, as two thin matrices apart.
 //! - `layer`: a layer opened for changes. `methods`: what changes it, with `grid` (levels of formats), `gptq` and `obs` (who makes up
 //!   for whose errors), `pattern` (where zeros may be).
 
@@ -21,11 +23,14 @@ pub mod elementwise;
 pub mod encoder;
 pub mod error;
 pub mod evaluate;
+pub mod feed_forward;
+pub mod follow;
 pub mod gptq;
 pub mod grid;
 pub mod info;
 pub mod kmeans;
 pub mod layer;
+pub mod least_squares;
 pub mod matrix;
 pub mod methods;
 pub mod model;
@@ -35,6 +40,7 @@ pub mod pattern;
 pub mod recipe;
 pub mod reference;
 pub mod statistics;
+pub mod structure;
 pub mod svd;
 pub mod text;
 pub mod walk;

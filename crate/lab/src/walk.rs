@@ -33,9 +33,6 @@ pub fn layers(program: &Program) -> Vec<Range<usize>> {
 
 /// The layer that an operation's weights are of.
 fn layer_of(program: &Program, op: &Op) -> Option<usize> {
-    if let Op::Attention { layer, .. } = op {
-        return Some(*layer);
-    }
     let weight = op.linears().map(|linear| linear.weight).chain(op.norms().map(|norm| norm.weight)).next()?;
     program.weights[weight].name.strip_prefix("blk.")?.split('.').next()?.parse().ok()
 }
@@ -119,7 +116,11 @@ impl<'a> Stage<'a> {
         let &Op::Attention { q_norm, k_norm, rope, causal, window, scale, softcap: cap, .. } = op else {
             unreachable!("called for attention")
         };
-        let &Config { n_heads, n_kv_heads, head_dim: e, .. } = &self.program.config;
+        let Config { head_dim: e, .. } = self.program.config;
+        // In the middle of a pass, some layers have fewer heads already.
+        let share = self.program.config.n_heads / self.program.config.n_kv_heads;
+        let n_kv_heads = qkv.cols / e / (share + 2);
+        let n_heads = n_kv_heads * share;
         let (tokens, keys) = (qkv.rows, n_heads * e);
         let values = keys + n_kv_heads * e;
         let [q_norm, k_norm] = [q_norm, k_norm].map(|norm| norm.map(|norm| self.gain(norm)));

@@ -467,6 +467,7 @@ mod tests {
             let config = Config {
                 architecture: Architecture::Llama,
                 n_layers: 1,
+                n_caches: 1,
                 n_heads,
                 n_kv_heads,
                 head_dim,

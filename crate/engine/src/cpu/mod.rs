@@ -85,7 +85,7 @@ impl Cpu {
         let vectors = vec![Vec::new(); program.weights.len()];
         Ok(Cpu {
             weights: Weights { matrices, vectors, plans },
-            cache: (0..program.config.n_layers).map(|_| Cache::new(&program.config)).collect(),
+            cache: (0..program.config.n_caches).map(|_| Cache::new(&program.config)).collect(),
             cached: 0,
             scratch: Scratch::default(),
             team,

@@ -21,7 +21,7 @@ impl Cpu {
         let threads = threads.clamp(1, self.team.threads());
         self.team.limit(if fewer { 1 } else { threads });
         let layer_ms = (0..2).map(|_| self.pass(1, clock)).fold(f64::INFINITY, f64::min);
-        let layers = ((PASS_MS / layer_ms.max(1e-3)) as usize).clamp(1, self.program.config.n_layers);
+        let layers = ((PASS_MS / layer_ms.max(1e-3)) as usize).clamp(1, self.program.config.n_caches);
         let kernels = Kernel::ALL.iter().copied().filter(|&kernel| kernel != Kernel::DEFAULT);
         let kernels: Vec<_> = [Kernel::DEFAULT].into_iter().chain(kernels).collect();
         let kernel = self.fastest(&kernels, clock, layers, |cpu, kernel| cpu.kernel = kernel);

@@ -46,7 +46,8 @@ impl Style {
 /// The program of a model in this style.
 pub fn program(keys: Keys, style: impl FnOnce(&mut Builder, &Config) -> Result<Style>) -> Result<Program> {
     let config = keys.config()?;
-    let Config { dim, hidden_dim, head_dim, .. } = config;
+    let Config { dim, head_dim, .. } = config;
+    let (heads, widths) = (keys.sizes("attention.head_count")?, keys.sizes("feed_forward_length")?);
     let mut builder = Builder::new(keys.header, keys.architecture.name());
     let b = &mut builder;
     let style = style(b, &config)?;
@@ -61,35 +62,43 @@ pub fn program(keys: Keys, style: impl FnOnce(&mut Builder, &Config) -> Result<S
 
     let table = keys.table(b, &config)?;
     let mut ops = vec![Op::Embed { table, scale: style.embed_scale, positions: None, kind: None }];
+    let mut caches = 0;
     for layer in 0..config.n_layers {
         let name = |part: &str| format!("blk.{layer}.{part}");
-        let Sight { rope, window } = (style.sight)(layer);
-        ops.push(Op::NormLinear {
-            norm: Some(keys.rms(b, &name("attn_norm"), dim)?),
-            linears: keys.qkv(b, &config, layer)?,
-            activation: Activation::None,
-        });
-        ops.push(Op::Attention {
-            layer,
-            q_norm: head_norm(b, name("attn_q_norm"))?,
-            k_norm: head_norm(b, name("attn_k_norm"))?,
-            rope,
-            causal: true,
-            window,
-            scale: style.scale,
-            softcap: keys.positive_if_any("attn_logit_softcapping")?,
-        });
-        ops.push(Op::LinearAdd {
-            linear: b.linear(&name("attn_output"), dim, config.n_heads * head_dim)?,
-            post_norm: post_norm(b, name("post_attention_norm"))?,
-        });
+        if heads.of(layer) > 0 {
+            let Sight { rope, window } = (style.sight)(layer);
+            ops.push(Op::NormLinear {
+                norm: Some(keys.rms(b, &name("attn_norm"), dim)?),
+                linears: keys.qkv(b, &config, layer)?,
+                activation: Activation::None,
+            });
+            ops.push(Op::Attention {
+                layer: caches,
+                q_norm: head_norm(b, name("attn_q_norm"))?,
+                k_norm: head_norm(b, name("attn_k_norm"))?,
+                rope,
+                causal: true,
+                window,
+                scale: style.scale,
+                softcap: keys.positive_if_any("attn_logit_softcapping")?,
+            });
+            ops.push(Op::LinearAdd {
+                linear: b.linear(&name("attn_output"), dim, config.n_heads * head_dim)?,
+                post_norm: post_norm(b, name("post_attention_norm"))?,
+            });
+            caches += 1;
+        }
+        let width = widths.of(layer);
+        if width == 0 {
+            continue;
+        }
         ops.push(Op::NormLinear {
             norm: Some(keys.rms(b, &name("ffn_norm"), dim)?),
-            linears: keys.gate_and_up(b, &config, layer)?,
+            linears: keys.gate_and_up(b, [width, dim], layer)?,
             activation: style.activation,
         });
         ops.push(Op::LinearAdd {
-            linear: b.linear(&name("ffn_down"), dim, hidden_dim)?,
+            linear: b.linear(&name("ffn_down"), dim, width)?,
             post_norm: post_norm(b, name("post_ffw_norm"))?,
         });
     }

@@ -13,6 +13,32 @@ const MAX_WIDTH: usize = 1 << 20;
 /// Positions there is room for.
 const MOST_POSITIONS: usize = 1 << 28;
 
+/// A size of each layer.
+pub enum Sizes {
+    /// The same in all.
+    All(usize),
+    /// One by one.
+    Each(Vec<usize>),
+}
+
+impl Sizes {
+    /// A layer's.
+    pub fn of(&self, layer: usize) -> usize {
+        match self {
+            Sizes::All(size) => *size,
+            Sizes::Each(sizes) => sizes[layer],
+        }
+    }
+
+    /// The largest.
+    pub fn most(&self) -> usize {
+        match self {
+            Sizes::All(size) => *size,
+            Sizes::Each(sizes) => sizes.iter().copied().max().unwrap_or(0),
+        }
+    }
+}
+
 /// Metadata under the architecture's own prefix.
 #[derive(Clone, Copy)]
 pub struct Keys<'a> {
@@ -49,6 +75,23 @@ impl Keys<'_> {
 
     pub fn uint(&self, name: &str) -> Result<usize> {
         self.uint_or(name, None)
+    }
+
+    /// A count for each layer: one for all or, in the family where layers differ, a list in which zeros may be.
+    pub fn sizes(&self, name: &str) -> Result<Sizes> {
+        let key = self.key(name);
+        let layers = self.uint("block_count")?;
+        match self.header.metadata.get(&key) {
+            Some(Value::Integers(sizes)) if self.architecture == Architecture::Deci => {
+                let size =
+                    |&size: &i32| usize::try_from(size).map_err(|_| bad(&key, format!("{size} is out of range")));
+                match sizes.len() == layers {
+                    true => Ok(Sizes::Each(sizes.iter().map(size).collect::<Result<_>>()?)),
+                    false => Err(bad(&key, format!("{layers} sizes were expected"))),
+                }
+            }
+            _ => Ok(Sizes::All(self.uint(name)?)),
+        }
     }
 
     /// A number above zero.
@@ -189,17 +232,16 @@ impl Keys<'_> {
     }
 
     /// Gate and up: two matrices, or one with the gate's rows first.
-    pub fn gate_and_up(&self, b: &mut Builder, config: &Config, layer: usize) -> Result<Vec<Linear>> {
-        let Config { dim, hidden_dim, .. } = *config;
+    pub fn gate_and_up(&self, b: &mut Builder, [width, dim]: [usize; 2], layer: usize) -> Result<Vec<Linear>> {
         let [gate, up] = ["ffn_gate", "ffn_up"].map(|part| format!("blk.{layer}.{part}"));
         if b.has(&format!("{gate}.weight")) {
-            return Ok(vec![b.linear(&gate, hidden_dim, dim)?, b.linear(&up, hidden_dim, dim)?]);
+            return Ok(vec![b.linear(&gate, width, dim)?, b.linear(&up, width, dim)?]);
         }
         let mut half = |first| {
-            let weight = b.rows(&format!("{up}.weight"), [2 * hidden_dim, dim], first..first + hidden_dim)?;
+            let weight = b.rows(&format!("{up}.weight"), [2 * width, dim], first..first + width)?;
             Ok(Linear { weight, bias: None })
         };
-        Ok(vec![half(0)?, half(hidden_dim)?])
+        Ok(vec![half(0)?, half(width)?])
     }
 
     /// Factor on the scores of attention: the file's, or by the width of a head, or, `wide`, by that of the stream per head.
@@ -286,9 +328,27 @@ impl Keys<'_> {
         }
     }
 
+    /// The largest of these sizes, which is not zero.
+    fn some(&self, name: &str, sizes: &Sizes) -> Result<usize> {
+        match sizes.most() {
+            0 => Err(bad(&self.key(name), "no layer has any")),
+            most => Ok(most),
+        }
+    }
+
     pub fn config(&self) -> Result<Config> {
-        let n_heads = self.uint("attention.head_count")?;
-        let n_kv_heads = self.uint_or("attention.head_count_kv", Some(n_heads))?;
+        let heads = self.sizes("attention.head_count")?;
+        let n_heads = self.some("attention.head_count", &heads)?;
+        let n_kv_heads = match self.header.metadata.contains_key(&self.key("attention.head_count_kv")) {
+            true => self.some("attention.head_count_kv", &self.sizes("attention.head_count_kv")?)?,
+            false => n_heads,
+        };
+        let n_layers = self.uint("block_count")?;
+        let n_caches = match &heads {
+            Sizes::All(_) => n_layers,
+            Sizes::Each(heads) => heads.iter().filter(|heads| **heads > 0).count(),
+        };
+        let hidden_dim = self.some("feed_forward_length", &self.sizes("feed_forward_length")?)?;
         let dim = self.uint("embedding_length")?;
         let head_dim = self.uint_or("attention.key_length", Some((dim / n_heads).max(1)))?;
         if n_heads % n_kv_heads != 0 {
@@ -303,7 +363,7 @@ impl Keys<'_> {
             let what = format!("{head_dim} is not a multiple of four up to {MAX_HEAD_DIM}");
             return Err(Error::Metadata { key: self.key("attention.key_length"), what });
         }
-        let widths = [dim, self.uint("feed_forward_length")?, n_heads.saturating_mul(head_dim)];
+        let widths = [dim, hidden_dim, n_heads.saturating_mul(head_dim)];
         if let Some(width) = widths.into_iter().find(|&width| width > MAX_WIDTH) {
             let what = format!("a layer {width} numbers wide is more than the {MAX_WIDTH} there is room for");
             return Err(Error::Metadata { key: self.key("embedding_length"), what });
@@ -314,19 +374,20 @@ impl Keys<'_> {
         })?;
         let max_seq = self.max_seq()?;
         // A matrix of one row would be taken for a vector.
-        if [dim, self.uint("feed_forward_length")?, embeddings.1.rows(), max_seq].into_iter().any(|size| size < 2) {
+        if [dim, hidden_dim, embeddings.1.rows(), max_seq].into_iter().any(|size| size < 2) {
             let what = "layers, vocabulary and context have at least two numbers, tokens and positions each".into();
             return Err(Error::Metadata { key: self.key("embedding_length"), what });
         }
         let encoder = self.architecture == Architecture::Bert;
         Ok(Config {
             architecture: self.architecture,
-            n_layers: self.uint("block_count")?,
+            n_layers,
+            n_caches,
             n_heads,
             n_kv_heads,
             head_dim,
             dim,
-            hidden_dim: self.uint("feed_forward_length")?,
+            hidden_dim,
             vocab_size: embeddings.1.rows(),
             max_seq,
             context: self.context(max_seq)?,

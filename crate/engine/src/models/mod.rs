@@ -4,6 +4,7 @@
 //! `tests/fixtures/make_architectures.py`, which gives it the reference tests on every executor.
 
 mod bert;
+mod deci;
 mod decoder;
 mod gemma2;
 mod gemma3;
@@ -27,6 +28,8 @@ use keys::Keys;
 pub enum Architecture {
     /// Llama, Mistral, TinyLlama, SmolLM and SmolLM2, and their like.
     Llama,
+    /// DeciLM, Nemotron: a Llama whose layers differ in width, and some do not attend.
+    Deci,
     /// SmolLM3: a Llama with layers that know no positions.
     SmolLm3,
     /// Qwen 2 and 2.5.
@@ -50,6 +53,7 @@ type Row = (Architecture, &'static str, fn(Keys) -> Result<Program>);
 
 const TABLE: &[Row] = &[
     (Architecture::Llama, "llama", llama::program),
+    (Architecture::Deci, "deci", deci::program),
     (Architecture::SmolLm3, "smollm3", smollm3::program),
     (Architecture::Qwen2, "qwen2", qwen2::program),
     (Architecture::Qwen3, "qwen3", qwen3::program),

@@ -6,9 +6,13 @@
 
 mod awq;
 mod channels;
+mod distill;
+mod heads;
+mod layers;
 mod lowrank;
 mod prune;
 mod quantize;
+mod refit;
 mod share;
 
 pub use quantize::{nearest, scales};
@@ -18,8 +22,18 @@ use serde_json::{Map, Value};
 use crate::pass::Method;
 
 /// Those there are.
-pub const METHODS: &[&Spec] =
-    &[&channels::SPEC, &prune::SPEC, &lowrank::SPEC, &awq::SPEC, &quantize::SPEC, &share::SPEC];
+pub const METHODS: &[&Spec] = &[
+    &layers::SPEC,
+    &heads::SPEC,
+    &channels::SPEC,
+    &refit::SPEC,
+    &distill::SPEC,
+    &lowrank::SPEC,
+    &prune::SPEC,
+    &awq::SPEC,
+    &quantize::SPEC,
+    &share::SPEC,
+];
 
 /// What a method is.
 #[derive(Serialize)]
