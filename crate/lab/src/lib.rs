@@ -10,10 +10,13 @@
 //!
 //! - `matrix`, `cholesky`, `elementwise`: numbers, each sum in one order.
 //! - `walk`: layer by layer over whole texts. `statistics`: what inputs are like. `text`: how texts are cut.
-//! - `work`: what a token costs, counted.
+//! - `work`: what a token costs, counted. `sensitivity`: what each matrix matters; `allocate`: which gets how many bits.
+//! - `presets`: recipes with a name. `search`: which recipes are worth having. `verify`: what a result must hold.
+//! - `imatrix`: what llama.cpp's tools know of inputs.
 //! - `layer`: a layer opened for changes. `methods`: what changes it, with `grid` (levels of formats), `gptq` and `obs` (who makes up
 //!   for whose errors), `pattern` (where zeros may be).
 
+pub mod allocate;
 pub mod cholesky;
 pub mod elementwise;
 pub mod encoder;
@@ -21,6 +24,7 @@ pub mod error;
 pub mod evaluate;
 pub mod gptq;
 pub mod grid;
+pub mod imatrix;
 pub mod layer;
 pub mod matrix;
 pub mod methods;
@@ -28,9 +32,13 @@ pub mod model;
 pub mod obs;
 pub mod pass;
 pub mod pattern;
+pub mod presets;
 pub mod recipe;
+pub mod search;
+pub mod sensitivity;
 pub mod statistics;
 pub mod text;
+pub mod verify;
 pub mod walk;
 pub mod work;
 
