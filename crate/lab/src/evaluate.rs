@@ -104,18 +104,23 @@ pub fn compare(
     Ok(positions)
 }
 
-/// Of two rows of logits.
-pub(crate) fn position(p: &[f32], q: &[f32], right: usize) -> Position {
-    let (log_p, log_q) = (log_sum_exp(p), log_sum_exp(q));
+/// `Σ p ln(p / q)` of two rows of logits, whose `ln Σ e^x` are given.
+pub(crate) fn divergence(p: &[f32], q: &[f32], [log_p, log_q]: [f64; 2]) -> f64 {
     let (shift, norm) = ((log_q - log_p) as f32, log_p as f32);
     let mut kl = 0.0;
     for (p, q) in p.chunks(1024).zip(q.chunks(1024)) {
         kl += f64::from(p.iter().zip(q).map(|(&p, &q)| exp(p - norm) * (p - q + shift)).sum::<f32>());
     }
+    if kl < 0.0 { 0.0 } else { kl } // what is no number stays none
+}
+
+/// Of two rows of logits.
+pub(crate) fn position(p: &[f32], q: &[f32], right: usize) -> Position {
+    let (log_p, log_q) = (log_sum_exp(p), log_sum_exp(q));
     let top = |x: &[f32]| (0..x.len()).reduce(|best, i| if x[i] > x[best] { i } else { best });
     Position {
         loss: [log_p - f64::from(p[right]), log_q - f64::from(q[right])],
-        kl: if kl < 0.0 { 0.0 } else { kl }, // what is no number stays none
+        kl: divergence(p, q, [log_p, log_q]),
         same_top: top(p) == top(q),
     }
 }

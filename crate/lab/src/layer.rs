@@ -91,6 +91,8 @@ pub struct Layer {
     pub config: Config,
     /// In the order of operations.
     pub groups: Vec<Group>,
+    /// What people should know of how it was changed.
+    pub notes: Vec<String>,
 }
 
 impl Layer {
@@ -147,12 +149,13 @@ impl Layer {
                 _ => Source::Stream,
             };
         }
-        Layer { index, config: program.config.clone(), groups }
+        Layer { index, config: program.config.clone(), groups, notes: Vec::new() }
     }
 
     /// Puts what has changed into a model: settled bytes as they are, other matrices as F16 (F32 where a number is too large
     /// for that), vectors as F32.
     pub fn close(self, model: &mut Model) -> Result<()> {
+        self.notes.iter().for_each(|note| model.note(note));
         for group in self.groups {
             for slot in group.slots {
                 match slot.stored {

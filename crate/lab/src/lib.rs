@@ -13,10 +13,14 @@
 //! - `info`: what a model is. `work`: what a token costs, counted. `structure`: what a file says of its layers' sizes.
 //! - `follow`: a changed model beside its base. `feed_forward`: half of a layer, forwards and backwards. `adapter`: what a changed
 //!   model lacks, as two thin matrices apart.
+//! - `sensitivity`: what each matrix matters; `allocate`: which gets how many bits.
+//! - `presets`: recipes with a name. `search`: which recipes are worth having. `verify`: what a result must hold.
+//! - `imatrix`: what llama.cpp's tools know of inputs.
 //! - `layer`: a layer opened for changes. `methods`: what changes it, with `grid` (levels of formats), `gptq` and `obs` (who makes up
 //!   for whose errors), `pattern` (where zeros may be).
 
 pub mod adapter;
+pub mod allocate;
 pub mod cholesky;
 pub mod eigen;
 pub mod elementwise;
@@ -27,6 +31,7 @@ pub mod feed_forward;
 pub mod follow;
 pub mod gptq;
 pub mod grid;
+pub mod imatrix;
 pub mod info;
 pub mod kmeans;
 pub mod layer;
@@ -37,12 +42,16 @@ pub mod model;
 pub mod obs;
 pub mod pass;
 pub mod pattern;
+pub mod presets;
 pub mod recipe;
 pub mod reference;
+pub mod search;
+pub mod sensitivity;
 pub mod statistics;
 pub mod structure;
 pub mod svd;
 pub mod text;
+pub mod verify;
 pub mod walk;
 pub mod work;
 

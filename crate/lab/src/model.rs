@@ -4,14 +4,24 @@
 
 use hearth_engine::formats::gguf::Writer;
 use hearth_engine::formats::set::{File, Found, Intake, Want};
-use hearth_engine::formats::{Header, TensorInfo};
+use hearth_engine::formats::{Header, Strings, TensorInfo, Value};
 use hearth_engine::models::{self, Room};
-use hearth_engine::program::{Program, Weight, WeightId};
+use hearth_engine::program::{Op, Program, Weight, WeightId};
 use hearth_engine::quant::Format;
 use hearth_engine::tokenizer::Tokenizer;
 
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
+use crate::walk::layers;
+
+/// The tables of tokens at either end of a model.
+pub const TABLES: &[&str] = &["token_embd.weight", "output.weight"];
+
+/// The key of what people should know of how a file was made.
+const NOTES: &str = "hearth.notes";
+
+/// Keys of what was found of a model, which another one must not inherit.
+const FOUND: &[&str] = &[NOTES, "hearth.kl_mean", "hearth.top1", "hearth.protocol", "hearth.verified"];
 
 /// Takes a model's files piece by piece: one GGUF file, its parts, or a Hugging Face folder.
 pub struct Loader {
@@ -113,6 +123,44 @@ impl Model {
                 (weight.rows, weight.cols) = (info.rows(), info.cols());
             }
         }
+    }
+
+    /// The names of the matrices that products are made with, layer by layer, and of the tables.
+    pub fn matrices(&self, program: &Program) -> Vec<String> {
+        let tables = TABLES.iter().filter(|name| self.tensor(name).is_some()).map(|name| (*name).to_owned());
+        let mut names: Vec<String> = tables.collect();
+        for linear in layers(program).into_iter().flat_map(|ops| &program.ops[ops]).flat_map(Op::linears) {
+            let name = &program.weights[linear.weight].name;
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
+    /// Says something that people should know of how this model was made; once is enough.
+    pub fn note(&mut self, note: &str) {
+        let mut notes = match self.header.metadata.remove(NOTES) {
+            Some(Value::Strings(notes)) => notes,
+            _ => Strings::default(),
+        };
+        if notes.iter().all(|other| other != note) {
+            notes.push(note);
+        }
+        self.header.metadata.insert(NOTES.into(), Value::Strings(notes));
+    }
+
+    /// What people should know of how this model was made.
+    pub fn notes(&self) -> Vec<&str> {
+        match self.header.metadata.get(NOTES) {
+            Some(Value::Strings(notes)) => notes.iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Forgets what was said of how this model was made and what was found of it, since it will be another.
+    pub fn forget(&mut self) {
+        self.header.metadata.retain(|key, _| !FOUND.contains(&key.as_str()));
     }
 
     /// A program's weight, decoded: `[rows, cols]`.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use hearth_engine::cpu::team::Team;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::imatrix::Imatrix;
 use crate::layer::Layer;
 use crate::matrix::Matrix;
 use crate::model::Model;
@@ -85,6 +86,44 @@ pub trait LayerMethod {
     fn rest(&self, _model: &mut Model) -> Result<()> {
         Ok(())
     }
+}
+
+/// Applies `methods` to each layer of a model in turn, by what an importance matrix says of the inputs. Errors where that is not
+/// enough for a method.
+pub fn run_by(
+    importance: &Imatrix,
+    model: &mut Model,
+    methods: &mut [Box<dyn LayerMethod>],
+    team: &mut Team,
+    watch: &mut Watch,
+) -> Result<()> {
+    if methods.iter().any(|method| method.needs() == Needs::Hessian) {
+        let what =
+            "an importance matrix does not say how inputs go together: give a text, or take another rounding or score";
+        return Err(Error::Unfit(what.into()));
+    }
+    for method in &mut *methods {
+        method.prepare(model, &[], team, watch)?;
+    }
+    let mut program = model.program(1)?;
+    let stages = layers(&program);
+    for (index, ops) in stages.iter().enumerate() {
+        let mut statistics = BTreeMap::new();
+        for op in ops.clone() {
+            if let Some(linear) = program.ops[op].linears().next() {
+                let weight = &program.weights[linear.weight];
+                statistics.insert(op, importance.statistics(&weight.name, weight.cols)?);
+            }
+        }
+        let mut layer = Layer::open(model, &program, index, ops.clone(), statistics);
+        for method in &*methods {
+            watch(Progress { what: "compressing", done: index, of: stages.len() })?;
+            method.layer(&mut layer, team)?;
+        }
+        layer.close(model)?;
+        model.refresh(&mut program);
+    }
+    methods.iter().try_for_each(|method| method.rest(model))
 }
 
 /// Applies `methods` to each layer of a model in turn. `texts` are sequences of tokens for calibration.

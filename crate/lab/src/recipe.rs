@@ -14,10 +14,12 @@ use serde_json::Map;
 
 use crate::Watch;
 use crate::error::{Error, Result};
+use crate::imatrix::Imatrix;
 use crate::methods;
 use crate::model::Model;
 use crate::pass::{self, LayerMethod, Method, Needs};
 use crate::text::sequences;
+use crate::verify::Gates;
 
 /// The version of recipes that this build writes and understands.
 pub const VERSION: u32 = 1;
@@ -37,6 +39,9 @@ pub struct Recipe {
     /// How the calibration text is used.
     #[serde(default)]
     pub calibration: Calibration,
+    /// What the result must hold.
+    #[serde(default, skip_serializing_if = "Gates::is_none")]
+    pub gates: Gates,
     /// In order: each a method and its options.
     pub steps: Vec<Map<String, serde_json::Value>>,
 }
@@ -101,8 +106,26 @@ impl Recipe {
             }
             false => Vec::new(),
         };
+        self.follow(base, methods, Inputs::Texts(&texts), team, watch)
+    }
+
+    /// The same by an importance matrix, without a text. Errors where a step needs more.
+    pub fn run_by(&self, importance: &Imatrix, base: &Model, team: &mut Team, watch: &mut Watch) -> Result<Model> {
+        self.follow(base, self.methods()?, Inputs::Importance(importance), team, watch)
+    }
+
+    /// Applies methods in order, neighbouring ones that work layer by layer together.
+    fn follow(
+        &self,
+        base: &Model,
+        methods: Vec<Method>,
+        inputs: Inputs,
+        team: &mut Team,
+        watch: &mut Watch,
+    ) -> Result<Model> {
         room(base)?;
         let mut model = base.clone();
+        model.forget();
         let mut methods = methods.into_iter().peekable();
         while let Some(method) = methods.next() {
             match method {
@@ -111,9 +134,21 @@ impl Recipe {
                     while let Some(Method::Layer(method)) = methods.next_if(|next| matches!(next, Method::Layer(_))) {
                         together.push(method);
                     }
-                    pass::run(&mut model, &mut together, &texts, team, watch)?;
+                    match inputs {
+                        Inputs::Texts(texts) => pass::run(&mut model, &mut together, texts, team, watch)?,
+                        Inputs::Importance(known) => pass::run_by(known, &mut model, &mut together, team, watch)?,
+                    }
                 }
-                Method::Whole(method) => method.run(base, &mut model, &texts, team, watch)?,
+                Method::Whole(method) => match inputs {
+                    Inputs::Texts(texts) => method.run(base, &mut model, texts, team, watch)?,
+                    Inputs::Importance(_) if method.needs() == Needs::Nothing => {
+                        method.run(base, &mut model, &[], team, watch)?;
+                    }
+                    Inputs::Importance(_) => {
+                        let what = "a step for the whole model needs a text, not an importance matrix: give one";
+                        return Err(Error::Unfit(what.into()));
+                    }
+                },
             }
         }
         let json = serde_json::to_string(self).expect("a recipe is JSON");
@@ -136,6 +171,13 @@ fn room(base: &Model) -> Result<()> {
     Ok(())
 }
 
+/// What tells of the inputs of products.
+#[derive(Clone, Copy)]
+enum Inputs<'a> {
+    Texts(&'a [Vec<u32>]),
+    Importance(&'a Imatrix),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,8 +196,13 @@ mod tests {
             (r#"{"version": 1, "steps": [{"method": "quantize", "format": "Q9"}]}"#, "one of F32"),
             (r#"{"version": 1, "steps": [{"method": "quantize", "damping": 7}]}"#, "from 0.0001 to 1"),
             (r#"{"version": 1, "steps": [{"method": "quantize", "act_order": 1}]}"#, "true or false"),
-            (r#"{"version": 1, "steps": [{"method": "quantize", "bits": 4}]}"#, "no option bits"),
+            (r#"{"version": 1, "steps": [{"method": "quantize", "beats": 4}]}"#, "no option beats"),
+            (r#"{"version": 1, "steps": [{"method": "quantize", "mix": []}]}"#, "a list of some of Q8_0"),
+            (r#"{"version": 1, "steps": [{"method": "quantize", "mix": ["Q4_K"]}]}"#, "a list of some of Q8_0"),
+            (r#"{"version": 1, "steps": [{"method": "quantize", "tensors": {"a": "Q9"}}]}"#, "each with one of F32"),
             (r#"{"version": 1, "calibration": {"length": 0}, "steps": []}"#, "fewer than 2"),
+            (r#"{"version": 1, "gates": {"kl": "low"}, "steps": []}"#, "invalid type"),
+            (r#"{"version": 1, "gates": {"speed": 1}, "steps": []}"#, "unknown field `speed`"),
             (r#"{"version": 1}"#, "steps"),
             ("[]", "cannot be read"),
         ] {

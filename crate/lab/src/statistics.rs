@@ -22,6 +22,16 @@ impl Statistics {
         Statistics { tokens: 0, squares: vec![0.0; width], gram }
     }
 
+    /// Where only `Σ x²` is known.
+    pub fn of_squares(tokens: usize, squares: Vec<f64>) -> Statistics {
+        Statistics { tokens, squares, gram: None }
+    }
+
+    /// `Σ x²` of each input.
+    pub fn squares(&self) -> &[f64] {
+        &self.squares
+    }
+
     /// Sees the inputs of some tokens.
     pub fn see(&mut self, x: &Matrix, team: &mut Team) {
         self.tokens += x.rows;

@@ -67,6 +67,11 @@ impl<'a> Stage<'a> {
         stage
     }
 
+    /// Takes other numbers for a weight's; gives back those it had. Panics if the weight is not of this stage.
+    pub fn swap(&mut self, id: WeightId, matrix: Packed) -> Packed {
+        self.matrices.insert(id, matrix).expect("a weight of this stage")
+    }
+
     /// Brings the residual stream of one text, `[T, D]`, through.
     pub fn run(&self, x: &mut Matrix, team: &mut Team, tap: Tap) {
         let mut h = Matrix::default();

@@ -85,7 +85,7 @@ fn layer(weight: Matrix, statistics: Statistics) -> Layer {
     let rows = weight.cols;
     let makes = group(vec![slot("up", Matrix::zeros(rows, 32))], Source::Stream, Statistics::default());
     let own = group(vec![slot("w", weight)], Source::Activation(Activation::Gelu), statistics);
-    Layer { index: 0, config: config(), groups: vec![makes, own] }
+    Layer { index: 0, config: config(), groups: vec![makes, own], notes: Vec::new() }
 }
 
 fn config() -> hearth_engine::program::Config {

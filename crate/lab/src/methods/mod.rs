@@ -15,6 +15,7 @@ mod quantize;
 mod refit;
 mod share;
 
+pub(crate) use quantize::{GLANCE, MIXED, fitting};
 pub use quantize::{nearest, scales};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -84,6 +85,18 @@ pub enum Kind {
         /// If nothing is said.
         default: bool,
     },
+    /// A list of one or several words.
+    Several {
+        /// The words.
+        of: &'static [&'static str],
+        /// If nothing is said.
+        default: &'static [&'static str],
+    },
+    /// A word for each of some tensors, `{NAME: WORD}`; for none, if nothing is said.
+    Tensors {
+        /// The words.
+        of: &'static [&'static str],
+    },
 }
 
 /// The options of a step, each checked.
@@ -100,12 +113,23 @@ impl<'a> Options<'a> {
                 let names: Vec<_> = spec.options.iter().map(|opt| opt.name).collect();
                 return Err(format!("there is no option {name}; there are {}", names.join(", ")));
             };
+            let among = |of: &[&str], value: &Value| value.as_str().is_some_and(|word| of.contains(&word));
             let wanted = match opt.kind {
                 Kind::Number { min, max, .. } if value.as_f64().is_none_or(|x| !(min..=max).contains(&x)) => {
                     format!("a number from {min} to {max}")
                 }
-                Kind::Choice { of, .. } if value.as_str().is_none_or(|word| !of.contains(&word)) => {
-                    format!("one of {}", of.join(", "))
+                Kind::Choice { of, .. } if !among(of, value) => format!("one of {}", of.join(", ")),
+                Kind::Several { of, .. }
+                    if value
+                        .as_array()
+                        .is_none_or(|list| list.is_empty() || !list.iter().all(|word| among(of, word))) =>
+                {
+                    format!("a list of some of {}", of.join(", "))
+                }
+                Kind::Tensors { of }
+                    if value.as_object().is_none_or(|map| !map.values().all(|word| among(of, word))) =>
+                {
+                    format!("names of tensors, each with one of {}", of.join(", "))
                 }
                 Kind::Flag { .. } if !value.is_boolean() => "true or false".into(),
                 _ => continue,
@@ -138,6 +162,19 @@ impl<'a> Options<'a> {
             Kind::Flag { default } => self.given.get(name).and_then(Value::as_bool).unwrap_or(default),
             _ => unreachable!("{name} is a flag"),
         }
+    }
+
+    fn several(&self, name: &str) -> Vec<&str> {
+        match (self.kind(name), self.given.get(name).and_then(Value::as_array)) {
+            (_, Some(list)) => list.iter().filter_map(Value::as_str).collect(),
+            (Kind::Several { default, .. }, None) => default.to_vec(),
+            _ => unreachable!("{name} is a list"),
+        }
+    }
+
+    fn tensors(&self, name: &str) -> Vec<(&str, &str)> {
+        let map = self.given.get(name).and_then(Value::as_object);
+        map.into_iter().flatten().filter_map(|(tensor, word)| Some((tensor.as_str(), word.as_str()?))).collect()
     }
 }
 

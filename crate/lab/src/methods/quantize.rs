@@ -4,29 +4,50 @@
 //! - `weighted`: scales are searched so that `Σ v (w − q)²` is least, with `v = E[x²] · sqrt(σ² + w²)` (ik_llama.cpp's; llama.cpp's
 //!   importance matrix).
 //! - `gptq`: with those scales, levels are chosen so that later inputs make up for earlier errors; see [`gptq`](crate::gptq).
+//!
+//! Each matrix may have its own format: because `tensors` says so, or because `format` is a mix, whose formats are chosen for as few
+//! bits as `bits` says, by what each matrix costs; see [`sensitivity`] and [`allocate`].
 
 use hearth_engine::cpu::divide::Rows;
 use hearth_engine::cpu::team::Team;
 use hearth_engine::quant::Format;
 
 use super::{Kind, Opt, Spec};
+use crate::Watch;
+use crate::allocate::{Mix, allocate};
 use crate::error::{Error, Result};
 use crate::gptq::{self, Spread, levels};
 use crate::grid::{GROUP, Grid, Scale};
 use crate::layer::{Layer, Slot};
 use crate::matrix::Matrix;
-use crate::model::{Model, decode, encode};
+use crate::model::{Model, TABLES, decode, encode};
 use crate::pass::{LayerMethod, Method, Needs};
+use crate::sensitivity::{self, Plan, Tensor};
 
 pub const SPEC: Spec = Spec {
     name: "quantize",
     does: "Stores every number in a few bits.",
     options: &[
-        Opt { name: "format", does: "Of matrices.", kind: Kind::Choice { of: FORMATS, default: "Q4_0" } },
+        Opt {
+            name: "format",
+            does: "Of matrices; mix: to each its own, by what it matters.",
+            kind: Kind::Choice { of: CHOICES, default: "Q4_0" },
+        },
         Opt {
             name: "embeddings",
-            does: "Of the tables of tokens.",
-            kind: Kind::Choice { of: FORMATS, default: "Q8_0" },
+            does: "Of the tables of tokens; mix: as with matrices.",
+            kind: Kind::Choice { of: CHOICES, default: "Q8_0" },
+        },
+        Opt {
+            name: "bits",
+            does: "Of a mix: at most so many bits a number, all matrices and tables together.",
+            kind: Kind::Number { min: 1.0, max: 32.0, default: 5.0 },
+        },
+        Opt { name: "mix", does: "Of a mix: its formats.", kind: Kind::Several { of: GRIDS, default: MIXED } },
+        Opt {
+            name: "tensors",
+            does: "The formats of single tensors, whatever the others have.",
+            kind: Kind::Tensors { of: FORMATS },
         },
         Opt {
             name: "rounding",
@@ -41,10 +62,14 @@ pub const SPEC: Spec = Spec {
         Opt { name: "act_order", does: "GPTQ: the most used inputs first.", kind: Kind::Flag { default: true } },
     ],
     make: |options| {
-        let format = |name| Format::from_name(options.choice(name)).expect("FORMATS are formats");
+        let format = |name: &str| Format::from_name(name);
+        let known = |name: &str| format(name).expect("FORMATS are formats");
         Method::layer(Quantize {
-            format: format("format"),
-            embeddings: format("embeddings"),
+            format: format(options.choice("format")),
+            embeddings: format(options.choice("embeddings")),
+            bits: options.number("bits"),
+            mix: options.several("mix").into_iter().map(known).collect(),
+            tensors: options.tensors("tensors").into_iter().map(|(name, word)| (name.into(), known(word))).collect(),
             rounding: match options.choice("rounding") {
                 "nearest" => Rounding::Nearest,
                 "weighted" => Rounding::Weighted,
@@ -54,11 +79,21 @@ pub const SPEC: Spec = Spec {
     },
 };
 
+/// A format, or a mix of several.
+const CHOICES: &[&str] =
+    &["F32", "F16", "Q8_0", "Q6_K", "Q5_1", "Q5_0", "Q5_K", "Q4_1", "Q4_K", "Q4_0", "IQ4_NL", "S4_16_32", "mix"];
+
 const FORMATS: &[&str] =
     &["F32", "F16", "Q8_0", "Q6_K", "Q5_1", "Q5_0", "Q5_K", "Q4_1", "Q4_K", "Q4_0", "IQ4_NL", "S4_16_32"];
 
-/// Tables at either end of a model.
-const TABLES: &[&str] = &["token_embd.weight", "output.weight"];
+/// Formats that can be chosen by a text.
+const GRIDS: &[&str] = &["Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL"];
+
+/// Those of a mix, if nothing is said.
+pub(crate) const MIXED: &[&str] = &["IQ4_NL", "Q4_1", "Q5_0", "Q5_1", "Q8_0"];
+
+/// Texts, and tokens of each, that are enough to see what matters.
+pub(crate) const GLANCE: [usize; 2] = [2, 128];
 
 #[derive(Clone, Copy)]
 enum Rounding {
@@ -68,17 +103,73 @@ enum Rounding {
 }
 
 struct Quantize {
-    format: Format,
-    embeddings: Format,
+    /// Of matrices; `None`: a mix.
+    format: Option<Format>,
+    /// Of tables; `None`: a mix.
+    embeddings: Option<Format>,
+    bits: f64,
+    mix: Vec<Format>,
     rounding: Rounding,
+    /// By name: those that were asked for, and those of a mix once it is made.
+    tensors: Mix,
+}
+
+impl Quantize {
+    /// The format of a tensor `cols` wide.
+    fn format_of(&self, name: &str, cols: usize) -> Format {
+        let usual = if TABLES.contains(&name) { self.embeddings } else { self.format };
+        let asked = self.tensors.get(name).copied().or(usual);
+        fitting(asked.expect("a mix has all matrices"), cols)
+    }
+
+    /// Chooses a format for each matrix that has none.
+    fn choose(&mut self, model: &Model, texts: &[Vec<u32>], team: &mut Team, watch: &mut Watch) -> Result<()> {
+        let [most, length] = GLANCE;
+        let glance: Vec<_> = texts.iter().take(most).map(|text| text[..text.len().min(length)].to_vec()).collect();
+        let settled = self.tensors.values().copied().chain([self.format, self.embeddings].into_iter().flatten());
+        let mut formats = self.mix.clone();
+        for format in settled {
+            if !formats.contains(&format) {
+                formats.push(format);
+            }
+        }
+        let map = sensitivity::map(model, &glance, &Plan::coarse(&formats), team, watch)?;
+        let numbers: usize = map.tensors.iter().map(|tensor| tensor.numbers).sum();
+        let choices = |tensor: &Tensor| {
+            let usual = if tensor.layer.is_none() { self.embeddings } else { self.format };
+            let one = self.tensors.get(&tensor.name).copied().or(usual);
+            one.map_or(self.mix.clone(), |format| vec![format])
+        };
+        let mix = allocate(&map, &choices, (self.bits * numbers as f64 / 8.0) as usize)?;
+        self.tensors.extend(mix);
+        Ok(())
+    }
 }
 
 impl LayerMethod for Quantize {
     fn needs(&self) -> Needs {
+        let mixes = self.format.is_none() || self.embeddings.is_none();
         match self.rounding {
-            Rounding::Nearest => Needs::Nothing,
+            Rounding::Nearest if !mixes => Needs::Nothing,
+            Rounding::Nearest => Needs::Squares,
             Rounding::Weighted => Needs::Squares,
             Rounding::Gptq { .. } => Needs::Hessian,
+        }
+    }
+
+    fn prepare(&mut self, model: &Model, texts: &[Vec<u32>], team: &mut Team, watch: &mut Watch) -> Result<()> {
+        let matrices = model.matrices(&model.program(1)?);
+        if let Some(name) = self.tensors.keys().find(|name| !matrices.contains(name)) {
+            return Err(Error::Unfit(format!(
+                "there is no matrix {name} to quantize; there are {} of them, from {} to {}",
+                matrices.len(),
+                matrices.first().map_or("none", String::as_str),
+                matrices.last().map_or("none", String::as_str)
+            )));
+        }
+        match self.format.is_none() || self.embeddings.is_none() {
+            true => self.choose(model, texts, team, watch),
+            false => Ok(()),
         }
     }
 
@@ -86,7 +177,15 @@ impl LayerMethod for Quantize {
         for group in &mut layer.groups {
             let spread = match (self.rounding, group.statistics.hessian()) {
                 (Rounding::Gptq { damping, by_energy }, Some(hessian)) => {
-                    Some(Spread::new(&hessian, group.statistics.tokens, damping, by_energy, team))
+                    let tokens = group.statistics.tokens;
+                    let spread = Spread::new(&hessian, tokens, damping, by_energy, team);
+                    if spread.damping > damping {
+                        layer.notes.push(format!(
+                            "damping was raised to {:.3} where {tokens} tokens were seen of {} inputs: more text would do better",
+                            spread.damping, hessian.rows
+                        ));
+                    }
+                    Some(spread)
                 }
                 _ => None,
             };
@@ -98,7 +197,7 @@ impl LayerMethod for Quantize {
                         slot.name
                     )));
                 }
-                let format = fitting(self.format, slot.weight.cols);
+                let format = self.format_of(&slot.name, slot.weight.cols);
                 check_zeros(&slot.name, format, &slot.weight)?;
                 match (self.rounding, Grid::of(format)) {
                     (Rounding::Weighted | Rounding::Gptq { .. }, Some(grid)) if !squares.is_empty() => {
@@ -132,7 +231,7 @@ impl LayerMethod for Quantize {
     fn rest(&self, model: &mut Model) -> Result<()> {
         for name in TABLES {
             let Some(info) = model.tensor(name) else { continue };
-            let format = fitting(self.embeddings, info.cols());
+            let format = self.format_of(name, info.cols());
             if format != info.format {
                 let numbers = model.matrix(name);
                 check_zeros(name, format, &numbers)?;
@@ -144,7 +243,7 @@ impl LayerMethod for Quantize {
 }
 
 /// The format, or the one that stands for it where rows are no whole blocks of it.
-fn fitting(format: Format, cols: usize) -> Format {
+pub(crate) fn fitting(format: Format, cols: usize) -> Format {
     let instead = match format {
         Format::Q4_K => Format::Q5_0,
         Format::Q5_K => Format::Q5_1,
