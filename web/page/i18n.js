@@ -34,3 +34,9 @@ export function duration(seconds) {
   if (whole < 60) return t('seconds', {n: whole});
   return t('minutes', {m: Math.floor(whole / 60), s: String(whole % 60).padStart(2, '0')});
 }
+
+/** A number in three digits that count. */
+export const figure = value => new Intl.NumberFormat(state.language, {maximumSignificantDigits: 3}).format(value);
+
+export const percent = (value, digits = 1) =>
+  new Intl.NumberFormat(state.language, {style: 'percent', maximumFractionDigits: digits}).format(value);

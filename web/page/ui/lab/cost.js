@@ -1,0 +1,123 @@
+// What smaller costs: every run is a point and a row. Undominated points are joined; dominated ones stay, greyed, with the reason.
+import {$, h, redraw} from '../../dom.js';
+import {figure, megabytes, number, percent, t} from '../../i18n.js';
+import {AXES, points} from '../../lab/pareto.js';
+import {groups, original} from '../../lab/runs.js';
+import {lab, on as onLab, set} from '../../lab/state.js';
+import {on, state} from '../../store.js';
+import {measuredOn, nameOf, verdict} from './figures.js';
+import {draw, loadPlot, said} from './plot.js';
+
+const HEADS = ['run', 'file', 'resident', 'kl', 'same_top', 'ratio', 'speed', 'gates'];
+
+/** The runs that are looked at, the base among them, as points of the axis; empty if there is none. */
+export function present() {
+  const all = groups(lab.runs);
+  const group = all.find(({key}) => key === lab.group) ?? all[0];
+  return group ? {...group, runs: [original(group.runs), ...group.runs]} : {key: null, runs: []};
+}
+
+const interval = ({value, low, high}, write) => low === high ? write(value) : `${write(value)} (${write(low)}–${write(high)})`;
+
+/** A run's cells as texts, in the order of HEADS. */
+export function cells(run) {
+  const {sizes, quality, speed} = run;
+  return [
+    nameOf(run), megabytes(sizes.file_bytes), sizes.resident_bytes ? megabytes(sizes.resident_bytes) : '–',
+    interval(quality.kl, figure), percent(quality.same_top.value), figure(quality.perplexity_ratio.value),
+    speed ? number(speed.decode.median, 1) : '–', verdict(run) || '–',
+  ];
+}
+
+export const heads = () => HEADS.map(head => t(`lab.head.${head}`));
+
+function row({run, by}, axis) {
+  const [name, ...rest] = cells(run);
+  const press = h('button', {
+    class: 'link', id: `run-${run.id}`, 'aria-pressed': String(run.id === lab.shown),
+    onclick: () => set({shown: run.id === lab.shown ? null : run.id}),
+  }, name);
+  const why = by && h('span', {class: 'small why'}, t(AXES[axis].more ? 'lab.dominated.more' : 'lab.dominated', {
+    name: nameOf(by), x: number(AXES[axis].of(by), 1), unit: AXES[axis].unit, kl: figure(by.quality.kl.value),
+  }));
+  return h('tr', {class: [by ? 'beaten' : '', run.id === lab.shown ? 'shown' : ''].join(' ').trim() || null},
+    h('th', {scope: 'row'}, press, why), rest.map(cell => h('td', {}, cell)));
+}
+
+export function cost() {
+  const title = h('h2');
+  const axis = h('select', {id: 'lab-axis', onchange: () => set({axis: axis.value})});
+  const axisLabel = h('label', {for: 'lab-axis'});
+  const group = h('select', {id: 'lab-group', onchange: () => set({group: group.value, shown: null})});
+  const groupLabel = h('label', {for: 'lab-group', class: 'hidden'});
+  const on_what = h('p', {class: 'small'});
+  const picture = h('div', {class: 'plot', id: 'lab-plot'});
+  const reading = h('p', {class: 'small reading', id: 'lab-reading', role: 'status'});
+  const table = h('div', {class: 'scroll', tabindex: 0, role: 'region'});
+  const empty = h('p', {class: 'small'});
+  const card = h('section', {class: 'card', 'aria-labelledby': 'lab-cost-title'},
+    h('div', {class: 'card-head'}, title, axisLabel, axis), empty, groupLabel, group, on_what, picture, reading, table);
+  title.id = 'lab-cost-title';
+  let Plot;
+  let width = 0;
+
+  function drawPicture() {
+    const {runs} = present();
+    picture.hidden = reading.hidden = !Plot || runs.length === 0;
+    if (picture.hidden || width === 0) return;
+    const placed = points(runs, lab.axis);
+    const look = point => { reading.textContent = said(point, lab.axis); };
+    redraw(picture, draw(Plot, placed, {
+      axis: lab.axis, shown: lab.shown, width, look, choose: ({run}) => set({shown: run.id === lab.shown ? null : run.id}),
+    }));
+    const shown = placed.find(({run}) => run.id === lab.shown);
+    if (shown) look(shown);
+    else reading.textContent = placed.length < runs.length ? t('lab.point.missing', {n: runs.length - placed.length}) : t('lab.point.hint');
+  }
+
+  function drawAll() {
+    const {key, runs} = present();
+    const all = groups(lab.runs);
+    title.textContent = t('lab.cost');
+    axisLabel.textContent = t('lab.axis');
+    groupLabel.textContent = t('lab.group.label');
+    empty.textContent = t('lab.cost.empty');
+    empty.hidden = runs.length > 0;
+    axis.hidden = axisLabel.hidden = on_what.hidden = table.hidden = runs.length === 0;
+    group.hidden = all.length < 2;
+    axis.replaceChildren(...Object.keys(AXES).map(name => h('option', {value: name, selected: name === lab.axis}, t(`lab.axis.${name}`))));
+    group.replaceChildren(...all.map(one => h('option', {value: one.key, selected: one.key === key}, measuredOn(one.runs[0]))));
+    if (runs.length > 0) {
+      on_what.textContent = t('lab.cost.how', {what: measuredOn(runs[0]), positions: number(runs[0].quality.positions)});
+      const placed = points(runs, lab.axis);
+      const rows = runs.map(run => placed.find(point => point.run === run) ?? {run, by: null});
+      table.setAttribute('aria-label', t('lab.cost.table'));
+      redraw(table, h('table', {},
+        h('caption', {class: 'hidden'}, t('lab.cost.table')),
+        h('thead', {}, h('tr', {}, heads().map(head => h('th', {scope: 'col'}, head)))),
+        h('tbody', {}, rows.map(one => row(one, lab.axis)))));
+    }
+    drawPicture();
+  }
+
+  new ResizeObserver(([{contentRect}]) => {
+    const now = Math.floor(contentRect.width);
+    if (now === width) return;
+    width = now;
+    drawPicture();
+  }).observe(card.appendChild(h('div', {class: 'measure'})));
+  on(['view'], async () => {
+    if (state.view !== 'lab' || Plot) return;
+    Plot = await loadPlot();
+    drawPicture();
+  });
+  on(['language'], drawAll);
+  onLab(['runs', 'axis', 'shown', 'group'], drawAll);
+  return card;
+}
+
+/** The picture as it is on the page, for reports: colours as they are by day. */
+export function pictureText() {
+  const svg = $('lab-plot').querySelector('svg');
+  return svg ? svg.outerHTML.replaceAll(/ (tabindex|role|aria-pressed|id)="[^"]*"/g, '') : '';
+}
