@@ -29,6 +29,9 @@ export const megabytes = bytes => {
 export const number = (value, digits = 0) =>
   new Intl.NumberFormat(state.language, {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
 
+/** A number with as many digits as it has. */
+export const trimmed = value => new Intl.NumberFormat(state.language, {maximumSignificantDigits: 6}).format(value);
+
 export function duration(seconds) {
   const whole = Math.max(1, Math.round(seconds));
   if (whole < 60) return t('seconds', {n: whole});

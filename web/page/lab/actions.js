@@ -4,10 +4,11 @@ import {answer, compared, led, prompt, texts as words, together} from './compare
 import {clock} from './clock.js';
 import {edit, redo, undo} from './history.js';
 import {fromRecipe, summary, toRecipe} from './recipe.js';
-import {baseOf, groupOf, hash} from './runs.js';
+import {baseOf, groupOf, hash, nextNumber} from './runs.js';
 import {speed} from './speed.js';
 import {lab, set} from './state.js';
 import {sample} from './texts.js';
+import {set as setPage} from '../store.js';
 
 let stopping;
 
@@ -60,6 +61,7 @@ export async function open(source, name) {
     session, name, opened: source, source: typeof source === 'string' ? source : null,
     check: {...lab.check, protocol}, map: null, tensor: null, comparison: null,
   });
+  setPage({stored: await (await hearth()).stored()});
   // A recipe of another Hearth may have steps that this one has not.
   if (lab.recipe.steps.some(({method}) => !session.methods.some(({name}) => name === method))) change({...lab.recipe, steps: []});
 }
@@ -111,6 +113,7 @@ export async function run() {
   });
   if (!made) return;
   const {run, file} = made;
+  run.n = nextNumber(lab.runs, groupOf(run));
   set({runs: [...lab.runs, run], files: new Map([...lab.files, [run.id, file]]), shown: run.id, group: groupOf(run)});
 }
 

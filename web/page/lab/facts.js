@@ -1,6 +1,8 @@
 // Everything that is known of a run, one fact a row, each with its unit and where it comes from. Details and reports are made of
 // this list. `source`: 'measured' on the text or by the clock, 'counted' in the file.
 
+import {ofVectors} from './quality.js';
+
 const PERCENTILES = {0.5: 'kl50', 0.9: 'kl90', 0.99: 'kl99', 1: 'kl100'};
 
 /** `[{key, value, low, high, unit, source}]`; what is not known is left out. */
@@ -9,7 +11,12 @@ export function facts({quality, sizes, work, speed, ms, peak_memory_bytes, reque
   const counted = (key, value, unit) => ({key, value, unit, source: 'counted'});
   const measured = (key, value, unit) => ({key, value, unit, source: 'measured'});
   const timed = (key, {median, low, high}) => figure(key, {value: median, low, high}, 'tok/s');
-  return [
+  const near = ofVectors(quality) ? [
+    figure('cosine', quality.cosine, '1'),
+    measured('least_cosine', quality.least_cosine, '1'),
+    figure('overlap_at_10', quality.overlap_at_10, 'share'),
+    counted('texts', quality.texts, '1'),
+  ] : [
     figure('kl', quality.kl, 'nat/token'),
     ...quality.kl_percentiles.filter(([share]) => share in PERCENTILES)
       .map(([share, kl]) => measured(PERCENTILES[share], kl, 'nat/token')),
@@ -19,6 +26,9 @@ export function facts({quality, sizes, work, speed, ms, peak_memory_bytes, reque
     figure('original_perplexity', quality.original_perplexity, '1'),
     figure('perplexity_ratio', quality.perplexity_ratio, '1'),
     counted('positions', quality.positions, 'token'),
+  ];
+  return [
+    ...near,
     counted('file', sizes.file_bytes, 'B'),
     counted('tensors', sizes.tensor_bytes, 'B'),
     counted('resident', sizes.resident_bytes, 'B'),

@@ -1,7 +1,7 @@
 // A run to take along: as JSON, and as a page that needs nothing else. Neither has any of the texts.
 import {t} from '../i18n.js';
 import {facts} from './facts.js';
-import {failed, noGates} from './runs.js';
+import {failed, noGates} from './quality.js';
 
 /** How a run was measured and what came out, for programs. */
 export function reportJson(run) {
@@ -11,7 +11,7 @@ export function reportJson(run) {
   const missed = failed(quality, gates);
   return JSON.stringify({
     format: 'hearth-lab-report', version: 1, ...rest, test, seed: {bootstrap: 0}, gates,
-    verdict: noGates(gates) ? 'no gates' : missed.length > 0 ? `fails ${missed.join(', ')}` : 'verified',
+    verdict: noGates(quality, gates) ? 'no gates' : missed.length > 0 ? `fails ${missed.join(', ')}` : 'verified',
     kl_percentiles: quality.kl_percentiles, timing: speed && timing, work: undefined, sizes: undefined, requests: undefined,
     ms: undefined, peak_memory_bytes: undefined, facts: facts(run),
   }, null, 2);

@@ -1,7 +1,9 @@
 // What is kept of a run: the recipe, what it gave and how that was measured; never a text, and not the model's bytes.
 //
-// A run is `{id, when, name, base, recipe, calibration, test, quality, sizes, work, speed, gates, ms, peak_memory_bytes, requests,
+// A run is `{id, n, when, name, base, recipe, calibration, test, quality, sizes, work, speed, gates, ms, peak_memory_bytes, requests,
 // device}`.
+
+import {ofVectors} from './quality.js';
 
 /** A hash by which a text is known again on this device (FNV-1a). */
 export function hash(text) {
@@ -33,22 +35,17 @@ export function original(runs) {
   const {base, test, quality} = runs[0];
   const nothing = {value: 0, low: 0, high: 0};
   const all = {value: 1, low: 1, high: 1};
+  const itself = ofVectors(quality) ? {...quality, cosine: all, least_cosine: 1, overlap_at_10: all} : {
+    ...quality, kl: nothing, kl_percentiles: [], same_top: all, rms_dp: nothing, perplexity: quality.original_perplexity,
+    perplexity_ratio: all,
+  };
   const speed = runs.find(({base_speed}) => base_speed)?.base_speed;
   return {
-    id: 'base', base, test, original: true,
-    quality: {
-      ...quality, kl: nothing, same_top: all, rms_dp: nothing, perplexity: quality.original_perplexity, perplexity_ratio: all,
-    },
+    id: 'base', n: 0, base, test, original: true,
+    quality: itself,
     sizes: {file_bytes: base.size_bytes, resident_bytes: base.work?.resident_bytes}, work: base.work, speed,
   };
 }
 
-/** Which gates a quality does not pass: names of those that fail. Gates are `{kl, same_top}`; null: none. */
-export function failed(quality, {kl, same_top}) {
-  return [
-    kl !== null && !(quality.kl.value <= kl) && 'kl',
-    same_top !== null && !(quality.same_top.value >= same_top) && 'same_top',
-  ].filter(Boolean);
-}
-
-export const noGates = ({kl, same_top}) => kl === null && same_top === null;
+/** The number of the next run of a group. */
+export const nextNumber = (runs, key) => 1 + Math.max(0, ...runs.filter(run => groupOf(run) === key).map(({n}) => n));

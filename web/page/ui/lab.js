@@ -19,7 +19,7 @@ function build() {
   const word = (name, key, attributes = {}) => h(name, {...attributes, 'data-i18n': key}, t(key));
   $('lab').append(
     h('div', {class: 'lab-title'}, word('h1', 'lab.title'), word('p', 'lab.text', {class: 'soft'})),
-    h('div', {class: 'bench-side'}, base(), recipe(), texts(), run()),
+    h('div', {class: 'bench-side'}, base(), recipe(), texts(), ...run()),
     h('div', {class: 'bench-wide'}, trouble(), progress(), cost(), detail(), compare(), map()));
   $('lab').addEventListener('keydown', undoKeys);
   fetchSamples();

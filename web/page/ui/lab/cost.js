@@ -2,13 +2,16 @@
 import {$, h, redraw} from '../../dom.js';
 import {figure, megabytes, number, percent, t} from '../../i18n.js';
 import {AXES, points} from '../../lab/pareto.js';
+import {ofVectors, places} from '../../lab/quality.js';
 import {groups, original} from '../../lab/runs.js';
 import {lab, on as onLab, set} from '../../lab/state.js';
 import {on, state} from '../../store.js';
 import {measuredOn, nameOf, verdict} from './figures.js';
-import {draw, loadPlot, said} from './plot.js';
+import {draw, loadPlot, said, why} from './plot.js';
 
+/** Columns of the table; of encoders the middle ones are others. */
 const HEADS = ['run', 'file', 'resident', 'kl', 'same_top', 'ratio', 'speed', 'gates'];
+const OF_VECTORS = ['run', 'file', 'resident', 'cosine', 'overlap', 'least', 'speed', 'gates'];
 
 /** The runs that are looked at, the base among them, as points of the axis; empty if there is none. */
 export function present() {
@@ -19,17 +22,22 @@ export function present() {
 
 const interval = ({value, low, high}, write) => low === high ? write(value) : `${write(value)} (${write(low)}–${write(high)})`;
 
-/** A run's cells as texts, in the order of HEADS. */
+/** A cosine: its nines count. */
+const nines = value => number(value, 5);
+
+/** A run's cells as texts, in the order of `heads`. */
 export function cells(run) {
   const {sizes, quality, speed} = run;
   return [
     nameOf(run), megabytes(sizes.file_bytes), sizes.resident_bytes ? megabytes(sizes.resident_bytes) : '–',
-    interval(quality.kl, figure), percent(quality.same_top.value), figure(quality.perplexity_ratio.value),
+    ...ofVectors(quality)
+      ? [interval(quality.cosine, nines), percent(quality.overlap_at_10.value), nines(quality.least_cosine)]
+      : [interval(quality.kl, figure), percent(quality.same_top.value), figure(quality.perplexity_ratio.value)],
     speed ? number(speed.decode.median, 1) : '–', verdict(run) || '–',
   ];
 }
 
-export const heads = () => HEADS.map(head => t(`lab.head.${head}`));
+export const heads = ({quality}) => (ofVectors(quality) ? OF_VECTORS : HEADS).map(head => t(`lab.head.${head}`));
 
 function row({run, by}, axis) {
   const [name, ...rest] = cells(run);
@@ -37,11 +45,8 @@ function row({run, by}, axis) {
     class: 'link', id: `run-${run.id}`, 'aria-pressed': String(run.id === lab.shown),
     onclick: () => set({shown: run.id === lab.shown ? null : run.id}),
   }, name);
-  const why = by && h('span', {class: 'small why'}, t(AXES[axis].more ? 'lab.dominated.more' : 'lab.dominated', {
-    name: nameOf(by), x: number(AXES[axis].of(by), 1), unit: AXES[axis].unit, kl: figure(by.quality.kl.value),
-  }));
   return h('tr', {class: [by ? 'beaten' : '', run.id === lab.shown ? 'shown' : ''].join(' ').trim() || null},
-    h('th', {scope: 'row'}, press, why), rest.map(cell => h('td', {}, cell)));
+    h('th', {scope: 'row'}, press, by && h('span', {class: 'small why'}, why({by}, axis))), rest.map(cell => h('td', {}, cell)));
 }
 
 export function cost() {
@@ -88,13 +93,13 @@ export function cost() {
     axis.replaceChildren(...Object.keys(AXES).map(name => h('option', {value: name, selected: name === lab.axis}, t(`lab.axis.${name}`))));
     group.replaceChildren(...all.map(one => h('option', {value: one.key, selected: one.key === key}, measuredOn(one.runs[0]))));
     if (runs.length > 0) {
-      on_what.textContent = t('lab.cost.how', {what: measuredOn(runs[0]), positions: number(runs[0].quality.positions)});
+      on_what.textContent = t(ofVectors(runs[0].quality) ? 'lab.cost.how.vectors' : 'lab.cost.how', {what: measuredOn(runs[0]), positions: number(places(runs[0].quality))});
       const placed = points(runs, lab.axis);
       const rows = runs.map(run => placed.find(point => point.run === run) ?? {run, by: null});
       table.setAttribute('aria-label', t('lab.cost.table'));
       redraw(table, h('table', {},
         h('caption', {class: 'hidden'}, t('lab.cost.table')),
-        h('thead', {}, h('tr', {}, heads().map(head => h('th', {scope: 'col'}, head)))),
+        h('thead', {}, h('tr', {}, heads(runs[0]).map(head => h('th', {scope: 'col'}, head)))),
         h('tbody', {}, rows.map(one => row(one, lab.axis)))));
     }
     drawPicture();

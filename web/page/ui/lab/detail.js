@@ -1,8 +1,9 @@
 // One run: all its facts, and what can be done with it.
 import {load} from '../../actions.js';
 import {h, redraw, save} from '../../dom.js';
-import {duration, number, t} from '../../i18n.js';
+import {duration, figure, megabytes, number, percent, t} from '../../i18n.js';
 import {forget, measureSpeed, take} from '../../lab/actions.js';
+import {distance, ofVectors} from '../../lab/quality.js';
 import {reportHtml, reportJson} from '../../lab/report.js';
 import {lab, on as onLab, set} from '../../lab/state.js';
 import {on, set as setPage} from '../../store.js';
@@ -32,7 +33,7 @@ function saveHtml(run) {
   const html = reportHtml({
     title: `${run.base.title}: ${run.name}`, language: document.documentElement.lang, verdict: verdict(run) || t('lab.nogates'),
     about: about(run), measured: factRows(run), recipe: run.recipe, plot: pictureText(),
-    all: {heads: heads(), rows: present().runs.map(cells)},
+    all: {heads: heads(run), rows: present().runs.map(cells)},
   });
   save(new Blob([html], {type: 'text/html'}), `${stem(run.name)}-report.html`);
 }
@@ -63,6 +64,18 @@ function actions(run) {
   ];
 }
 
+/** The runs whose figures are all shown. */
+const open = new Set();
+
+/** The one figure, and what it was paid for. */
+function headline({quality, sizes, base}) {
+  const {value} = distance(quality);
+  const share = percent(sizes.file_bytes / base.size_bytes, 0);
+  return h('div', {class: 'headline'},
+    h('div', {class: 'big', id: 'lab-distance'}, figure(value), h('small', {}, ` ${t(ofVectors(quality) ? 'lab.big.cosine' : 'lab.big.kl')}`)),
+    h('p', {class: 'soft'}, t('lab.big.size', {size: megabytes(sizes.file_bytes), of: megabytes(base.size_bytes), share})));
+}
+
 export function detail() {
   const card = h('section', {class: 'card', id: 'lab-detail'});
   const draw = () => {
@@ -75,14 +88,17 @@ export function detail() {
       h('div', {class: 'card-head'}, h('h2', {}, nameOf(run)),
         h('button', {class: 'quiet', onclick: () => set({shown: null})}, t('lab.close'))),
       ...[
+        !run.original && headline(run),
         said && h('p', {class: `verdict ${said === t('lab.verified') ? 'ok' : 'bad'}`, id: 'lab-verdict'}, said),
         h('div', {class: 'actions'}, actions(run).filter(Boolean)),
         gone && h('p', {class: 'small'}, t('lab.gone')),
-        h('div', {class: 'scroll', tabindex: 0, role: 'region', 'aria-label': t('lab.report.measured')}, h('table', {},
-          h('thead', {}, h('tr', {}, FACTS.map(head => h('th', {scope: 'col'}, t(`lab.head.${head}`))))),
-          h('tbody', {}, factRows(run).map(([name, ...cells]) =>
-            h('tr', {}, h('th', {scope: 'row'}, name), cells.map(cell => h('td', {}, cell))))))),
-        !run.original && h('dl', {class: 'about'}, about(run).flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)])),
+        h('details', {open: open.has(run.id), ontoggle: event => open[event.currentTarget.open ? 'add' : 'delete'](run.id)},
+          h('summary', {id: 'lab-all'}, t('lab.all')),
+          h('div', {class: 'scroll', tabindex: 0, role: 'region', 'aria-label': t('lab.report.measured')}, h('table', {},
+            h('thead', {}, h('tr', {}, FACTS.map(head => h('th', {scope: 'col'}, t(`lab.head.${head}`))))),
+            h('tbody', {}, factRows(run).map(([name, ...cells]) =>
+              h('tr', {}, h('th', {scope: 'row'}, name), cells.map(cell => h('td', {}, cell))))))),
+          !run.original && h('dl', {class: 'about'}, about(run).flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)]))),
       ]);
   };
   on(['language'], draw);

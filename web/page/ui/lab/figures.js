@@ -1,7 +1,7 @@
 // A run's facts as people read them.
 import {duration, figure, megabytes, number, percent, t} from '../../i18n.js';
 import {facts} from '../../lab/facts.js';
-import {failed, noGates} from '../../lab/runs.js';
+import {failed, noGates} from '../../lab/quality.js';
 
 /** Of a unit: how a value is written, and what the unit is called. */
 const UNITS = {
@@ -25,7 +25,7 @@ export const factRows = run => facts(run).map(({key, value, low, high, unit, sou
 
 /** What the gates say, in a sentence; empty if there are none. */
 export function verdict({quality, gates, original}) {
-  if (original || noGates(gates)) return '';
+  if (original || noGates(quality, gates)) return '';
   const missed = failed(quality, gates);
   if (missed.length === 0) return t('lab.verified');
   return missed.map(name => t(`lab.failed.${name}`, name === 'kl'
@@ -33,7 +33,9 @@ export function verdict({quality, gates, original}) {
     : {value: percent(quality.same_top.value), gate: percent(gates.same_top)})).join(' ');
 }
 
-export const nameOf = run => run.original ? t('lab.original') : run.name;
+/** What a run is called: by its number, short, or with its name. */
+export const numberOf = run => run.original ? t('lab.original') : `#${run.n}`;
+export const nameOf = run => run.original ? t('lab.original') : `#${run.n} ${run.name}`;
 
 /** What a run is measured on, in a line. */
 export const measuredOn = ({base, test}) => t('lab.group', {

@@ -1,7 +1,8 @@
 // The picture of what smaller costs: Observable Plot, fetched when the lab is first opened.
 import {figure, number, t} from '../../i18n.js';
 import {AXES, front} from '../../lab/pareto.js';
-import {nameOf} from './figures.js';
+import {distance, ofVectors} from '../../lab/quality.js';
+import {nameOf, numberOf} from './figures.js';
 
 let loading;
 
@@ -24,11 +25,18 @@ export const bubbleOf = axis => axis === 'speed' ? file : speed;
 
 /** A point's facts in a line, for those who hover, focus or hear it. */
 export function said({run, x, y, low, high, by}, axis) {
-  const {unit, more} = AXES[axis];
-  const facts = [`${nameOf(run)}: ${number(x, 1)} ${unit}`, t('lab.point.kl', {kl: figure(y), low: figure(low), high: figure(high)})];
+  const {unit} = AXES[axis];
+  const facts = [`${nameOf(run)}: ${number(x, 1)} ${unit}`, t(ofVectors(run.quality) ? 'lab.point.cosine' : 'lab.point.kl', {kl: figure(y), low: figure(low), high: figure(high)})];
   if (!by) return facts.join(' · ');
-  const other = {name: nameOf(by), x: number(AXES[axis].of(by), 1), unit, kl: figure(by.quality.kl.value)};
-  return [...facts, t(more ? 'lab.dominated.more' : 'lab.dominated', other)].join(' · ');
+  return [...facts, why({by}, axis)].join(' · ');
+}
+
+/** Why a point is dominated. */
+export function why({by}, axis) {
+  const {of, unit, more} = AXES[axis];
+  return t(more ? 'lab.dominated.more' : 'lab.dominated', {
+    name: numberOf(by), x: number(of(by), 1), unit, kl: figure(distance(by.quality).value),
+  });
 }
 
 /** The picture as SVG. `look(point)` is called for the point that is hovered or focused, `choose(point)` for one that is pressed. */
@@ -43,12 +51,11 @@ export function draw(Plot, points, {axis, shown, width, look, choose}) {
   const common = {x: 'x', y: 'y', r};
   const dots = (data, options) => Plot.dot(data, {...common, ...options, className: undefined});
   const bars = (data, stroke) => Plot.ruleX(data, {x: 'x', y1: 'low', y2: 'high', stroke, strokeWidth: 1.5});
-  const named = narrow ? points.filter(({run}) => run.id === shown) : [...best, ...points.filter(({run, by}) => by && run.id === shown)];
   const svg = Plot.plot({
     width, height: narrow ? 260 : 340, marginLeft: 52, marginRight: 28, marginTop: 28, marginBottom: 44,
     style: {background: 'none', fontFamily: 'inherit', fontSize: '13px', color: 'var(--soft)', overflow: 'visible'},
     x: {label: t(`lab.axis.${axis}`), labelArrow: 'none', nice: true, inset: 16, ticks: narrow ? 4 : 7},
-    y: {type: 'sqrt', label: t('lab.axis.kl'), labelArrow: 'none', grid: true, domain: [0, Math.max(1e-6, ...points.map(({high}) => high)) * 1.1], ticks: 5},
+    y: {type: 'sqrt', label: t(ofVectors(points[0].run.quality) ? 'lab.axis.cosine' : 'lab.axis.kl'), labelArrow: 'none', grid: true, domain: [0, Math.max(1e-6, ...points.map(({high}) => high)) * 1.1], ticks: 5},
     r: {range: [0, 13]},
     marks: [
       Plot.ruleY([0], {stroke: 'var(--line)'}),
@@ -57,8 +64,8 @@ export function draw(Plot, points, {axis, shown, width, look, choose}) {
       dots(beaten, {fill: 'var(--soft)', fillOpacity: 0.45, stroke: 'var(--card)'}),
       dots(best, {fill: ({run}) => run.original ? 'var(--card)' : 'var(--ember-2)', stroke: 'var(--ember)'}),
       Plot.dot(points.filter(({run}) => run.id === shown), {...common, r: sized ? size : 7, stroke: 'var(--ember)', strokeWidth: 3, fill: 'none'}),
-      Plot.text(named, {
-        x: 'x', y: 'y', text: ({run}) => nameOf(run).slice(0, 40), fill: 'var(--ink)', stroke: 'var(--card)', strokeWidth: 4, dy: -18,
+      Plot.text(points, {
+        x: 'x', y: 'y', text: ({run}) => numberOf(run), fill: 'var(--ink)', stroke: 'var(--card)', strokeWidth: 4, dy: -18,
       }),
     ],
   });

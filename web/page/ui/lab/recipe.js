@@ -1,6 +1,6 @@
 // The recipe builder, drawn from what the lab's methods say of themselves.
 import {$, h, save} from '../../dom.js';
-import {t} from '../../i18n.js';
+import {t, trimmed} from '../../i18n.js';
 import {change, redoChange, take, undoChange} from '../../lab/actions.js';
 import {add, choose, commandLine, fromJson, kindOf, move, override, Refused, remove, toggle, toRecipe, valueOf} from '../../lab/recipe.js';
 import {lab, on as onLab, set} from '../../lab/state.js';
@@ -55,6 +55,18 @@ function overrides(id, method, option) {
   }};
 }
 
+/** What is chosen of an option, in a word or two. */
+function told(step, option) {
+  const [kind] = kindOf(option);
+  const value = valueOf(step, option);
+  if (kind === 'choice') return choiceName(value);
+  if (kind === 'number') return `${optionName(step.method, option)} ${trimmed(value)}`;
+  return kind === 'flag' && value ? optionName(step.method, option) : '';
+}
+
+/** Steps whose options are shown. */
+const opened = new Set();
+
 const svg = path => `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="${path}"/></svg>`;
 
 /** A step's element, made once; `update` follows its state. */
@@ -71,7 +83,9 @@ function stepItem({id, method}) {
   const up = button('up', () => change(move(lab.recipe, id, -1)));
   const down = button('down', () => change(move(lab.recipe, id, 1)));
   const controls = spec.options.map(option => control(id, method, option)).filter(Boolean);
-  const options = h('details', {open: true}, h('summary', {}, t('lab.step.options')), controls.map(({element}) => element));
+  const chosen = h('summary');
+  const options = h('details', {open: opened.has(id), ontoggle: () => opened[options.open ? 'add' : 'delete'](id)}, chosen,
+    controls.map(({element}) => element));
   const item = h('li', {class: 'step', onkeydown: event => {
     const by = {ArrowUp: -1, ArrowDown: 1}[event.key];
     if (!event.altKey || !by) return;
@@ -87,6 +101,7 @@ function stepItem({id, method}) {
     on.checked = step.on;
     up.disabled = at === 0;
     down.disabled = at === all - 1;
+    chosen.textContent = spec.options.map(option => told(step, option)).filter(Boolean).join(' · ');
     controls.forEach(({update}) => update(step));
   }};
 }
@@ -157,7 +172,10 @@ export function recipe() {
   const adder = h('select', {id: 'lab-add', onchange: () => {
     const method = adder.value;
     adder.value = '';
-    if (method) change(add(lab.recipe, method));
+    if (!method) return;
+    const bench = add(lab.recipe, method);
+    opened.add(bench.steps.at(-1).id);
+    change(bench);
   }});
   const preset = h('select', {id: 'lab-preset', onchange: () => {
     const chosen = lab.session.presets.find(({name}) => name === preset.value);

@@ -101,18 +101,20 @@ export function run() {
   const count = (name, min, max) => numberField(`lab-check-${name}`, `lab.check.${name}`, {
     min, max, step: 1, read: () => lab.check[name], write: value => value !== null && put({[name]: Math.round(value)}),
   });
-  const card = h('section', {class: 'card'}, title,
-    gates('kl', 0, 100, 'any', 1), gates('same_top', 0, 100, 'any', 100),
+  const limits = h('div', {}, gates('kl', 0, 100, 'any', 1), gates('same_top', 0, 100, 'any', 100));
+  const card = h('section', {class: 'card'}, title, limits,
     h('details', {}, summary,
       h('div', {class: 'option'}, label, protocol), count('context', 8, 1 << 16), count('tokens', 16, 1 << 20),
       h('div', {class: 'option'}, speedLabel, speed)),
-    note, button);
+    note);
+  const bar = h('div', {class: 'run-bar'}, button);
   const draw = () => {
     const {session, check, busy, recipe} = lab;
-    card.hidden = !session;
+    card.hidden = bar.hidden = !session;
     if (!session) return;
     protocol.replaceChildren(...session.protocols.map(one =>
       h('option', {value: one.name, title: protocolDoes(one), selected: one.name === check.protocol}, protocolName(one))));
+    limits.hidden = session.info.encoder;
     title.textContent = t('lab.check');
     summary.textContent = t('lab.check.more', {protocol: protocolName({name: check.protocol}), tokens: number(check.tokens)});
     label.textContent = t('lab.check.protocol');
@@ -124,5 +126,5 @@ export function run() {
   };
   on(['language'], draw);
   onLab(['session', 'check', 'recipe', 'busy'], draw);
-  return card;
+  return [card, bar];
 }
