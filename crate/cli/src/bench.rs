@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use clap::Args;
 use hearth_engine::executor::OpTime;
-use hearth_engine::generate::Options;
+use hearth_engine::generate::{Options, Session};
 use hearth_engine::sampling::Sampling;
 use hearth_gpu::MOST_TOKENS;
 use pollster::block_on;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{Executor, Result};
@@ -56,40 +57,11 @@ impl Bench {
             return Ok(());
         }
         let mut random = 1_u64;
-        let vocab = session.config().vocab_size as u64;
-        let mut prompt_rates = Vec::new();
-        let mut decode_rates = Vec::new();
+        let (mut prompt_rates, mut decode_rates) = (Vec::new(), Vec::new());
         for _ in 0..RUNS {
-            // Another prompt each time, so that nothing is reused from the cache.
-            let next = || {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                ((random >> 33) % vocab) as u32
-            };
-            let prompt: Vec<u32> = std::iter::repeat_with(next).take(self.prompt).collect();
-            let options = Options {
-                max_tokens: self.generate + 1,
-                sampling: Sampling::greedy(),
-                ignore_eos: true,
-                lookup: false,
-                ..Options::default()
-            };
-            session.reset();
-            session.start(&prompt, options)?;
-            let start = Instant::now();
-            let mut first = None;
-            let mut made = 0;
-            while let Some(step) = block_on(session.step())? {
-                if step.token.is_some() {
-                    made += 1;
-                    first.get_or_insert_with(|| start.elapsed());
-                }
-                if made > self.generate {
-                    break;
-                }
-            }
-            let first = first.ok_or("no token was made")?;
-            prompt_rates.push(self.prompt as f64 / first.as_secs_f64());
-            decode_rates.push((made - 1) as f64 / (start.elapsed() - first).as_secs_f64());
+            let (prompt, decode) = rates(&mut session, [self.prompt, self.generate], &mut random)?;
+            prompt_rates.push(prompt);
+            decode_rates.push(decode);
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (prompt, decode) = (Spread::of(prompt_rates), Spread::of(decode_rates));
@@ -98,8 +70,8 @@ impl Bench {
                 stdout(),
                 "{}",
                 json!({"load_ms": load_ms, "prompt_tokens": self.prompt, "tokens": self.generate, "threads": self.threads,
-                       "cores": cores, "runs": RUNS, "prompt_per_second": prompt.json(),
-                       "decode_per_second": decode.json()})
+                       "cores": cores, "runs": RUNS, "prompt_per_second": prompt,
+                       "decode_per_second": decode})
             )?;
         } else {
             writeln!(stdout(), "load     {load_ms:.0} ms")?;
@@ -111,23 +83,55 @@ impl Bench {
     }
 }
 
-struct Spread {
-    median: f64,
-    low: f64,
-    high: f64,
+/// Tokens a second of reading a prompt of so many, and of making so many behind it. Another prompt each time, from `random`, so
+/// that nothing is reused from the cache.
+pub fn rates(session: &mut Session, [prompt, generate]: [usize; 2], random: &mut u64) -> Result<(f64, f64)> {
+    let vocab = session.config().vocab_size as u64;
+    let next = || {
+        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((*random >> 33) % vocab) as u32
+    };
+    let tokens: Vec<u32> = std::iter::repeat_with(next).take(prompt).collect();
+    let options = Options {
+        max_tokens: generate + 1,
+        sampling: Sampling::greedy(),
+        ignore_eos: true,
+        lookup: false,
+        ..Options::default()
+    };
+    session.reset();
+    session.start(&tokens, options)?;
+    let start = Instant::now();
+    let mut first = None;
+    let mut made = 0;
+    while let Some(step) = block_on(session.step())? {
+        if step.token.is_some() {
+            made += 1;
+            first.get_or_insert_with(|| start.elapsed());
+        }
+        if made > generate {
+            break;
+        }
+    }
+    let first = first.ok_or("no token was made")?;
+    Ok((prompt as f64 / first.as_secs_f64(), (made - 1) as f64 / (start.elapsed() - first).as_secs_f64()))
+}
+
+/// The median of some values, and how far they spread.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Spread {
+    pub median: f64,
+    pub low: f64,
+    pub high: f64,
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Spread {
+    pub fn of(mut values: Vec<f64>) -> Spread {
         values.sort_by(f64::total_cmp);
         Spread { median: values[values.len() / 2], low: values[0], high: values[values.len() - 1] }
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         format!("{:.1} ({:.1} to {:.1})", self.median, self.low, self.high)
-    }
-
-    fn json(&self) -> serde_json::Value {
-        json!({"median": self.median, "low": self.low, "high": self.high})
     }
 }

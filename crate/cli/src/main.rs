@@ -2,6 +2,8 @@
 
 mod bench;
 mod chat;
+mod energy;
+mod evaluate;
 mod files;
 mod inspect;
 mod kernels;
@@ -74,7 +76,7 @@ enum Command {
     /// Makes a model smaller by a recipe.
     Compress(lab::Compress),
     /// Measures what compression cost.
-    Evaluate(lab::Evaluate),
+    Evaluate(evaluate::Evaluate),
     /// Measures every kernel on every format.
     Kernels {
         /// Print JSON.

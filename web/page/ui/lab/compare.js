@@ -24,7 +24,7 @@ function token(one, column, look) {
     class: `token ${change < 0 ? 'less' : 'more'} ${one.same ? '' : 'other'}`, style: `--by: ${(Math.min(1, Math.abs(change)) * 70).toFixed(0)}%`,
     'data-row': 0, 'data-column': column, tabindex: -1, 'aria-label': said(one), role: 'button',
     onpointerenter: () => look(one), onfocus: () => look(one),
-  }, one.text);
+  }, column === 0 ? one.text.trimStart() : one.text);
 }
 
 export function compare() {
@@ -59,7 +59,7 @@ export function compare() {
     answers.replaceChildren(
       h('div', {}, h('h3', {}, t('lab.compare.original')), line, h('p', {class: 'small'}, t('lab.compare.changed', {n: changed, of: tokens.length}))),
       h('div', {}, h('h3', {}, run?.name ?? t('lab.compare.smaller')),
-        h('p', {class: 'tokens'}, own.slice(0, together).join(''), h('mark', {}, own.slice(together).join(''))),
+        h('p', {class: 'tokens'}, own.slice(0, together).join('').trimStart(), h('mark', {}, own.slice(together).join(''))),
         h('p', {class: 'small'}, together < tokens.length ? t('lab.compare.together', {n: together}) : t('lab.compare.same'))));
   };
   on(['language'], draw);

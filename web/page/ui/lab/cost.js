@@ -6,7 +6,7 @@ import {ofVectors, places} from '../../lab/quality.js';
 import {groups, original} from '../../lab/runs.js';
 import {lab, on as onLab, set} from '../../lab/state.js';
 import {on, state} from '../../store.js';
-import {measuredOn, nameOf, verdict} from './figures.js';
+import {measuredOn, nameOf, numberOf, verdict} from './figures.js';
 import {draw, loadPlot, said, why} from './plot.js';
 
 /** Columns of the table; of encoders the middle ones are others. */
@@ -46,7 +46,7 @@ function row({run, by}, axis) {
     onclick: () => set({shown: run.id === lab.shown ? null : run.id}),
   }, name);
   return h('tr', {class: [by ? 'beaten' : '', run.id === lab.shown ? 'shown' : ''].join(' ').trim() || null},
-    h('th', {scope: 'row'}, press, by && h('span', {class: 'small why'}, why({by}, axis))), rest.map(cell => h('td', {}, cell)));
+    h('th', {scope: 'row'}, press, by && h('span', {class: 'small why', title: why({by}, axis)}, t('lab.dominated.short', {name: numberOf(by)}))), rest.map(cell => h('td', {}, cell)));
 }
 
 export function cost() {
