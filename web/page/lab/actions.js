@@ -6,7 +6,7 @@ import {edit, redo, undo} from './history.js';
 import {fromRecipe, summary, toRecipe} from './recipe.js';
 import {baseOf, groupOf, hash, nextNumber} from './runs.js';
 import {speed} from './speed.js';
-import {lab, set} from './state.js';
+import {contextOf, lab, set} from './state.js';
 import {sample} from './texts.js';
 import {set as setPage} from '../store.js';
 
@@ -89,7 +89,8 @@ export async function run() {
     const [calibration, test] = await Promise.all([textOf('calibration'), textOf('test')]);
     const before = asked;
     const made = await session.compress(recipe, {text: calibration.text, signal, onProgress});
-    const {protocol, context, tokens, gates} = check;
+    const {protocol, tokens, gates} = check;
+    const context = contextOf(lab);
     const quality = await session.evaluate(made.file, {
       text: test.text, calibration: calibration.text, protocol, context, tokens, signal, onProgress,
     });

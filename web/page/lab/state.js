@@ -41,4 +41,7 @@ export const {state: lab, set, on} = makeStore({
   prompt: '',
 }, KEPT, 'hearth.lab');
 
+/** Tokens of a window: as asked, or as many as the model was made for. */
+export const contextOf = ({check, session}) => Math.min(check.context, session?.info.context || Infinity);
+
 lab.edits = begin(lab.recipe);

@@ -169,19 +169,15 @@ export function recipe() {
   const word = (name, key, attributes = {}) => h(name, {...attributes, 'data-i18n': key}, t(key));
   const list = h('ol', {class: 'plain steps', id: 'lab-steps'});
   const empty = word('p', 'lab.recipe.empty', {class: 'small'});
-  const adder = h('select', {id: 'lab-add', onchange: () => {
-    const method = adder.value;
-    adder.value = '';
-    if (!method) return;
-    const bench = add(lab.recipe, method);
+  // With buttons beside them: arrow keys alone choose, and do not yet do.
+  const adder = h('select', {id: 'lab-add'});
+  const append = () => {
+    const bench = add(lab.recipe, adder.value);
     opened.add(bench.steps.at(-1).id);
     change(bench);
-  }});
-  const preset = h('select', {id: 'lab-preset', onchange: () => {
-    const chosen = lab.session.presets.find(({name}) => name === preset.value);
-    preset.value = '';
-    if (chosen) take(chosen.recipe);
-  }});
+  };
+  const preset = h('select', {id: 'lab-preset'});
+  const usePreset = () => take(lab.session.presets.find(({name}) => name === preset.value).recipe);
   const undo = word('button', 'lab.undo', {class: 'quiet', id: 'lab-undo', title: 'Ctrl+Z', onclick: undoChange});
   const redo = word('button', 'lab.redo', {class: 'quiet', id: 'lab-redo', title: 'Ctrl+Shift+Z', onclick: redoChange});
   const importer = h('input', {type: 'file', id: 'lab-import', accept: '.json,application/json', onchange: importFile});
@@ -191,9 +187,11 @@ export function recipe() {
 
   const card = h('section', {class: 'card', 'aria-labelledby': 'lab-recipe-title'},
     h('div', {class: 'card-head'}, word('h2', 'lab.recipe', {id: 'lab-recipe-title'}), undo, redo),
-    h('div', {class: 'option'}, word('label', 'lab.preset', {for: 'lab-preset'}), preset),
+    h('div', {class: 'option'}, word('label', 'lab.preset', {for: 'lab-preset'}), preset,
+      word('button', 'lab.preset.use', {class: 'quiet', id: 'lab-preset-use', onclick: usePreset})),
     empty, list,
-    h('div', {class: 'option'}, word('label', 'lab.add', {for: 'lab-add'}), adder),
+    h('div', {class: 'option'}, word('label', 'lab.add', {for: 'lab-add'}), adder,
+      word('button', 'lab.add.do', {class: 'quiet', id: 'lab-add-step', onclick: append})),
     h('details', {},
       word('summary', 'lab.recipe.more'),
       h('div', {class: 'option'}, word('label', 'lab.recipe.name', {for: 'lab-name'}), name),
@@ -223,12 +221,14 @@ export function recipe() {
   const drawAnew = () => {
     const {session} = lab;
     if (session) {
-      const options = (first, specs, name, does) => [
-        h('option', {value: ''}, t(first)), ...specs.map(spec => h('option', {value: spec.name, title: does(spec)}, name(spec))),
-      ];
-      adder.replaceChildren(...options('lab.add.choose', session.methods, methodName, methodDoes));
-      preset.replaceChildren(...options('lab.preset.choose', session.presets ?? [], presetName, presetDoes));
-      preset.parentElement.hidden = !session.presets?.length;
+      const fill = (select, specs, name, does) => {
+        const {value} = select;
+        select.replaceChildren(...specs.map(spec =>
+          h('option', {value: spec.name, title: does(spec), selected: spec.name === value}, name(spec))));
+      };
+      fill(adder, session.methods, methodName, methodDoes);
+      fill(preset, session.presets, presetName, presetDoes);
+      preset.parentElement.hidden = session.presets.length === 0;
     }
     // Words are part of the steps' elements.
     made = new Map();

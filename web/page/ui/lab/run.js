@@ -1,8 +1,8 @@
 // How the result is measured, what it must reach, and the run itself: what it does, how long it takes, how to stop it.
-import {$, h} from '../../dom.js';
+import {h} from '../../dom.js';
 import {duration, has, megabytes, number, t} from '../../i18n.js';
 import {run as begin, stop} from '../../lab/actions.js';
-import {lab, on as onLab, set} from '../../lab/state.js';
+import {contextOf, lab, on as onLab, set} from '../../lab/state.js';
 import {on} from '../../store.js';
 import {protocolDoes, protocolName, whatName} from './words.js';
 
@@ -20,7 +20,7 @@ function numberField(id, key, {min, max, step, read, write}) {
     label.textContent = t(key);
     input.setAttribute('placeholder', t('lab.check.nogate'));
   });
-  onLab(['check'], show);
+  onLab(['check', 'session'], show);
   return h('div', {class: 'option'}, label, input);
 }
 
@@ -56,6 +56,10 @@ export function progress() {
   };
   on(['language'], draw);
   onLab(['job'], draw);
+  // On a phone it may be far from what started it.
+  onLab(['busy'], () => {
+    if (lab.busy) card.scrollIntoView({block: 'nearest'});
+  });
   // The clock goes on while nothing else is told.
   setInterval(() => { if (lab.job && !card.closest('[hidden]')) draw(); }, 1000);
   return card;
@@ -88,18 +92,14 @@ export function run() {
   const speed = h('input', {type: 'checkbox', id: 'lab-speed', onchange: () => put({speed: speed.checked})});
   const speedLabel = h('label', {for: 'lab-speed'});
   const note = h('p', {class: 'small'});
-  const button = h('button', {class: 'main wide-button', id: 'lab-run', onclick: () => {
-    begin();
-    // Who pressed Run can press Stop next.
-    $('lab-stop').focus();
-  }});
+  const button = h('button', {class: 'main wide-button', id: 'lab-run', onclick: () => lab.busy ? stop() : begin()});
   const gates = (name, min, max, step, scale) => numberField(`lab-gate-${name}`, `lab.check.${name}`, {
     min, max, step,
     read: () => lab.check.gates[name] === null ? null : Number((lab.check.gates[name] * scale).toFixed(6)),
     write: value => put({gates: {...lab.check.gates, [name]: value === null ? null : value / scale}}),
   });
   const count = (name, min, max) => numberField(`lab-check-${name}`, `lab.check.${name}`, {
-    min, max, step: 1, read: () => lab.check[name], write: value => value !== null && put({[name]: Math.round(value)}),
+    min, max, step: 1, read: () => name === 'context' ? contextOf(lab) : lab.check[name], write: value => value !== null && put({[name]: Math.round(value)}),
   });
   const limits = h('div', {}, gates('kl', 0, 100, 'any', 1), gates('same_top', 0, 100, 'any', 100));
   const card = h('section', {class: 'card'}, title, limits,
@@ -116,13 +116,13 @@ export function run() {
       h('option', {value: one.name, title: protocolDoes(one), selected: one.name === check.protocol}, protocolName(one))));
     limits.hidden = session.info.encoder;
     title.textContent = t('lab.check');
-    summary.textContent = t('lab.check.more', {protocol: protocolName({name: check.protocol}), tokens: number(check.tokens)});
+    summary.textContent = t('lab.check.more', {protocol: protocolName({name: check.protocol}), context: number(contextOf(lab)), tokens: number(check.tokens)});
     label.textContent = t('lab.check.protocol');
     speedLabel.textContent = t('lab.check.speed');
     speed.checked = check.speed;
     note.textContent = t('lab.run.note');
-    button.textContent = t('lab.run');
-    button.disabled = Boolean(busy) || !recipe.steps.some(({on}) => on);
+    button.textContent = t(busy === 'run' ? 'lab.stop' : 'lab.run');
+    button.disabled = busy ? busy !== 'run' : !recipe.steps.some(({on}) => on);
   };
   on(['language'], draw);
   onLab(['session', 'check', 'recipe', 'busy'], draw);
