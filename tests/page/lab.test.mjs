@@ -20,7 +20,7 @@ const METHODS = [
   {name: 'quantize', does: '', options: [
     {name: 'format', does: '', kind: {choice: {of: ['Q8_0', 'Q4_0'], default: 'Q4_0'}}},
     {name: 'act_order', does: '', kind: {flag: {default: true}}},
-    {name: 'tensors', does: '', kind: {map: {of: ['Q8_0', 'Q4_0']}}},
+    {name: 'tensors', does: '', kind: {tensors: {of: ['Q8_0', 'Q4_0']}}},
   ]},
 ];
 

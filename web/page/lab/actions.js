@@ -4,7 +4,7 @@ import {answer, compared, led, prompt, texts as words, together} from './compare
 import {clock} from './clock.js';
 import {edit, redo, undo} from './history.js';
 import {fromRecipe, summary, toRecipe} from './recipe.js';
-import {baseOf, groupOf, hash, nextNumber} from './runs.js';
+import {baseOf, groupOf, hash, isOf, nextNumber} from './runs.js';
 import {speed} from './speed.js';
 import {contextOf, lab, set} from './state.js';
 import {sample} from './texts.js';
@@ -103,7 +103,7 @@ export async function run() {
       file: new File([made.file], `${stem(lab.name)}-${stem(name)}.gguf`),
       run: {
         id: crypto.randomUUID?.() ?? String(Date.now()), when: new Date().toISOString(), name,
-        base: {...baseOf(session.info), title: lab.name, work: base_work}, recipe,
+        base: {name: lab.name, ...baseOf(session.info), work: base_work}, recipe,
         calibration: {name: calibration.name || 'own', ...recipe.calibration},
         test: {name: test.name || 'own', hash: hash(test.text), protocol, context, tokens},
         quality, gates, work, speed: fast, requests, ms: made.ms, peak_memory_bytes: made.peak_memory_bytes,
@@ -126,9 +126,7 @@ export async function measureSpeed(id) {
   const found = await job('speed', async about => speed(await hearth(), source, about));
   if (!found) return;
   if (id !== 'base') return keep(id, {speed: found});
-  const {name, size_bytes} = lab.session.info;
-  const ours = ({base}) => base.name === name && base.size_bytes === size_bytes;
-  set({runs: lab.runs.map(run => ours(run) ? {...run, base_speed: found} : run)});
+  set({runs: lab.runs.map(run => isOf(run, lab.session.info) ? {...run, base_speed: found} : run)});
 }
 
 export function forget(id) {

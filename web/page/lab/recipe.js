@@ -18,11 +18,11 @@ export class Refused extends Error {
   }
 }
 
-/** What an option may be: ['number' | 'choice' | 'flag' | ..., {default, ...}]. */
+/** What an option may be: ['number' | 'choice' | 'flag' | 'several' | 'tensors', {default, ...}]. */
 export const kindOf = ({kind}) => Object.entries(kind)[0];
 
 /** What a step says of an option, or its default. */
-export const valueOf = (step, option) => step.options[option.name] ?? kindOf(option)[1]?.default;
+export const valueOf = (step, option) => step.options[option.name] ?? kindOf(option)[1].default;
 
 const changed = (bench, id, change) =>
   ({...bench, steps: bench.steps.map(step => step.id === id ? change(step) : step)});
@@ -47,10 +47,10 @@ export function move(bench, id, by) {
 
 /** Sets an option; one that is as by default is not written down. */
 export function choose(bench, id, option, value) {
-  const standard = kindOf(option)[1]?.default;
+  const standard = JSON.stringify(kindOf(option)[1].default);
   return changed(bench, id, step => {
     const {[option.name]: _, ...others} = step.options;
-    return {...step, options: value === undefined || value === standard ? others : {...others, [option.name]: value}};
+    return {...step, options: value === undefined || JSON.stringify(value) === standard ? others : {...others, [option.name]: value}};
   });
 }
 
@@ -115,7 +115,7 @@ export function summary({name, steps}, methods) {
     const first = spec?.options.find(option => kindOf(option)[0] === 'choice');
     const lead = first ? {[first.name]: valueOf({options}, first)} : {};
     const word = (key, value) => value === true ? key : value === false ? `no ${key}`
-      : typeof value === 'object' ? `${key} × ${Object.keys(value).length}` : typeof value === 'number' ? `${key} ${value}` : value;
+      : Array.isArray(value) ? value.join('/') : typeof value === 'object' ? `${key} × ${Object.keys(value).length}` : typeof value === 'number' ? `${key} ${value}` : value;
     return [method, ...Object.entries({...lead, ...options}).map(([key, value]) => word(key, value))].join(' ');
   };
   return steps.map(said).join(' + ') || '—';

@@ -12,13 +12,16 @@ export function hash(text) {
   return (sum >>> 0).toString(16).padStart(8, '0');
 }
 
-/** What a model is known by. */
-export const baseOf = ({name, architecture, size_bytes, tensor_bytes, quantized, layers}) =>
-  ({name, architecture, size_bytes, tensor_bytes, quantized, layers});
+/** What a base is known by, beside what it is called. */
+export const baseOf = ({architecture, size_bytes, tensor_bytes, quantized, layers}) =>
+  ({architecture, size_bytes, tensor_bytes, quantized, layers});
+
+/** Whether a run was made of the base of this `info`. */
+export const isOf = ({base}, info) => ['architecture', 'size_bytes', 'tensor_bytes'].every(key => base[key] === info[key]);
 
 /** Runs can be compared that were measured alike: the same base, text and protocol. */
 export const groupOf = ({base, test}) =>
-  [base.name, base.size_bytes, test.name, test.hash, test.protocol, test.context, test.tokens].join('\n');
+  [base.architecture, base.size_bytes, base.tensor_bytes, test.name, test.hash, test.protocol, test.context, test.tokens].join('\n');
 
 /** The runs by group, the newest group first: `[{key, runs}]`. */
 export function groups(runs) {

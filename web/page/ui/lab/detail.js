@@ -5,6 +5,7 @@ import {duration, figure, megabytes, number, percent, t} from '../../i18n.js';
 import {forget, measureSpeed, take} from '../../lab/actions.js';
 import {distance, ofVectors} from '../../lab/quality.js';
 import {reportHtml, reportJson} from '../../lab/report.js';
+import {isOf} from '../../lab/runs.js';
 import {lab, on as onLab, set} from '../../lab/state.js';
 import {on, set as setPage} from '../../store.js';
 import {cells, heads, pictureText, present} from './cost.js';
@@ -17,7 +18,7 @@ const stem = name => name.replace(/[^\w.-]+/g, '-').slice(0, 60);
 function about(run) {
   const {base, calibration, when, device, speed, requests, ms} = run;
   return [
-    [t('lab.report.base'), [base.title, base.architecture, base.quantized ?? ''].filter(Boolean).join(' · ')],
+    [t('lab.report.base'), [base.name, base.architecture, base.quantized ?? ''].filter(Boolean).join(' · ')],
     [t('lab.report.when'), new Date(when).toLocaleString(document.documentElement.lang)],
     [t('lab.report.calibration'), t('lab.report.texts', {...calibration, name: calibration.name === 'own' ? t('lab.text.own') : calibration.name, tokens: number(calibration.tokens)})],
     [t('lab.report.test'), measuredOn(run)],
@@ -31,7 +32,7 @@ function about(run) {
 
 function saveHtml(run) {
   const html = reportHtml({
-    title: `${run.base.title}: ${run.name}`, language: document.documentElement.lang, verdict: verdict(run) || t('lab.nogates'),
+    title: `${run.base.name}: ${run.name}`, language: document.documentElement.lang, verdict: verdict(run) || t('lab.nogates'),
     about: about(run), measured: factRows(run), recipe: run.recipe, plot: pictureText(),
     all: {heads: heads(run), rows: present().runs.map(cells)},
   });
@@ -43,13 +44,13 @@ const saveJson = run => save(new Blob([reportJson(run)], {type: 'application/jso
 function useInChat(run) {
   const file = lab.files.get(run.id);
   setPage({view: 'chat'});
-  load([file], `${run.base.title} · ${run.name}`);
+  load([file], `${run.base.name} · ${run.name}`);
 }
 
 function actions(run) {
   const file = lab.files.get(run.id);
   const busy = Boolean(lab.busy);
-  const mine = lab.session && lab.session.info.size_bytes === run.base.size_bytes && lab.session.info.name === run.base.name;
+  const mine = lab.session && isOf(run, lab.session.info);
   const button = (key, onclick, more = {}) => h('button', {class: 'quiet', id: `lab-${key}`, onclick, ...more}, t(`lab.act.${key}`));
   const time = (run.original ? mine : file) && !lab.session?.info.encoder
     && button('speed', () => measureSpeed(run.id), {disabled: busy});

@@ -39,6 +39,6 @@ export const nameOf = run => run.original ? t('lab.original') : `#${run.n} ${run
 
 /** What a run is measured on, in a line. */
 export const measuredOn = ({base, test}) => t('lab.group', {
-  base: base.title ?? base.name, text: test.name === 'own' ? t('lab.text.own') : test.name, protocol: test.protocol,
+  base: base.name, text: test.name === 'own' ? t('lab.text.own') : test.name, protocol: test.protocol,
   context: number(test.context),
 });

@@ -8,15 +8,18 @@ import {on} from '../../store.js';
 import {rove} from './rove.js';
 
 /** The method that takes formats of single tensors, if there is one. */
-const taking = () => lab.session?.methods.find(({options}) => options.some(({name}) => name === 'tensors'));
+const taking = () => lab.session?.methods.find(({options}) => options.some(option => kindOf(option)[0] === 'tensors'));
 
 /** The recipe's step of that method. */
 const stepOf = method => lab.recipe.steps.find(step => step.method === method.name);
 
 const option = (method, name) => method.options.find(option => option.name === name);
 
-/** Formats that can be chosen: the grids that were measured. */
-const formatsOf = method => kindOf(option(method, 'format'))[1].of;
+/** Formats whose cost is measured: those that a mix may be of. */
+const formatsOf = method => kindOf(option(method, 'mix') ?? option(method, 'tensors'))[1].of;
+
+/** What a recipe's mix is drawn as: which format it will give a tensor is found when it runs. */
+const INSTEAD_OF_MIX = 'Q4_0';
 
 /** The format a tensor has by the recipe, and whether that is its own. */
 function formatOf({name, layer}, method) {
@@ -27,7 +30,7 @@ function formatOf({name, layer}, method) {
 }
 
 /** What a format is predicted to cost, in nats a token; nothing, where it loses nothing. */
-const costOf = ({sensitivity, errors}, format) => sensitivity * (errors[format] ?? 0);
+const costOf = ({sensitivity, errors}, format) => sensitivity * (errors[format === 'mix' ? INSTEAD_OF_MIX : format] ?? 0);
 
 function choose(tensor, format) {
   const method = taking();
@@ -42,7 +45,7 @@ function cell(tensor, method, {most, row, column}) {
   const cost = costOf(tensor, format);
   // Roots: small costs are to be seen, too.
   const share = most > 0 ? Math.sqrt(cost / most) : 0;
-  const bits = tensor.bytes[format] && tensor.params ? Math.round(tensor.bytes[format] * 8 / tensor.params) : '';
+  const bits = tensor.bytes[format] ? Math.round(tensor.bytes[format] * 8 / tensor.numbers) : '';
   return h('td', {}, h('button', {
     class: `cell ${own ? 'own' : ''}`, id: `cell-${tensor.name}`, style: `--heat: ${(share * 100).toFixed(0)}%`, 'data-row': row,
     'data-column': column, tabindex: -1, 'aria-pressed': String(lab.tensor === tensor.name),
@@ -53,13 +56,9 @@ function cell(tensor, method, {most, row, column}) {
 }
 
 function table({layers, tensors}, method) {
-  const sized = tensors.map(tensor => {
-    const shape = lab.session.info.tensors.find(({name}) => name === tensor.name)?.shape;
-    return {...tensor, params: shape?.reduce((product, size) => product * size, 1)};
-  });
-  const most = Math.max(...sized.map(tensor => costOf(tensor, formatOf(tensor, method)[0])));
-  const inside = sized.filter(({layer}) => layer !== null && layer !== undefined);
-  const outside = sized.filter(({layer}) => layer === null || layer === undefined);
+  const most = Math.max(...tensors.map(tensor => costOf(tensor, formatOf(tensor, method)[0])));
+  const inside = tensors.filter(({layer}) => layer !== null && layer !== undefined);
+  const outside = tensors.filter(({layer}) => layer === null || layer === undefined);
   const kinds = [...new Set(inside.map(({kind}) => kind))];
   const columns = Array.from({length: layers}, (_, layer) => layer);
   const rows = kinds.map((kind, row) => h('tr', {}, h('th', {scope: 'row'}, kind), columns.map(layer => {
@@ -81,7 +80,7 @@ function choice(tensor, method) {
   const row = (value, label, cost, size, checked) => h('tr', {},
     h('th', {scope: 'row'}, h('label', {}, h('input', {type: 'radio', name: 'lab-format', id: `format-${value}`, value, checked, onchange: () => choose(tensor, value)}), ` ${label}`)),
     h('td', {}, cost), h('td', {}, size));
-  return h('div', {class: 'scroll'}, h('p', {}, h('code', {}, tensor.name)), h('table', {},
+  return h('div', {class: 'scroll'}, h('p', {}, h('code', {}, tensor.name), !tensor.measured && ` ${t('lab.map.between')}`), h('table', {},
     h('thead', {}, h('tr', {}, ['lab.map.format', 'lab.map.cost', 'lab.map.size'].map(key => h('th', {scope: 'col'}, t(key))))),
     h('tbody', {},
       row('', t('lab.map.asrecipe', {format: own ? '' : format}), own ? '' : figure(costOf(tensor, format)), tensor.bytes[format] && !own ? `${megabytes(tensor.bytes[format])} MB` : '', !own),
@@ -92,7 +91,7 @@ export function map() {
   const title = h('h2', {id: 'lab-map-title'});
   const note = h('p', {class: 'small'});
   const button = h('button', {class: 'quiet', id: 'lab-map-draw', onclick: () =>
-    drawMap(formatsOf(taking()).filter(format => !['F32', 'F16', 'mix'].includes(format)))});
+    drawMap(formatsOf(taking()))});
   const total = h('p', {class: 'small'});
   const grid = h('div', {class: 'scroll', id: 'lab-map'});
   const chosen = h('div', {id: 'lab-tensor'});
@@ -112,7 +111,8 @@ export function map() {
       return chosen.replaceChildren();
     }
     const costs = map.tensors.map(one => costOf(one, formatOf(one, method)[0]));
-    total.textContent = t('lab.map.total', {kl: figure(costs.reduce((sum, cost) => sum + cost, 0)), n: number(map.tensors.length)});
+    const mixed = map.tensors.some(one => formatOf(one, method)[0] === 'mix');
+    total.textContent = t(mixed ? 'lab.map.mixed' : 'lab.map.total', {kl: figure(costs.reduce((sum, cost) => sum + cost, 0)), n: number(map.tensors.length)});
     const drawn = table(map, method);
     rove(drawn);
     redraw(grid, drawn);

@@ -40,7 +40,18 @@ function control(id, method, option) {
     const box = h('input', {type: 'checkbox', ...described, onchange: () => put(box.checked)});
     return {element: h('div', {class: 'option'}, label, box, hint), update: step => { box.checked = valueOf(step, option); }};
   }
-  if (option.name === 'tensors') return overrides(id, method, option);
+  if (kind === 'several') {
+    const boxes = about.of.map(value => h('input', {type: 'checkbox', id: `${name}-${value}`, value, onchange: () => {
+      const chosen = boxes.filter(box => box.checked).map(box => box.value);
+      // None at all is no choice.
+      if (chosen.length > 0) put(chosen);
+      else boxes.forEach(box => { box.checked = valueOf(lab.recipe.steps.find(step => step.id === id), option).includes(box.value); });
+    }}));
+    const element = h('fieldset', {'aria-describedby': `${name}-does`}, h('legend', {title: optionDoes(method, option)}, optionName(method, option)), hint,
+      boxes.map(box => h('label', {}, box, ` ${choiceName(box.value)}`)));
+    return {element, update: step => boxes.forEach(box => { box.checked = valueOf(step, option).includes(box.value); })};
+  }
+  if (kind === 'tensors') return overrides(id, method, option);
   return null;
 }
 
@@ -227,8 +238,8 @@ export function recipe() {
           h('option', {value: spec.name, title: does(spec), selected: spec.name === value}, name(spec))));
       };
       fill(adder, session.methods, methodName, methodDoes);
-      fill(preset, session.presets, presetName, presetDoes);
-      preset.parentElement.hidden = session.presets.length === 0;
+      fill(preset, session.presets ?? [], presetName, presetDoes);
+      preset.parentElement.hidden = !session.presets?.length;
     }
     // Words are part of the steps' elements.
     made = new Map();
