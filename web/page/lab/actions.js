@@ -63,7 +63,8 @@ export async function open(source, name) {
   });
   setPage({stored: await (await hearth()).stored()});
   // A recipe of another Hearth may have steps that this one has not.
-  if (lab.recipe.steps.some(({method}) => !session.methods.some(({name}) => name === method))) change({...lab.recipe, steps: []});
+  const known = ({method}) => session.methods.some(({name}) => name === method);
+  if (!lab.recipe.steps.every(known)) change({...lab.recipe, steps: lab.recipe.steps.filter(known)});
 }
 
 const go = edits => set({edits, recipe: edits.now});

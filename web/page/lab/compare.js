@@ -1,5 +1,5 @@
-// Two models over one prompt. The original answers, the likeliest token each time; the smaller one is led along that answer token by
-// token, and tells at each what it would have said and how likely it finds what was said. Then it answers by itself.
+// Two models over one prompt. The original answers, the likeliest token each time; the smaller one is led along that answer
+// token by token, and tells at each what it would have said and how likely it finds what was said. Then it answers by itself.
 
 /** How many of the likeliest tokens are asked for. */
 const TOP = 20;
@@ -22,7 +22,8 @@ export async function led(model, tokens, said, {signal, onStep}) {
   for (let i = 0; i < said.length; i++) {
     // What was read before is in the cache: each of these reads one token.
     const so_far = [...tokens, ...said.slice(0, i)];
-    for await (const {token, logprobs} of model.generate({...GREEDY, tokens: so_far, max_tokens: 1, ignore_eos: true, signal})) {
+    const options = {...GREEDY, tokens: so_far, max_tokens: 1, ignore_eos: true, signal};
+    for await (const {token, logprobs} of model.generate(options)) {
       if (token !== null && logprobs) onStep(steps.push(logprobs));
     }
     signal.throwIfAborted();
@@ -39,8 +40,8 @@ export function texts(steps) {
 const alone = ({bytes}) => new TextDecoder().decode(Uint8Array.from(bytes));
 
 /**
- * What was found, token by token of the original's answer: `{text, p, q, same, tops}`: how likely the original finds it, and the
- * other (at most so, if it is none of its likeliest: `rare`), and whether both find the same token likeliest.
+ * What was found, token by token of the original's answer: `{text, p, q, rare, same, tops}`: how likely the original finds it,
+ * and the other (below that, if it is none of its likeliest: `rare`), and whether both find the same token likeliest.
  */
 export function compared(said, guessed) {
   const words = texts(said);

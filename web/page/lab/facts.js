@@ -1,5 +1,5 @@
-// Everything that is known of a run, one fact a row, each with its unit and where it comes from. Details and reports are made of
-// this list. `source`: 'measured' on the text or by the clock, 'counted' in the file.
+// Everything that is known of a run, one fact a row, each with its unit and where it comes from. Details and reports are made
+// of this list. `source`: 'measured' on the text or by the clock, 'counted' in the file.
 
 import {ofVectors} from './quality.js';
 

@@ -1,5 +1,5 @@
-// What smaller costs: which runs nothing else beats in both respects. A run dominates another if it is at least as good in each
-// (small, or fast; near the original) and better in one.
+// What smaller costs: which runs nothing else beats in both respects. A run dominates another if it is at least as good in
+// each (small, or fast; near the original) and better in one.
 
 import {distance} from './quality.js';
 
@@ -11,7 +11,7 @@ export const AXES = {
   speed: {of: ({speed}) => speed?.decode.median, unit: 'tok/s', more: true},
 };
 
-/** Points of the runs that have a place on an axis: `[{run, x, y, low, high, by}]`, `by` the run that dominates it, or null. */
+/** Points of runs that have a place on an axis: `[{run, x, y, low, high, by}]`, `by` the run that dominates it, or null. */
 export function points(runs, axis) {
   const {of, more} = AXES[axis];
   const place = run => {
@@ -20,7 +20,8 @@ export function points(runs, axis) {
   };
   const placed = runs.map(place).filter(({x, y}) => Number.isFinite(x) && Number.isFinite(y));
   const better = (one, other) => more ? one > other : one < other;
-  const beats = (one, other) => !better(other.x, one.x) && one.y <= other.y && (better(one.x, other.x) || one.y < other.y);
+  const beats = (one, other) =>
+    !better(other.x, one.x) && one.y <= other.y && (better(one.x, other.x) || one.y < other.y);
   return placed.map(point => {
     const above = placed.filter(other => beats(other, point));
     // The one nearest to the original says it best.

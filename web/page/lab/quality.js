@@ -1,5 +1,5 @@
-// How far a model is from its original, as the lab tells it: of decoders the divergence of what they predict, of encoders how their
-// vectors have turned. Both are nothing for the original itself.
+// How far a model is from its original, as the lab tells it: of decoders the divergence of what they predict, of encoders how
+// their vectors have turned. Both are nothing for the original itself.
 
 /** Whether a quality is that of an encoder. */
 export const ofVectors = quality => quality.cosine !== undefined;
@@ -14,7 +14,7 @@ export function distance(quality) {
 /** On how many places, or texts, it was measured. */
 export const places = quality => quality.positions ?? quality.texts;
 
-/** Which gates a quality does not pass: names of those that fail. Gates are `{kl, same_top}`; null: none. Encoders have none. */
+/** The gates that a quality does not pass, by name. Gates are `{kl, same_top}`; null: none. Encoders have none. */
 export function failed(quality, {kl, same_top}) {
   if (ofVectors(quality)) return [];
   return [

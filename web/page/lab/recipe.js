@@ -1,8 +1,8 @@
 // A recipe on the workbench: steps that can be changed, moved and switched off. Every change gives another object, so undoing
 // is going back to an older one. What `toRecipe` gives is the JSON that the command line reads.
 //
-// A bench is `{name, calibration: {tokens, length}, steps: [{id, on, method, options}], more}`; `more` is what an imported recipe
-// says beside. A spec is what `lab.methods` says of a method, `{name, does, options: [{name, does, kind}]}`.
+// A bench is `{name, calibration: {tokens, length}, steps: [{id, on, method, options}], more}`; `more` is what an imported
+// recipe says beside. A spec is what `lab.methods` says of a method, `{name, does, options: [{name, does, kind}]}`.
 
 /** The version of recipes that this page writes and understands. */
 export const VERSION = 1;
@@ -50,7 +50,8 @@ export function choose(bench, id, option, value) {
   const standard = JSON.stringify(kindOf(option)[1].default);
   return changed(bench, id, step => {
     const {[option.name]: _, ...others} = step.options;
-    return {...step, options: value === undefined || JSON.stringify(value) === standard ? others : {...others, [option.name]: value}};
+    const usual = value === undefined || JSON.stringify(value) === standard;
+    return {...step, options: usual ? others : {...others, [option.name]: value}};
   });
 }
 
@@ -85,7 +86,8 @@ export function fromRecipe(recipe, methods) {
     if (unknown) throw new Refused('option', {step: at + 1, method, option: unknown});
     return {id: at + 1, on: true, method, options};
   };
-  return {name, calibration: {...EMPTY.calibration, ...calibration}, steps: steps.map((step, at) => read(step ?? {}, at)), more};
+  const all = steps.map((step, at) => read(step ?? {}, at));
+  return {name, calibration: {...EMPTY.calibration, ...calibration}, steps: all, more};
 }
 
 /** The bench of a recipe's text. */
@@ -107,6 +109,14 @@ export const commandLine = (bench, {base, output, text}) => [
   'hearth', 'compress', base, output, '--recipe', JSON.stringify(toRecipe(bench)), '--text', text,
 ].map(quoted).join(' ');
 
+/** A choice in a word or two. */
+function word(key, value) {
+  if (typeof value === 'boolean') return value ? key : `no ${key}`;
+  if (typeof value === 'number') return `${key} ${value}`;
+  if (Array.isArray(value)) return value.join('/');
+  return typeof value === 'object' ? `${key} × ${Object.keys(value).length}` : value;
+}
+
 /** A recipe in a few words: its name, or its steps, each with its first choice and whatever else was chosen. */
 export function summary({name, steps}, methods) {
   if (name) return name;
@@ -114,8 +124,6 @@ export function summary({name, steps}, methods) {
     const spec = methods.find(({name}) => name === method);
     const first = spec?.options.find(option => kindOf(option)[0] === 'choice');
     const lead = first ? {[first.name]: valueOf({options}, first)} : {};
-    const word = (key, value) => value === true ? key : value === false ? `no ${key}`
-      : Array.isArray(value) ? value.join('/') : typeof value === 'object' ? `${key} × ${Object.keys(value).length}` : typeof value === 'number' ? `${key} ${value}` : value;
     return [method, ...Object.entries({...lead, ...options}).map(([key, value]) => word(key, value))].join(' ');
   };
   return steps.map(said).join(' + ') || '—';

@@ -20,25 +20,29 @@ export function reportJson(run) {
 const escaped = text => String(text).replace(/[&<>"]/g, sign => `&#${sign.charCodeAt(0)};`);
 
 const STYLE = `
-:root { color-scheme: light dark; --paper: #faf7f2; --ink: #221d18; --soft: #6d6257; --line: #e9e1d6; --ember: #c2491d; --card: #fffdfa; }
-@media (prefers-color-scheme: dark) { :root { --paper: #16130f; --ink: #efe7db; --soft: #b0a394; --line: #332c24; --ember: #f08a4b; --card: #1e1a15; } }
-body { background: var(--paper); color: var(--ink); font: 16px/1.6 system-ui, "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif;
-  max-width: 800px; margin: 40px auto; padding: 0 16px; }
-h1 { font-size: 26px; } h2 { font-size: 16px; margin-top: 32px; } .soft { color: var(--soft); } svg { max-width: 100%; height: auto; }
+:root { color-scheme: light dark; --paper: #faf7f2; --card: #fffdfa; --ink: #221d18; --soft: #6d6257; --line: #e9e1d6;
+  --ember: #c2491d; --ember-2: #e8823a; }
+@media (prefers-color-scheme: dark) { :root { --paper: #16130f; --card: #1e1a15; --ink: #efe7db; --soft: #b0a394; --line: #332c24;
+  --ember: #f08a4b; --ember-2: #ffb27a; } }
+body { background: var(--paper); color: var(--ink); max-width: 800px; margin: 40px auto; padding: 0 16px;
+  font: 16px/1.6 system-ui, "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif; }
+h1 { font-size: 26px; } h2 { font-size: 16px; margin-top: 32px; } .soft { color: var(--soft); }
+svg { max-width: 100%; height: auto; fill: currentColor; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 12px 6px 0; text-align: right; font-weight: 400; border-bottom: 1px solid var(--line); }
-th:first-child { text-align: left; } thead th { color: var(--soft); } pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; }
-.scroll { overflow-x: auto; }`;
+th:first-child { text-align: left; } thead th { color: var(--soft); } .scroll { overflow-x: auto; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; }`;
 
 const table = (heads, rows) => {
-  const cells = ([first, ...rest]) => `<th scope="row">${escaped(first)}</th>${rest.map(cell => `<td>${escaped(cell)}</td>`).join('')}`;
-  return `<div class="scroll"><table><thead><tr>${heads.map(head => `<th scope="col">${escaped(head)}</th>`).join('')}</tr></thead>
-<tbody>${rows.map(row => `<tr>${cells(row)}</tr>`).join('\n')}</tbody></table></div>`;
+  const all = (cells, start, end) => cells.map(cell => `${start}${escaped(cell)}${end}`).join('');
+  const row = ([first, ...rest]) => `<tr><th scope="row">${escaped(first)}</th>${all(rest, '<td>', '</td>')}</tr>`;
+  return `<div class="scroll"><table><thead><tr>${all(heads, '<th scope="col">', '</th>')}</tr></thead>
+<tbody>${rows.map(row).join('\n')}</tbody></table></div>`;
 };
 
 /**
- * A page. `about`: rows of [name, value] about model and measurement; `measured`: rows of [fact, value, interval, unit, source];
- * `all`: heads and rows of the runs beside it; `plot`: their picture, SVG; `verdict`: a sentence.
+ * A page. `about`: rows of [name, value] about model and measurement; `measured`: rows of [fact, value, interval, unit,
+ * source]; `all`: heads and rows of the runs beside it; `plot`: their picture, SVG; `verdict`: a sentence.
  */
 export function reportHtml({title, language, verdict, about, measured, recipe, all, plot}) {
   return `<!doctype html>

@@ -1,7 +1,7 @@
 // What is kept of a run: the recipe, what it gave and how that was measured; never a text, and not the model's bytes.
 //
-// A run is `{id, n, when, name, base, recipe, calibration, test, quality, sizes, work, speed, gates, ms, peak_memory_bytes, requests,
-// device}`.
+// A run is `{id, n, when, name, base, recipe, calibration, test, quality, sizes, work, speed, gates, ms, peak_memory_bytes,
+// requests, device}`; `n` is its number among those that can be compared with it.
 
 import {ofVectors} from './quality.js';
 
@@ -16,12 +16,14 @@ export function hash(text) {
 export const baseOf = ({architecture, size_bytes, tensor_bytes, quantized, layers}) =>
   ({architecture, size_bytes, tensor_bytes, quantized, layers});
 
+const SAME = ['architecture', 'size_bytes', 'tensor_bytes'];
+
 /** Whether a run was made of the base of this `info`. */
-export const isOf = ({base}, info) => ['architecture', 'size_bytes', 'tensor_bytes'].every(key => base[key] === info[key]);
+export const isOf = ({base}, info) => SAME.every(key => base[key] === info[key]);
 
 /** Runs can be compared that were measured alike: the same base, text and protocol. */
 export const groupOf = ({base, test}) =>
-  [base.architecture, base.size_bytes, base.tensor_bytes, test.name, test.hash, test.protocol, test.context, test.tokens].join('\n');
+  [...SAME.map(key => base[key]), test.name, test.hash, test.protocol, test.context, test.tokens].join('\n');
 
 /** The runs by group, the newest group first: `[{key, runs}]`. */
 export function groups(runs) {

@@ -5,7 +5,7 @@ import {speeds} from '../bench/statistics.js';
 
 const RUNS = 5;
 
-/** `{prompt, decode: {median, low, high}, prompt_tokens, made_tokens, runs, device, threads, kernel, build}`; tokens a second. */
+/** `{prompt, decode, prompt_tokens, made_tokens, runs, device, threads, kernel, build}`: `{median, low, high}` tokens a second. */
 export async function speed(hearth, source, {signal, onProgress}) {
   const model = await hearth.load(source, {device: 'cpu', signal});
   try {

@@ -21,8 +21,9 @@ export const {state: lab, set, on} = makeStore({
   own: {calibration: {name: '', text: ''}, test: {name: '', text: ''}},
   /** How a result is measured, and what it must reach; a gate that is null is none. */
   check: {protocol: 'llama.cpp', context: 512, tokens: 2048, gates: {kl: null, same_top: null}, speed: true},
-  /** What is under way: 'open', 'run', 'speed', 'map', 'compare' or null; and how far it is, `{kind, what, done, of, since, left_ms, peak_memory_bytes}`. */
+  /** What is under way: 'open', 'run', 'speed', 'map', 'compare' or null. */
   busy: null,
+  /** How far it is: `{kind, what, done, of, since, left_ms, peak_memory_bytes}`. */
   job: null,
   /** What went wrong last: `{code, message}`. */
   error: null,

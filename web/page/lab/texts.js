@@ -15,6 +15,6 @@ export async function sample(language, use) {
   return read.get(name);
 }
 
-/** Fetches all samples, so that nothing is requested later. Those that cannot be had are asked for again when they are used. */
+/** Fetches all samples, so that nothing is requested later. What cannot be had is asked for again when it is used. */
 export const fetchSamples = () =>
   Promise.allSettled(SAMPLES.flatMap(language => ['calibration', 'test'].map(use => sample(language, use))));

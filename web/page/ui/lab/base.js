@@ -16,7 +16,8 @@ function choices() {
   const keys = (catalog ?? []).map(({sha256}) => `sha256-${sha256}`);
   const others = stored.filter(({plan, whole, stored_bytes}) =>
     !keys.includes(plan.key) && whole && stored_bytes === plan.size_bytes);
-  return [...known, ...others.map(({plan}) => ({source: plan.url, name: plan.name, size_bytes: plan.size_bytes, have: true}))];
+  const stored_too = ({plan: {url, name, size_bytes}}) => ({source: url, name, size_bytes, have: true});
+  return [...known, ...others.map(stored_too)];
 }
 
 /** The base that was open last, if opening it needs no network. */
@@ -45,17 +46,19 @@ export function base() {
     open(source, name);
   }});
   const words = h('span');
-  const file = h('input', {type: 'file', id: 'lab-file', multiple: true, accept: '.gguf,.safetensors,.json,.jinja', onchange: event => {
+  const chosen = event => {
     const files = [...event.currentTarget.files];
     event.currentTarget.value = '';
     if (files.length > 0) open(files.length === 1 ? files[0] : files, nameOf(files));
-  }});
+  };
+  const accept = '.gguf,.safetensors,.json,.jinja';
+  const file = h('input', {type: 'file', id: 'lab-file', multiple: true, accept, onchange: chosen});
   on(['catalog', 'stored', 'language'], () => {
     const wanted = select.value || lab.source || state.source;
-    const all = choices();
-    select.replaceChildren(...all.map(({source, name, format, size_bytes, have}) => h('option', {value: source, selected: source === wanted},
-      [name, format, t(have ? 'models.size' : 'lab.base.get', {size: megabytes(size_bytes)})].filter(Boolean).join(' · '))));
-    if (select.selectedIndex < 0) select.selectedIndex = 0;
+    select.replaceChildren(...choices().map(({source, name, format, size_bytes, have}) => {
+      const size = t(have ? 'models.size' : 'lab.base.get', {size: megabytes(size_bytes)});
+      return h('option', {value: source, selected: source === wanted}, [name, format, size].filter(Boolean).join(' · '));
+    }));
   });
   const draw = () => {
     const {session, name, busy} = lab;

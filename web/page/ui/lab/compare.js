@@ -21,8 +21,8 @@ function said({text, p, q, rare, same, tops}) {
 function token(one, column, look) {
   const change = one.q - one.p;
   return h('span', {
-    class: `token ${change < 0 ? 'less' : 'more'} ${one.same ? '' : 'other'}`, style: `--by: ${(Math.min(1, Math.abs(change)) * 70).toFixed(0)}%`,
-    'data-row': 0, 'data-column': column, tabindex: -1, 'aria-label': said(one), role: 'button',
+    class: `token ${change < 0 ? 'less' : 'more'} ${one.same ? '' : 'other'}`,
+    style: `--by: ${(Math.abs(change) * 70).toFixed(0)}%`, 'data-row': 0, 'data-column': column, tabindex: -1, 'aria-label': said(one), role: 'button',
     onpointerenter: () => look(one), onfocus: () => look(one),
   }, column === 0 ? one.text.trimStart() : one.text);
 }
@@ -32,10 +32,12 @@ export function compare() {
   const note = h('p', {class: 'small'});
   const label = h('label', {for: 'lab-prompt'});
   const prompt = h('textarea', {id: 'lab-prompt', rows: 2, oninput: () => set({prompt: prompt.value})});
-  const button = h('button', {class: 'quiet', id: 'lab-compare', onclick: () => begin(lab.shown, lab.prompt.trim() || t('lab.compare.prompt'), COUNT)});
+  const compareNow = () => begin(lab.shown, lab.prompt.trim() || t('lab.compare.prompt'), COUNT);
+  const button = h('button', {class: 'quiet', id: 'lab-compare', onclick: compareNow});
   const answers = h('div', {class: 'answers', id: 'lab-answers'});
   const reading = h('p', {class: 'small reading', role: 'status'});
-  const card = h('section', {class: 'card', 'aria-labelledby': 'lab-compare-title'}, title, note, label, prompt, h('div', {class: 'actions'}, button), answers, reading);
+  const card = h('section', {class: 'card', 'aria-labelledby': 'lab-compare-title'},
+    title, note, label, prompt, h('div', {class: 'actions'}, button), answers, reading);
   prompt.value = lab.prompt;
   const ready = () => lab.session && !lab.session.info.encoder && lab.files.has(lab.shown);
 
@@ -53,11 +55,13 @@ export function compare() {
     const {tokens, own, together, id} = comparison;
     const look = one => { reading.textContent = said(one); };
     const changed = tokens.filter(({same}) => !same).length;
-    const line = h('p', {class: 'tokens', role: 'group', 'aria-label': t('lab.compare.original')}, tokens.map((one, at) => token(one, at, look)));
+    const line = h('p', {class: 'tokens', role: 'group', 'aria-label': t('lab.compare.original')},
+      tokens.map((one, at) => token(one, at, look)));
     rove(line);
     const run = present().runs.find(run => run.id === id);
     answers.replaceChildren(
-      h('div', {}, h('h3', {}, t('lab.compare.original')), line, h('p', {class: 'small'}, t('lab.compare.changed', {n: changed, of: tokens.length}))),
+      h('div', {}, h('h3', {}, t('lab.compare.original')), line,
+        h('p', {class: 'small'}, t('lab.compare.changed', {n: changed, of: tokens.length}))),
       h('div', {}, h('h3', {}, run?.name ?? t('lab.compare.smaller')),
         h('p', {class: 'tokens'}, own.slice(0, together).join('').trimStart(), h('mark', {}, own.slice(together).join(''))),
         h('p', {class: 'small'}, together < tokens.length ? t('lab.compare.together', {n: together}) : t('lab.compare.same'))));

@@ -1,4 +1,5 @@
-// What smaller costs: every run is a point and a row. Undominated points are joined; dominated ones stay, greyed, with the reason.
+// What smaller costs: every run is a point and a row. Undominated points are joined; dominated ones stay, greyed, with the
+// reason.
 import {$, h, redraw} from '../../dom.js';
 import {figure, megabytes, number, percent, t} from '../../i18n.js';
 import {AXES, points} from '../../lab/pareto.js';
@@ -45,8 +46,9 @@ function row({run, by}, axis) {
     class: 'link', id: `run-${run.id}`, 'aria-pressed': String(run.id === lab.shown),
     onclick: () => set({shown: run.id === lab.shown ? null : run.id}),
   }, name);
+  const reason = by && h('span', {class: 'small why', title: why({by}, axis)}, t('lab.dominated.short', {name: numberOf(by)}));
   return h('tr', {class: [by ? 'beaten' : '', run.id === lab.shown ? 'shown' : ''].join(' ').trim() || null},
-    h('th', {scope: 'row'}, press, by && h('span', {class: 'small why', title: why({by}, axis)}, t('lab.dominated.short', {name: numberOf(by)}))), rest.map(cell => h('td', {}, cell)));
+    h('th', {scope: 'row'}, press, reason), rest.map(cell => h('td', {}, cell)));
 }
 
 export function cost() {
@@ -72,12 +74,14 @@ export function cost() {
     if (picture.hidden || width === 0) return;
     const placed = points(runs, lab.axis);
     const look = point => { reading.textContent = said(point, lab.axis); };
-    redraw(picture, draw(Plot, placed, {
-      axis: lab.axis, shown: lab.shown, width, look, choose: ({run}) => set({shown: run.id === lab.shown ? null : run.id}),
-    }));
+    const choose = ({run}) => set({shown: run.id === lab.shown ? null : run.id});
+    redraw(picture, draw(Plot, placed, {axis: lab.axis, shown: lab.shown, width, look, choose}));
     const shown = placed.find(({run}) => run.id === lab.shown);
     if (shown) look(shown);
-    else reading.textContent = placed.length < runs.length ? t('lab.point.missing', {n: runs.length - placed.length}) : t('lab.point.hint');
+    else {
+      const missing = runs.length - placed.length;
+      reading.textContent = t(missing > 0 ? 'lab.point.missing' : 'lab.point.hint', {n: missing});
+    }
   }
 
   function drawAll() {
@@ -90,10 +94,13 @@ export function cost() {
     empty.hidden = runs.length > 0;
     axis.hidden = axisLabel.hidden = on_what.hidden = table.hidden = runs.length === 0;
     group.hidden = all.length < 2;
-    axis.replaceChildren(...Object.keys(AXES).map(name => h('option', {value: name, selected: name === lab.axis}, t(`lab.axis.${name}`))));
-    group.replaceChildren(...all.map(one => h('option', {value: one.key, selected: one.key === key}, measuredOn(one.runs[0]))));
+    const option = (value, words, selected) => h('option', {value, selected}, words);
+    axis.replaceChildren(...Object.keys(AXES).map(name => option(name, t(`lab.axis.${name}`), name === lab.axis)));
+    group.replaceChildren(...all.map(one => option(one.key, measuredOn(one.runs[0]), one.key === key)));
     if (runs.length > 0) {
-      on_what.textContent = t(ofVectors(runs[0].quality) ? 'lab.cost.how.vectors' : 'lab.cost.how', {what: measuredOn(runs[0]), positions: number(places(runs[0].quality))});
+      const [{quality}] = runs;
+      const how = ofVectors(quality) ? 'lab.cost.how.vectors' : 'lab.cost.how';
+      on_what.textContent = t(how, {what: measuredOn(runs[0]), positions: number(places(quality))});
       const placed = points(runs, lab.axis);
       const rows = runs.map(run => placed.find(point => point.run === run) ?? {run, by: null});
       table.setAttribute('aria-label', t('lab.cost.table'));

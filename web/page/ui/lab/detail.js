@@ -9,7 +9,7 @@ import {isOf} from '../../lab/runs.js';
 import {lab, on as onLab, set} from '../../lab/state.js';
 import {on, set as setPage} from '../../store.js';
 import {cells, heads, pictureText, present} from './cost.js';
-import {factRows, measuredOn, nameOf, verdict} from './figures.js';
+import {factRows, measuredOn, nameOf, textName, verdict} from './figures.js';
 
 const FACTS = ['fact', 'value', 'interval', 'unit', 'source'];
 
@@ -20,7 +20,9 @@ function about(run) {
   return [
     [t('lab.report.base'), [base.name, base.architecture, base.quantized ?? ''].filter(Boolean).join(' · ')],
     [t('lab.report.when'), new Date(when).toLocaleString(document.documentElement.lang)],
-    [t('lab.report.calibration'), t('lab.report.texts', {...calibration, name: calibration.name === 'own' ? t('lab.text.own') : calibration.name, tokens: number(calibration.tokens)})],
+    [t('lab.report.calibration'), t('lab.report.texts', {
+      ...calibration, name: textName(calibration), tokens: number(calibration.tokens),
+    })],
     [t('lab.report.test'), measuredOn(run)],
     [t('lab.report.seed'), '0'],
     [t('lab.report.device'), `${device.agent}, ${t('lab.report.cores', {n: device.cores})}`],
@@ -51,13 +53,14 @@ function actions(run) {
   const file = lab.files.get(run.id);
   const busy = Boolean(lab.busy);
   const mine = lab.session && isOf(run, lab.session.info);
-  const button = (key, onclick, more = {}) => h('button', {class: 'quiet', id: `lab-${key}`, onclick, ...more}, t(`lab.act.${key}`));
+  const button = (key, onclick, more = {}) =>
+    h('button', {class: 'quiet', id: `lab-${key}`, onclick, ...more}, t(`lab.act.${key}`));
   const time = (run.original ? mine : file) && !lab.session?.info.encoder
     && button('speed', () => measureSpeed(run.id), {disabled: busy});
   if (run.original) return [time];
   return [
     file && button('chat', () => useInChat(run), {class: 'main'}),
-    file && button('download', () => save(file), {class: 'quiet'}),
+    file && button('download', () => save(file)),
     time,
     button('html', () => saveHtml(run)), button('json', () => saveJson(run)),
     lab.session && button('recipe', () => take(run.recipe)),
@@ -71,9 +74,10 @@ const open = new Set();
 /** The one figure, and what it was paid for. */
 function headline({quality, sizes, base}) {
   const {value} = distance(quality);
+  const key = ofVectors(quality) ? 'lab.big.cosine' : 'lab.big.kl';
   const share = percent(sizes.file_bytes / base.size_bytes, 0);
   return h('div', {class: 'headline'},
-    h('div', {class: 'big', id: 'lab-distance'}, figure(value), h('small', {}, ` ${t(ofVectors(quality) ? 'lab.big.cosine' : 'lab.big.kl')}`)),
+    h('div', {class: 'big', id: 'lab-distance'}, figure(value), h('small', {}, ` ${t(key)}`)),
     h('p', {class: 'soft'}, t('lab.big.size', {size: megabytes(sizes.file_bytes), of: megabytes(base.size_bytes), share})));
 }
 
@@ -99,7 +103,7 @@ export function detail() {
             h('thead', {}, h('tr', {}, FACTS.map(head => h('th', {scope: 'col'}, t(`lab.head.${head}`))))),
             h('tbody', {}, factRows(run).map(([name, ...cells]) =>
               h('tr', {}, h('th', {scope: 'row'}, name), cells.map(cell => h('td', {}, cell))))))),
-          !run.original && h('dl', {class: 'about'}, about(run).flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)]))),
+          !run.original && h('dl', {class: 'about'}, about(run).flatMap(([name, said]) => [h('dt', {}, name), h('dd', {}, said)]))),
       ]);
   };
   on(['language'], draw);

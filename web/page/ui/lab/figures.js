@@ -37,8 +37,10 @@ export function verdict({quality, gates, original}) {
 export const numberOf = run => run.original ? t('lab.original') : `#${run.n}`;
 export const nameOf = run => run.original ? t('lab.original') : `#${run.n} ${run.name}`;
 
+export const textName = ({name}) => name === 'own' ? t('lab.text.own') : name;
+
 /** What a run is measured on, in a line. */
 export const measuredOn = ({base, test}) => t('lab.group', {
-  base: base.name, text: test.name === 'own' ? t('lab.text.own') : test.name, protocol: test.protocol,
+  base: base.name, text: textName(test), protocol: test.protocol,
   context: number(test.context),
 });

@@ -1,4 +1,5 @@
-// Where it hurts: what rounding each tensor is predicted to cost, layer by layer, and a format of its own for those that bear little.
+// Where it hurts: what rounding each tensor is predicted to cost, layer by layer, and a format of its own for those that bear
+// little.
 import {h, redraw} from '../../dom.js';
 import {figure, megabytes, number, t} from '../../i18n.js';
 import {change, drawMap} from '../../lab/actions.js';
@@ -76,15 +77,20 @@ function table({layers, tensors}, method) {
 /** A tensor's formats, what each costs and takes, to choose from. */
 function choice(tensor, method) {
   const [format, own] = formatOf(tensor, method);
-  const all = formatsOf(method).filter(name => name in tensor.errors);
-  const row = (value, label, cost, size, checked) => h('tr', {},
-    h('th', {scope: 'row'}, h('label', {}, h('input', {type: 'radio', name: 'lab-format', id: `format-${value}`, value, checked, onchange: () => choose(tensor, value)}), ` ${label}`)),
-    h('td', {}, cost), h('td', {}, size));
-  return h('div', {class: 'scroll'}, h('p', {}, h('code', {}, tensor.name), !tensor.measured && ` ${t('lab.map.between')}`), h('table', {},
-    h('thead', {}, h('tr', {}, ['lab.map.format', 'lab.map.cost', 'lab.map.size'].map(key => h('th', {scope: 'col'}, t(key))))),
-    h('tbody', {},
-      row('', t('lab.map.asrecipe', {format: own ? '' : format}), own ? '' : figure(costOf(tensor, format)), tensor.bytes[format] && !own ? `${megabytes(tensor.bytes[format])} MB` : '', !own),
-      all.map(name => row(name, name, figure(costOf(tensor, name)), tensor.bytes[name] ? `${megabytes(tensor.bytes[name])} MB` : '', own && name === format)))));
+  const size = name => tensor.bytes[name] ? `${megabytes(tensor.bytes[name])} MB` : '';
+  const row = (value, words, priced, checked) => {
+    const onchange = () => choose(tensor, value);
+    const button = h('input', {type: 'radio', name: 'lab-format', id: `format-${value}`, value, checked, onchange});
+    return h('tr', {}, h('th', {scope: 'row'}, h('label', {}, button, ` ${words}`)),
+      h('td', {}, priced ? figure(costOf(tensor, priced)) : ''), h('td', {}, priced ? size(priced) : ''));
+  };
+  return h('div', {class: 'scroll'},
+    h('p', {}, h('code', {}, tensor.name), !tensor.measured && ` ${t('lab.map.between')}`),
+    h('table', {},
+      h('thead', {}, h('tr', {}, ['format', 'cost', 'size'].map(head => h('th', {scope: 'col'}, t(`lab.map.${head}`))))),
+      h('tbody', {},
+        row('', t('lab.map.asrecipe', {format: own ? '' : format}), own ? null : format, !own),
+        formatsOf(method).filter(name => name in tensor.errors).map(name => row(name, name, name, own && name === format)))));
 }
 
 export function map() {
@@ -95,7 +101,8 @@ export function map() {
   const total = h('p', {class: 'small'});
   const grid = h('div', {class: 'scroll', id: 'lab-map'});
   const chosen = h('div', {id: 'lab-tensor'});
-  const card = h('section', {class: 'card', 'aria-labelledby': 'lab-map-title'}, h('div', {class: 'card-head'}, title, button), note, grid, total, chosen);
+  const card = h('section', {class: 'card', 'aria-labelledby': 'lab-map-title'},
+    h('div', {class: 'card-head'}, title, button), note, grid, total, chosen);
   const draw = () => {
     const {session, map, tensor, busy} = lab;
     const method = taking();
@@ -112,7 +119,8 @@ export function map() {
     }
     const costs = map.tensors.map(one => costOf(one, formatOf(one, method)[0]));
     const mixed = map.tensors.some(one => formatOf(one, method)[0] === 'mix');
-    total.textContent = t(mixed ? 'lab.map.mixed' : 'lab.map.total', {kl: figure(costs.reduce((sum, cost) => sum + cost, 0)), n: number(map.tensors.length)});
+    const kl = figure(costs.reduce((sum, cost) => sum + cost, 0));
+    total.textContent = t(mixed ? 'lab.map.mixed' : 'lab.map.total', {kl, n: number(map.tensors.length)});
     const drawn = table(map, method);
     rove(drawn);
     redraw(grid, drawn);

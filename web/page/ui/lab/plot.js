@@ -26,7 +26,8 @@ export const bubbleOf = axis => axis === 'speed' ? file : speed;
 /** A point's facts in a line, for those who hover, focus or hear it. */
 export function said({run, x, y, low, high, by}, axis) {
   const {unit} = AXES[axis];
-  const facts = [`${nameOf(run)}: ${number(x, 1)} ${unit}`, t(ofVectors(run.quality) ? 'lab.point.cosine' : 'lab.point.kl', {kl: figure(y), low: figure(low), high: figure(high)})];
+  const far = t(ofVectors(run.quality) ? 'lab.point.cosine' : 'lab.point.kl', {kl: figure(y), low: figure(low), high: figure(high)});
+  const facts = [`${nameOf(run)}: ${number(x, 1)} ${unit}`, far];
   if (!by) return facts.join(' · ');
   return [...facts, why({by}, axis)].join(' · ');
 }
@@ -39,7 +40,7 @@ export function why({by}, axis) {
   });
 }
 
-/** The picture as SVG. `look(point)` is called for the point that is hovered or focused, `choose(point)` for one that is pressed. */
+/** The picture as SVG. `look(point)` is called for one that is hovered or focused, `choose(point)` for one that is pressed. */
 export function draw(Plot, points, {axis, shown, width, look, choose}) {
   const best = front(points);
   const beaten = points.filter(({by}) => by);
@@ -49,13 +50,16 @@ export function draw(Plot, points, {axis, shown, width, look, choose}) {
   const r = sized ? size : 7;
   const narrow = width < 480;
   const common = {x: 'x', y: 'y', r};
-  const dots = (data, options) => Plot.dot(data, {...common, ...options, className: undefined});
+  const dots = (data, options) => Plot.dot(data, {...common, ...options});
   const bars = (data, stroke) => Plot.ruleX(data, {x: 'x', y1: 'low', y2: 'high', stroke, strokeWidth: 1.5});
+  const vectors = ofVectors(points[0].run.quality);
+  const top = 1.1 * Math.max(1e-6, ...points.map(({high}) => high));
+  const ringed = points.filter(({run}) => run.id === shown);
   const svg = Plot.plot({
     width, height: narrow ? 260 : 340, marginLeft: 52, marginRight: 28, marginTop: 28, marginBottom: 44,
     style: {background: 'none', fontFamily: 'inherit', fontSize: '13px', color: 'var(--soft)', overflow: 'visible'},
     x: {label: t(`lab.axis.${axis}`), labelArrow: 'none', nice: true, inset: 16, ticks: narrow ? 4 : 7},
-    y: {type: 'sqrt', label: t(ofVectors(points[0].run.quality) ? 'lab.axis.cosine' : 'lab.axis.kl'), labelArrow: 'none', grid: true, domain: [0, Math.max(1e-6, ...points.map(({high}) => high)) * 1.1], ticks: 5},
+    y: {type: 'sqrt', label: t(vectors ? 'lab.axis.cosine' : 'lab.axis.kl'), labelArrow: 'none', grid: true, domain: [0, top], ticks: 5},
     r: {range: [0, 13]},
     marks: [
       Plot.ruleY([0], {stroke: 'var(--line)'}),
@@ -63,7 +67,7 @@ export function draw(Plot, points, {axis, shown, width, look, choose}) {
       Plot.line(best, {x: 'x', y: 'y', stroke: 'var(--ember)', strokeWidth: 2}),
       dots(beaten, {fill: 'var(--soft)', fillOpacity: 0.45, stroke: 'var(--card)'}),
       dots(best, {fill: ({run}) => run.original ? 'var(--card)' : 'var(--ember-2)', stroke: 'var(--ember)'}),
-      Plot.dot(points.filter(({run}) => run.id === shown), {...common, r: sized ? size : 7, stroke: 'var(--ember)', strokeWidth: 3, fill: 'none'}),
+      dots(ringed, {stroke: 'var(--ember)', strokeWidth: 3, fill: 'none'}),
       Plot.text(points, {
         x: 'x', y: 'y', text: ({run}) => numberOf(run), fill: 'var(--ink)', stroke: 'var(--card)', strokeWidth: 4, dy: -18,
       }),

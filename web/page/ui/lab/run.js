@@ -99,7 +99,8 @@ export function run() {
     write: value => put({gates: {...lab.check.gates, [name]: value === null ? null : value / scale}}),
   });
   const count = (name, min, max) => numberField(`lab-check-${name}`, `lab.check.${name}`, {
-    min, max, step: 1, read: () => name === 'context' ? contextOf(lab) : lab.check[name], write: value => value !== null && put({[name]: Math.round(value)}),
+    min, max, step: 1, read: () => name === 'context' ? contextOf(lab) : lab.check[name],
+    write: value => value !== null && put({[name]: Math.round(value)}),
   });
   const limits = h('div', {}, gates('kl', 0, 100, 'any', 1), gates('same_top', 0, 100, 'any', 100));
   const card = h('section', {class: 'card'}, title, limits,
@@ -116,7 +117,9 @@ export function run() {
       h('option', {value: one.name, title: protocolDoes(one), selected: one.name === check.protocol}, protocolName(one))));
     limits.hidden = session.info.encoder;
     title.textContent = t('lab.check');
-    summary.textContent = t('lab.check.more', {protocol: protocolName({name: check.protocol}), context: number(contextOf(lab)), tokens: number(check.tokens)});
+    summary.textContent = t('lab.check.more', {
+      protocol: protocolName({name: check.protocol}), context: number(contextOf(lab)), tokens: number(check.tokens),
+    });
     label.textContent = t('lab.check.protocol');
     speedLabel.textContent = t('lab.check.speed');
     speed.checked = check.speed;

@@ -48,7 +48,8 @@ function field(use) {
     words.textContent = t('lab.text.file');
     written.setAttribute('aria-label', t('lab.text.own'));
     written.setAttribute('placeholder', t('lab.text.hint'));
-    select.replaceChildren(...[...SAMPLES, 'own'].map(value => h('option', {value, selected: value === lab.chosen[use]}, t(`lab.text.${value}`))));
+    select.replaceChildren(...[...SAMPLES, 'own'].map(value =>
+      h('option', {value, selected: value === lab.chosen[use]}, t(`lab.text.${value}`))));
     later();
   };
   on(['language'], draw);
