@@ -25,8 +25,9 @@ async function job(kind, task) {
   if (lab.busy) return undefined;
   const {signal} = stopping = new AbortController();
   const tick = clock();
+  const before = asked;
   const onProgress = progress => {
-    if (!signal.aborted) set({job: {kind, ...tick(progress)}});
+    if (!signal.aborted) set({job: {kind, ...tick(progress), requests: asked - before}});
   };
   set({busy: kind, job: {kind, ...tick({what: 'starting'})}, error: null});
   try {

@@ -23,7 +23,7 @@ export const {state: lab, set, on} = makeStore({
   check: {protocol: 'llama.cpp', context: 512, tokens: 2048, gates: {kl: null, same_top: null}, speed: true},
   /** What is under way: 'open', 'run', 'speed', 'map', 'compare' or null. */
   busy: null,
-  /** How far it is: `{kind, what, done, of, since, left_ms, peak_memory_bytes}`. */
+  /** How far it is: `{kind, what, done, of, since, left_ms, peak_memory_bytes, requests}`. */
   job: null,
   /** What went wrong last: `{code, message}`. */
   error: null,

@@ -25,13 +25,14 @@ function numberField(id, key, {min, max, step, read, write}) {
 }
 
 /** What happens, how far it is and how long it will take, in a line. */
-function line({kind, what, done, of, since, left_ms, peak_memory_bytes}) {
+function line({kind, what, done, of, since, left_ms, peak_memory_bytes, requests}) {
   const amount = what === 'download' || what === 'load' ? t('download.amount', {loaded: megabytes(done), total: megabytes(of)})
     : t('lab.job.of', {done: number(done), of: number(of)});
   return [
     kind !== 'open' && t('lab.job.time', {time: duration((performance.now() - since) / 1000)}), of > 0 && amount,
     left_ms !== undefined && t('lab.job.left', {time: duration(left_ms / 1000)}),
     peak_memory_bytes && t('lab.job.peak', {n: megabytes(peak_memory_bytes)}),
+    kind !== 'open' && t('lab.job.requests', {n: requests}),
   ].filter(Boolean).join(' · ');
 }
 

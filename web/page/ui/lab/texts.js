@@ -24,6 +24,8 @@ function field(use) {
   const count = h('p', {class: 'small', id: `lab-count-${use}`, 'aria-live': 'polite'});
   let waiting;
   let asked = 0;
+  /** What was counted last: the text, by which base. */
+  let known = [];
 
   async function tell() {
     const mine = asked += 1;
@@ -31,9 +33,9 @@ function field(use) {
     if (!session || lab.busy) return;
     try {
       const {text} = await textOf(use);
-      const tokens = text === '' ? 0 : await session.count(text);
+      if (known[0] !== text || known[1] !== session) known = [text, session, text === '' ? 0 : await session.count(text)];
       if (mine !== asked) return;
-      count.textContent = text === '' ? t('lab.text.none') : t('lab.text.tokens', {n: number(tokens)});
+      count.textContent = text === '' ? t('lab.text.none') : t('lab.text.tokens', {n: number(known[2])});
     } catch (error) {
       if (mine === asked) count.textContent = error.message;
     }
