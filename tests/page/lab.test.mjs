@@ -38,6 +38,7 @@ test('recipes are built, written, read and refused', () => {
   };
   assert.deepEqual(toRecipe(bench), recipe);
   assert.deepEqual(toRecipe(fromJson(JSON.stringify(recipe), METHODS)), recipe);
+  assert.deepEqual(toRecipe(fromRecipe({...recipe, steps: [{method: 'awq', steps: 10}]}, METHODS)).steps, [{method: 'awq'}]);
   assert.deepEqual(toRecipe(toggle(bench, 2)).steps.length, 1, 'a step that is off is not written');
   assert.deepEqual(toRecipe(remove(bench, 1)).steps, [{method: 'awq'}]);
   assert.deepEqual(choose(bench, 1, format, 'Q4_0').steps[1].options.format, undefined, 'what is as by default is not written');

@@ -105,8 +105,8 @@ export async function run() {
       file: new File([made.file], `${stem(lab.name)}-${stem(name)}.gguf`),
       run: {
         id: crypto.randomUUID?.() ?? String(Date.now()), when: new Date().toISOString(), name,
-        base: {name: lab.name, ...baseOf(session.info), work: base_work}, recipe,
-        calibration: {name: calibration.name || 'own', ...recipe.calibration},
+        base: {name: lab.name, ...baseOf(session.info), work: base_work}, recipe: made.recipe,
+        calibration: {name: calibration.name || 'own', ...made.recipe.calibration},
         test: {name: test.name || 'own', hash: hash(test.text), protocol, context, tokens},
         quality, gates, work, speed: fast, requests, ms: made.ms, peak_memory_bytes: made.peak_memory_bytes,
         sizes: {file_bytes: made.file.size, tensor_bytes: made.info.tensor_bytes, resident_bytes: work?.resident_bytes},

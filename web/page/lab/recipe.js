@@ -84,7 +84,10 @@ export function fromRecipe(recipe, methods) {
     if (!spec) throw new Refused('method', {step: at + 1, method: String(method)});
     const unknown = Object.keys(options).find(name => !spec.options.some(option => option.name === name));
     if (unknown) throw new Refused('option', {step: at + 1, method, option: unknown});
-    return {id: at + 1, on: true, method, options};
+    const usual = ([name, value]) =>
+      JSON.stringify(value) === JSON.stringify(kindOf(spec.options.find(option => option.name === name))[1].default);
+    const said = Object.entries(options).filter(option => !usual(option));
+    return {id: at + 1, on: true, method, options: Object.fromEntries(said)};
   };
   const all = steps.map((step, at) => read(step ?? {}, at));
   return {name, calibration: {...EMPTY.calibration, ...calibration}, steps: all, more};

@@ -69,7 +69,7 @@ export function draw(Plot, points, {axis, shown, width, look, choose}) {
       dots(best, {fill: ({run}) => run.original ? 'var(--card)' : 'var(--ember-2)', stroke: 'var(--ember)'}),
       dots(ringed, {stroke: 'var(--ember)', strokeWidth: 3, fill: 'none'}),
       Plot.text(points, {
-        x: 'x', y: 'y', text: ({run}) => numberOf(run), fill: 'var(--ink)', stroke: 'var(--card)', strokeWidth: 4, dy: -18,
+        x: 'x', y: 'y', text: ({run}) => numberOf(run), fill: 'var(--ink)', stroke: 'var(--card)', strokeWidth: 4, lineAnchor: 'bottom', dy: -15,
       }),
     ],
   });
