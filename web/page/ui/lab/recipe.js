@@ -140,7 +140,9 @@ export function recipe() {
 export function undoKeys(event) {
   const key = event.key.toLowerCase();
   if (!(event.ctrlKey || event.metaKey) || event.altKey || !['z', 'y'].includes(key)) return;
-  if (!lab.session || event.target.matches('textarea, [type="text"], [type="url"]')) return;
+  const writing = event.target.matches('textarea, [type="text"]')
+    || (event.target.matches('[type="number"]') && !event.target.closest('#lab-steps'));
+  if (!lab.session || writing) return;
   event.preventDefault();
   if (key === 'y' || event.shiftKey) redoChange();
   else undoChange();
