@@ -11,7 +11,7 @@ import {begin, edit, redo, undo} from '../../web/page/lab/history.js';
 import {front, points} from '../../web/page/lab/pareto.js';
 import {distance, failed} from '../../web/page/lab/quality.js';
 import {
-  add, choose, commandLine, EMPTY, fromJson, fromRecipe, move, override, remove, summary, toggle, toRecipe,
+  add, choose, commandLine, EMPTY, fromJson, fromRecipe, gate, move, override, remove, summary, toggle, toRecipe,
 } from '../../web/page/lab/recipe.js';
 import {groups, original} from '../../web/page/lab/runs.js';
 
@@ -44,8 +44,10 @@ test('recipes are built, written, read and refused', () => {
   assert.deepEqual(choose(bench, 1, format, 'Q4_0').steps[1].options.format, undefined, 'what is as by default is not written');
   assert.deepEqual(override(bench, 1, 'blk.0.ffn_down.weight').steps[1].options.tensors, undefined);
   assert.equal(summary(recipe, METHODS), 'awq + quantize Q8_0 no act_order tensors × 1');
-  // What an imported recipe says beside is kept.
-  assert.deepEqual(toRecipe(fromRecipe({...recipe, gates: {kl: 0.1}}, METHODS)).gates, {kl: 0.1});
+  // Gates, and what an imported recipe says beside, are kept.
+  const more = {...recipe, gates: {kl: 0.1}, author: 'Ann'};
+  assert.deepEqual(toRecipe(fromRecipe(more, METHODS)), more);
+  assert.deepEqual(toRecipe(gate(fromRecipe(more, METHODS), 'kl', undefined)).gates, undefined);
   for (const [text, why] of [
     ['{', 'json'], ['[]', 'shape'], ['null', 'shape'], ['{"version": 1}', 'shape'], ['{"version": 2, "steps": []}', 'newer'],
     ['{"version": 1, "steps": [{"method": "magic"}]}', 'method'], ['{"version": 1, "steps": [null]}', 'method'],
@@ -78,7 +80,7 @@ const run = (id, mb, kl, decode) => ({
     positions: 512, kl: figure(kl), kl_percentiles: [[0.5, kl / 2], [0.95, kl * 3], [1, kl * 9]], same_top: figure(0.8), rms_dp: figure(0.1),
     perplexity: figure(12), original_perplexity: figure(10), perplexity_ratio: figure(1.2),
   },
-  gates: {kl: null, same_top: null}, sizes: {file_bytes: mb * 1e6}, ...decode && {speed: {decode: figure(decode), prompt: figure(9)}},
+  recipe: {version: 1, steps: []}, sizes: {file_bytes: mb * 1e6}, ...decode && {speed: {decode: figure(decode), prompt: figure(9)}},
 });
 
 test('a run is dominated by one that is no larger and no farther away, or no slower', () => {
@@ -101,10 +103,10 @@ test('runs are grouped by what they were measured on, the newest first', () => {
 
 test('gates, distances and facts', () => {
   const {quality} = run('a', 50, 0.1);
-  assert.deepEqual(failed(quality, {kl: null, same_top: null}), []);
+  assert.deepEqual(failed(quality, undefined), []);
   assert.deepEqual(failed(quality, {kl: 0.1, same_top: 0.8}), []);
-  assert.deepEqual(failed(quality, {kl: 0.09, same_top: 0.81}), ['kl', 'same_top']);
-  assert.deepEqual(failed({...quality, kl: {value: NaN}}, {kl: 1, same_top: null}), ['kl'], 'what is no number passes nothing');
+  assert.deepEqual(failed(quality, {kl: 0.09, same_top: 0.81, perplexity_ratio: 1.1}), ['kl', 'same_top', 'perplexity_ratio']);
+  assert.deepEqual(failed({...quality, kl: {value: NaN}}, {kl: 1}), ['kl'], 'what is no number passes nothing');
   const vectors = {texts: 30, cosine: {value: 0.75, low: 0.5, high: 1}, least_cosine: 0.5, overlap_at_10: figure(0.5)};
   assert.deepEqual(distance(vectors), {value: 0.25, low: 0, high: 0.5});
   const list = facts({...run('a', 50, 0.1), quality: vectors, ms: 5});

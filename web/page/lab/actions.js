@@ -91,7 +91,7 @@ export async function run() {
     const [calibration, test] = await Promise.all([textOf('calibration'), textOf('test')]);
     const before = asked;
     const made = await session.compress(recipe, {text: calibration.text, signal, onProgress});
-    const {protocol, tokens, gates} = check;
+    const {protocol, tokens} = check;
     const context = contextOf(lab);
     const quality = await session.evaluate(made.file, {
       text: test.text, calibration: calibration.text, protocol, context, tokens, signal, onProgress,
@@ -108,7 +108,7 @@ export async function run() {
         base: {name: lab.name, ...baseOf(session.info), work: base_work}, recipe: made.recipe,
         calibration: {name: calibration.name || 'own', ...made.recipe.calibration},
         test: {name: test.name || 'own', hash: hash(test.text), protocol, context, tokens},
-        quality, gates, work, speed: fast, requests, ms: made.ms, peak_memory_bytes: made.peak_memory_bytes,
+        quality, work, speed: fast, requests, ms: made.ms, peak_memory_bytes: made.peak_memory_bytes,
         sizes: {file_bytes: made.file.size, tensor_bytes: made.info.tensor_bytes, resident_bytes: work?.resident_bytes},
         device: {agent: navigator.userAgent, cores: navigator.hardwareConcurrency},
       },

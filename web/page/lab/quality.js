@@ -14,13 +14,17 @@ export function distance(quality) {
 /** On how many places, or texts, it was measured. */
 export const places = quality => quality.positions ?? quality.texts;
 
-/** The gates that a quality does not pass, by name. Gates are `{kl, same_top}`; null: none. Encoders have none. */
-export function failed(quality, {kl, same_top}) {
+/** What a recipe's gates ask for, and whether a value of theirs is good enough. */
+const GATES = {
+  kl: (found, most) => found <= most,
+  same_top: (found, least) => found >= least,
+  perplexity_ratio: (found, most) => found <= most,
+};
+
+/** The gates that a quality does not pass, by name: what is no number passes nowhere. Encoders have none. */
+export function failed(quality, gates = {}) {
   if (ofVectors(quality)) return [];
-  return [
-    kl !== null && !(quality.kl.value <= kl) && 'kl',
-    same_top !== null && !(quality.same_top.value >= same_top) && 'same_top',
-  ].filter(Boolean);
+  return Object.keys(GATES).filter(name => gates[name] !== undefined && !GATES[name](quality[name].value, gates[name]));
 }
 
-export const noGates = (quality, {kl, same_top}) => ofVectors(quality) || (kl === null && same_top === null);
+export const noGates = (quality, gates = {}) => ofVectors(quality) || Object.keys(gates).length === 0;

@@ -1,13 +1,13 @@
 // A recipe on the workbench: steps that can be changed, moved and switched off. Every change gives another object, so undoing
 // is going back to an older one. What `toRecipe` gives is the JSON that the command line reads.
 //
-// A bench is `{name, calibration: {tokens, length}, steps: [{id, on, method, options}], more}`; `more` is what an imported
-// recipe says beside. A spec is what `lab.methods` says of a method, `{name, does, options: [{name, does, kind}]}`.
+// A bench is `{name, calibration: {tokens, length}, gates: {kl, same_top, perplexity_ratio}, steps: [{id, on, method, options}],
+// more}`; gates that are not there are none, `more` is what an imported recipe says beside. A spec is what `lab.methods` says of a method, `{name, does, options: [{name, does, kind}]}`.
 
 /** The version of recipes that this page writes and understands. */
 export const VERSION = 1;
 
-export const EMPTY = {name: '', calibration: {tokens: 8192, length: 512}, steps: [], more: {}};
+export const EMPTY = {name: '', calibration: {tokens: 8192, length: 512}, gates: {}, steps: [], more: {}};
 
 /** A recipe that is not taken: `why` is 'json', 'shape', 'newer', 'method' or 'option'; `values` say which. */
 export class Refused extends Error {
@@ -55,6 +55,12 @@ export function choose(bench, id, option, value) {
   });
 }
 
+/** Sets a gate; undefined: there is none. */
+export function gate(bench, name, value) {
+  const {[name]: _, ...others} = bench.gates;
+  return {...bench, gates: value === undefined ? others : {...others, [name]: value}};
+}
+
 /** Gives one tensor a format of its own, or, without one, the recipe's again. */
 export function override(bench, id, tensor, format) {
   return changed(bench, id, step => {
@@ -66,16 +72,16 @@ export function override(bench, id, tensor, format) {
 }
 
 /** The recipe as JSON has it: the steps that are switched on. */
-export function toRecipe({name, calibration, steps, more}) {
+export function toRecipe({name, calibration, gates, steps, more}) {
   return {
-    version: VERSION, ...name && {name}, calibration, ...more,
+    version: VERSION, ...name && {name}, calibration, ...Object.keys(gates).length > 0 && {gates}, ...more,
     steps: steps.filter(({on}) => on).map(({method, options}) => ({method, ...options})),
   };
 }
 
 /** The bench of a recipe. Throws `Refused`; whether values are in their ranges is for the lab to say. */
 export function fromRecipe(recipe, methods) {
-  const {version, name = '', calibration = {}, steps, ...more} = recipe ?? {};
+  const {version, name = '', calibration = {}, gates = {}, steps, ...more} = recipe ?? {};
   if (!Number.isInteger(version)) throw new Refused('shape');
   if (version > VERSION) throw new Refused('newer', {version, known: VERSION});
   if (!Array.isArray(steps)) throw new Refused('shape');
@@ -90,7 +96,7 @@ export function fromRecipe(recipe, methods) {
     return {id: at + 1, on: true, method, options: Object.fromEntries(said)};
   };
   const all = steps.map((step, at) => read(step ?? {}, at));
-  return {name, calibration: {...EMPTY.calibration, ...calibration}, steps: all, more};
+  return {name, calibration: {...EMPTY.calibration, ...calibration}, gates, steps: all, more};
 }
 
 /** The bench of a recipe's text. */

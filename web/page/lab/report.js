@@ -5,12 +5,13 @@ import {failed, noGates} from './quality.js';
 
 /** How a run was measured and what came out, for programs. */
 export function reportJson(run) {
-  const {id: _, base_speed: __, speed, gates, quality, ...rest} = run;
+  const {id: _, base_speed: __, speed, quality, ...rest} = run;
+  const {gates} = run.recipe;
   const {hash: ___, ...test} = run.test;
   const {prompt: ____, decode: _____, ...timing} = speed ?? {};
   const missed = failed(quality, gates);
   return JSON.stringify({
-    format: 'hearth-lab-report', version: 1, ...rest, test, seed: {bootstrap: 0}, gates,
+    format: 'hearth-lab-report', version: 1, ...rest, test, seed: {bootstrap: 0},
     verdict: noGates(quality, gates) ? 'no gates' : missed.length > 0 ? `fails ${missed.join(', ')}` : 'verified',
     kl_percentiles: quality.kl_percentiles, timing: speed && timing, work: undefined, sizes: undefined, requests: undefined,
     ms: undefined, peak_memory_bytes: undefined, facts: facts(run),

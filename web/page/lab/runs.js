@@ -1,6 +1,6 @@
 // What is kept of a run: the recipe, what it gave and how that was measured; never a text, and not the model's bytes.
 //
-// A run is `{id, n, when, name, base, recipe, calibration, test, quality, sizes, work, speed, gates, ms, peak_memory_bytes,
+// A run is `{id, n, when, name, base, recipe, calibration, test, quality, sizes, work, speed, ms, peak_memory_bytes,
 // requests, device}`; `n` is its number among those that can be compared with it.
 
 import {ofVectors} from './quality.js';

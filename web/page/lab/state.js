@@ -19,8 +19,8 @@ export const {state: lab, set, on} = makeStore({
   chosen: {calibration: 'en', test: 'en'},
   /** Texts of the person's own, `{name, text}`. */
   own: {calibration: {name: '', text: ''}, test: {name: '', text: ''}},
-  /** How a result is measured, and what it must reach; a gate that is null is none. */
-  check: {protocol: 'llama.cpp', context: 512, tokens: 2048, gates: {kl: null, same_top: null}, speed: true},
+  /** How a result is measured. */
+  check: {protocol: 'llama.cpp', context: 512, tokens: 2048, speed: true},
   /** What is under way: 'open', 'run', 'speed', 'map', 'compare' or null. */
   busy: null,
   /** How far it is: `{kind, what, done, of, since, left_ms, peak_memory_bytes, requests}`. */

@@ -24,13 +24,14 @@ export const factRows = run => facts(run).map(({key, value, low, high, unit, sou
 });
 
 /** What the gates say, in a sentence; empty if there are none. */
-export function verdict({quality, gates, original}) {
+export function verdict({quality, recipe, original}) {
+  const gates = recipe?.gates;
   if (original || noGates(quality, gates)) return '';
   const missed = failed(quality, gates);
   if (missed.length === 0) return t('lab.verified');
-  return missed.map(name => t(`lab.failed.${name}`, name === 'kl'
-    ? {value: figure(quality.kl.value), gate: figure(gates.kl)}
-    : {value: percent(quality.same_top.value), gate: percent(gates.same_top)})).join(' ');
+  const write = name => name === 'same_top' ? percent : figure;
+  const say = name => t(`lab.failed.${name}`, {value: write(name)(quality[name].value), gate: write(name)(gates[name])});
+  return missed.map(say).join(' ');
 }
 
 /** What a run is called: by its number, short, or with its name. */

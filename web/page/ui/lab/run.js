@@ -1,7 +1,8 @@
 // How the result is measured, what it must reach, and the run itself: what it does, how long it takes, how to stop it.
 import {h} from '../../dom.js';
 import {duration, has, megabytes, number, t} from '../../i18n.js';
-import {run as begin, stop} from '../../lab/actions.js';
+import {change, run as begin, stop} from '../../lab/actions.js';
+import {gate} from '../../lab/recipe.js';
 import {contextOf, lab, on as onLab, set} from '../../lab/state.js';
 import {on} from '../../store.js';
 import {protocolDoes, protocolName, whatName} from './words.js';
@@ -20,7 +21,7 @@ function numberField(id, key, {min, max, step, read, write}) {
     label.textContent = t(key);
     input.setAttribute('placeholder', t('lab.check.nogate'));
   });
-  onLab(['check', 'session'], show);
+  onLab(['check', 'session', 'recipe'], show);
   return h('div', {class: 'option'}, label, input);
 }
 
@@ -94,16 +95,16 @@ export function run() {
   const speedLabel = h('label', {for: 'lab-speed'});
   const note = h('p', {class: 'small'});
   const button = h('button', {class: 'main wide-button', id: 'lab-run', onclick: () => lab.busy ? stop() : begin()});
-  const gates = (name, min, max, step, scale) => numberField(`lab-gate-${name}`, `lab.check.${name}`, {
-    min, max, step,
-    read: () => lab.check.gates[name] === null ? null : Number((lab.check.gates[name] * scale).toFixed(6)),
-    write: value => put({gates: {...lab.check.gates, [name]: value === null ? null : value / scale}}),
+  const limit = (name, scale = 1) => numberField(`lab-gate-${name}`, `lab.check.${name}`, {
+    min: 0, max: 100, step: 'any',
+    read: () => name in lab.recipe.gates ? Number((lab.recipe.gates[name] * scale).toFixed(6)) : null,
+    write: value => change(gate(lab.recipe, name, value === null ? undefined : value / scale)),
   });
   const count = (name, min, max) => numberField(`lab-check-${name}`, `lab.check.${name}`, {
     min, max, step: 1, read: () => name === 'context' ? contextOf(lab) : lab.check[name],
     write: value => value !== null && put({[name]: Math.round(value)}),
   });
-  const limits = h('div', {}, gates('kl', 0, 100, 'any', 1), gates('same_top', 0, 100, 'any', 100));
+  const limits = h('div', {}, limit('kl'), limit('same_top', 100), limit('perplexity_ratio'));
   const card = h('section', {class: 'card'}, title, limits,
     h('details', {}, summary,
       h('div', {class: 'option'}, label, protocol), count('context', 8, 1 << 16), count('tokens', 16, 1 << 20),
