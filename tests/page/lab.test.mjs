@@ -14,6 +14,7 @@ import {
   add, choose, commandLine, EMPTY, fromJson, fromRecipe, gate, move, override, remove, summary, toggle, toRecipe,
 } from '../../web/page/lab/recipe.js';
 import {groups, original} from '../../web/page/lab/runs.js';
+import {fewestBits, searchable} from '../../web/page/lab/search.js';
 
 const METHODS = [
   {name: 'awq', does: '', options: [{name: 'steps', does: '', kind: {number: {min: 1, max: 40, default: 10}}}]},
@@ -112,6 +113,26 @@ test('gates, distances and facts', () => {
   const list = facts({...run('a', 50, 0.1), quality: vectors, ms: 5});
   assert.deepEqual(list.map(({key}) => key), ['cosine', 'least_cosine', 'overlap_at_10', 'texts', 'file', 'made']);
   assert.ok(facts(run('a', 50, 0.1)).every(({unit, source}) => unit && ['measured', 'counted'].includes(source)));
+});
+
+test('the fewest bits that pass are found by halving', () => {
+  const recipe = {version: 1, gates: {kl: 0.1}, steps: [{method: 'quantize', format: 'mix', bits: 5}]};
+  assert.ok(searchable(recipe));
+  assert.ok(!searchable({...recipe, gates: {}}) && !searchable({...recipe, steps: [{method: 'quantize', format: 'Q4_0'}]}));
+  const find = enough => {
+    const tries = fewestBits(recipe);
+    let count = 0;
+    let next = tries.next();
+    for (; !next.done; count++) {
+      const [{bits}] = next.value.steps;
+      next = tries.next({bits, quality: {kl: {value: bits < enough ? 0.2 : 0.05}}});
+    }
+    assert.ok(count <= 6, `${count} tries`);
+    return next.value?.bits;
+  };
+  assert.ok(find(5.3) >= 5.3 && find(5.3) < 5.5);
+  assert.ok(find(0) < 4.7);
+  assert.equal(find(9), undefined, 'nothing passes');
 });
 
 test('the time that is left is that of the part under way', () => {

@@ -5,6 +5,7 @@ import {clock} from './clock.js';
 import {edit, redo, undo} from './history.js';
 import {fromRecipe, summary, toRecipe} from './recipe.js';
 import {baseOf, groupOf, hash, isOf, nextNumber} from './runs.js';
+import {fewestBits} from './search.js';
 import {speed} from './speed.js';
 import {contextOf, lab, set} from './state.js';
 import {sample} from './texts.js';
@@ -83,41 +84,54 @@ export async function textOf(use) {
 
 const stem = name => name.replace(/\.(gguf|safetensors)$/i, '').replace(/[^\w.-]+/g, '-');
 
-/** Makes the smaller model, measures it, and keeps the run. */
-export async function run() {
+/** Makes a smaller model by a recipe, measures it, and keeps the run. */
+async function make(recipe, {signal, onProgress}) {
   const {session, check} = lab;
-  const recipe = toRecipe(lab.recipe);
-  const made = await job('run', async ({signal, onProgress}) => {
-    const [calibration, test] = await Promise.all([textOf('calibration'), textOf('test')]);
-    const before = asked;
-    const made = await session.compress(recipe, {text: calibration.text, signal, onProgress});
-    const {protocol, tokens} = check;
-    const context = contextOf(lab);
-    const quality = await session.evaluate(made.file, {
-      text: test.text, calibration: calibration.text, protocol, context, tokens, signal, onProgress,
-    });
-    const [work, base_work] = [await session.work(made.file), await session.work(null)];
-    const requests = asked - before;
-    const timed = check.speed && !session.info.encoder;
-    const fast = timed ? await speed(await hearth(), made.file, {signal, onProgress}) : undefined;
-    const name = summary(recipe, session.methods);
-    return {
-      file: new File([made.file], `${stem(lab.name)}-${stem(name)}.gguf`),
-      run: {
-        id: crypto.randomUUID?.() ?? String(Date.now()), when: new Date().toISOString(), name,
-        base: {name: lab.name, ...baseOf(session.info), work: base_work}, recipe: made.recipe,
-        calibration: {name: calibration.name || 'own', ...made.recipe.calibration},
-        test: {name: test.name || 'own', hash: hash(test.text), protocol, context, tokens},
-        quality, work, speed: fast, requests, ms: made.ms, peak_memory_bytes: made.peak_memory_bytes,
-        sizes: {file_bytes: made.file.size, tensor_bytes: made.info.tensor_bytes, resident_bytes: work?.resident_bytes},
-        device: {agent: navigator.userAgent, cores: navigator.hardwareConcurrency},
-      },
-    };
+  const [calibration, test] = await Promise.all([textOf('calibration'), textOf('test')]);
+  const before = asked;
+  const made = await session.compress(recipe, {text: calibration.text, signal, onProgress});
+  const {protocol, tokens} = check;
+  const context = contextOf(lab);
+  const quality = await session.evaluate(made.file, {
+    text: test.text, calibration: calibration.text, protocol, context, tokens, signal, onProgress,
   });
-  if (!made) return;
-  const {run, file} = made;
-  run.n = nextNumber(lab.runs, groupOf(run));
-  set({runs: [...lab.runs, run], files: new Map([...lab.files, [run.id, file]]), shown: run.id, group: groupOf(run)});
+  const [work, base_work] = [await session.work(made.file), await session.work(null)];
+  const requests = asked - before;
+  const timed = check.speed && !session.info.encoder;
+  const fast = timed ? await speed(await hearth(), made.file, {signal, onProgress}) : undefined;
+  signal.throwIfAborted();
+  const name = summary(recipe, session.methods);
+  const run = {
+    id: crypto.randomUUID?.() ?? String(Date.now()), when: new Date().toISOString(), name,
+    base: {name: lab.name, ...baseOf(session.info), work: base_work}, recipe: made.recipe,
+    calibration: {name: calibration.name || 'own', ...made.recipe.calibration},
+    test: {name: test.name || 'own', hash: hash(test.text), protocol, context, tokens},
+    quality, work, speed: fast, requests, ms: made.ms, peak_memory_bytes: made.peak_memory_bytes,
+    sizes: {file_bytes: made.file.size, tensor_bytes: made.info.tensor_bytes, resident_bytes: work.resident_bytes},
+    device: {agent: navigator.userAgent, cores: navigator.hardwareConcurrency},
+  };
+  const group = groupOf(run);
+  run.n = nextNumber(lab.runs, group);
+  const file = new File([made.file], `${stem(lab.name)}-${stem(name)}.gguf`);
+  set({runs: [...lab.runs, run], files: new Map([...lab.files, [run.id, file]]), shown: run.id, group});
+  return run;
+}
+
+/** Follows the recipe on the bench. */
+export const run = () => job('run', about => make(toRecipe(lab.recipe), about));
+
+/** Looks for the fewest bits with which the recipe's gates hold; every try is a run. The best is taken to the bench. */
+export async function search() {
+  const best = await job('search', async about => {
+    const tries = fewestBits(toRecipe(lab.recipe));
+    let next = tries.next();
+    while (!next.done) next = tries.next(await make(next.value, about));
+    return next.value;
+  });
+  if (best) {
+    set({shown: best.id});
+    take(best.recipe);
+  }
 }
 
 const keep = (id, more) => set({runs: lab.runs.map(run => run.id === id ? {...run, ...more} : run)});

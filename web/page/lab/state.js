@@ -21,7 +21,7 @@ export const {state: lab, set, on} = makeStore({
   own: {calibration: {name: '', text: ''}, test: {name: '', text: ''}},
   /** How a result is measured. */
   check: {protocol: 'llama.cpp', context: 512, tokens: 2048, speed: true},
-  /** What is under way: 'open', 'run', 'speed', 'map', 'compare' or null. */
+  /** What is under way: 'open', 'run', 'search', 'speed', 'map', 'compare' or null. */
   busy: null,
   /** How far it is: `{kind, what, done, of, since, left_ms, peak_memory_bytes, requests}`. */
   job: null,

@@ -71,7 +71,13 @@ export function recipe() {
     show(bench.steps.at(-1).id);
     change(bench);
   };
-  const preset = h('select', {id: 'lab-preset'});
+  const hint = h('p', {class: 'small', id: 'lab-preset-does'});
+  const preset = h('select', {id: 'lab-preset', 'aria-describedby': 'lab-preset-does', onchange: () => tell()});
+  const tell = () => {
+    const chosen = lab.session?.presets?.find(({name}) => name === preset.value);
+    hint.textContent = chosen ? presetDoes(chosen) : '';
+    hint.hidden = !chosen;
+  };
   const usePreset = () => take(lab.session.presets.find(({name}) => name === preset.value).recipe);
   const undo = word('button', 'lab.undo', {class: 'quiet', id: 'lab-undo', title: 'Ctrl+Z', onclick: undoChange});
   const redo = word('button', 'lab.redo', {class: 'quiet', id: 'lab-redo', title: 'Ctrl+Shift+Z', onclick: redoChange});
@@ -85,6 +91,7 @@ export function recipe() {
     h('div', {class: 'card-head'}, word('h2', 'lab.recipe', {id: 'lab-recipe-title'}), undo, redo),
     h('div', {class: 'option'}, word('label', 'lab.preset', {for: 'lab-preset'}), preset,
       word('button', 'lab.preset.use', {class: 'quiet', id: 'lab-preset-use', onclick: usePreset})),
+    hint,
     empty, list,
     h('div', {class: 'option'}, word('label', 'lab.add', {for: 'lab-add'}), adder,
       word('button', 'lab.add.do', {class: 'quiet', id: 'lab-add-step', onclick: append})),
@@ -125,6 +132,7 @@ export function recipe() {
       fill(adder, session.methods, methodName, methodDoes);
       fill(preset, session.presets ?? [], presetName, presetDoes);
       preset.parentElement.hidden = !session.presets?.length;
+      tell();
     }
     // Words are part of the steps' elements.
     made = new Map();

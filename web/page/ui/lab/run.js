@@ -1,8 +1,9 @@
 // How the result is measured, what it must reach, and the run itself: what it does, how long it takes, how to stop it.
 import {h} from '../../dom.js';
 import {duration, has, megabytes, number, t} from '../../i18n.js';
-import {change, run as begin, stop} from '../../lab/actions.js';
-import {gate} from '../../lab/recipe.js';
+import {change, run as begin, search, stop} from '../../lab/actions.js';
+import {gate, toRecipe} from '../../lab/recipe.js';
+import {searchable} from '../../lab/search.js';
 import {contextOf, lab, on as onLab, set} from '../../lab/state.js';
 import {on} from '../../store.js';
 import {protocolDoes, protocolName, whatName} from './words.js';
@@ -110,9 +111,11 @@ export function run() {
       h('div', {class: 'option'}, label, protocol), count('context', 8, 1 << 16), count('tokens', 16, 1 << 20),
       h('div', {class: 'option'}, speedLabel, speed)),
     note);
-  const bar = h('div', {class: 'run-bar'}, button);
+  const find = h('button', {class: 'quiet', id: 'lab-search', onclick: search});
+  const bar = h('div', {class: 'run-bar'}, button, find);
   const draw = () => {
     const {session, check, busy, recipe} = lab;
+    const running = busy === 'run' || busy === 'search';
     card.hidden = bar.hidden = !session;
     if (!session) return;
     protocol.replaceChildren(...session.protocols.map(one =>
@@ -126,8 +129,10 @@ export function run() {
     speedLabel.textContent = t('lab.check.speed');
     speed.checked = check.speed;
     note.textContent = t('lab.run.note');
-    button.textContent = t(busy === 'run' ? 'lab.stop' : 'lab.run');
-    button.disabled = busy ? busy !== 'run' : !recipe.steps.some(({on}) => on);
+    find.textContent = t('lab.search');
+    find.hidden = Boolean(busy) || session.info.encoder || !searchable(toRecipe(recipe));
+    button.textContent = t(running ? 'lab.stop' : 'lab.run');
+    button.disabled = busy ? !running : !recipe.steps.some(({on}) => on);
   };
   on(['language'], draw);
   onLab(['session', 'check', 'recipe', 'busy'], draw);
