@@ -26,3 +26,17 @@ export function icon(path) {
 }
 
 export const $ = id => document.getElementById(id);
+
+/** Draws anew what is in an element; the focus goes back to what has the same id. */
+export function redraw(element, ...children) {
+  const id = element.contains(document.activeElement) ? document.activeElement.id : '';
+  element.replaceChildren(...children.flat().filter(Boolean));
+  if (id) $(id)?.focus({preventScroll: true});
+}
+
+/** Gives a file to keep. */
+export function save(file, name = file.name) {
+  const url = URL.createObjectURL(file);
+  h('a', {href: url, download: name}).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}

@@ -29,8 +29,17 @@ export const megabytes = bytes => {
 export const number = (value, digits = 0) =>
   new Intl.NumberFormat(state.language, {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
 
+/** A number with as many digits as it has. */
+export const trimmed = value => new Intl.NumberFormat(state.language, {maximumSignificantDigits: 6}).format(value);
+
 export function duration(seconds) {
   const whole = Math.max(1, Math.round(seconds));
   if (whole < 60) return t('seconds', {n: whole});
   return t('minutes', {m: Math.floor(whole / 60), s: String(whole % 60).padStart(2, '0')});
 }
+
+/** A number in three digits that count. */
+export const figure = value => new Intl.NumberFormat(state.language, {maximumSignificantDigits: 3}).format(value);
+
+export const percent = (value, digits = 1) =>
+  new Intl.NumberFormat(state.language, {style: 'percent', maximumFractionDigits: digits}).format(value);

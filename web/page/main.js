@@ -6,12 +6,14 @@ import {on, set, state} from './store.js';
 import {bench} from './ui/bench.js';
 import {chat} from './ui/chat.js';
 import {chip} from './ui/chip.js';
+import {lab} from './ui/lab.js';
 import {models} from './ui/models.js';
 import {notice} from './ui/notice.js';
 import {settings} from './ui/settings.js';
 
 const VIEWS = {
   chat: 'M4 5h16v11H9l-5 4z',
+  lab: 'M9 3h6M10 3v6l-5 9a2 2 0 0 0 2 3h10a2 2 0 0 0 2-3l-5-9V3M8 14h8',
   models: 'M4 7l8-4 8 4v10l-8 4-8-4zM4 7l8 4 8-4M12 11v10',
   bench: 'M4 17a8.5 8.5 0 1 1 16 0M12 15l4-5',
   settings: 'M4 7h10M18 7h2M4 17h2M10 17h10M14 4v6M8 14v6',
@@ -27,7 +29,7 @@ function frame() {
   document.querySelector('.app').dataset.view = view;
   // The settings stand beside the chat.
   $('chat').hidden = view !== 'chat' && view !== 'settings';
-  for (const name of ['models', 'bench']) $(name).hidden = view !== name;
+  for (const name of ['lab', 'models', 'bench']) $(name).hidden = view !== name;
   for (const element of document.querySelectorAll('[data-i18n]')) element.textContent = t(element.dataset.i18n);
   for (const [name, tab] of tabs) {
     tab.lastChild.textContent = t(`view.${name}`);
@@ -68,6 +70,7 @@ async function start() {
   notice();
   chip();
   chat();
+  lab();
   models();
   bench();
   settings();

@@ -1,13 +1,50 @@
 // The page's state. Panels draw from `state` and call `set`; listeners hear which keys changed. What a person made is kept
 // in localStorage at once, so neither an error nor a reload loses it.
 
+/** `initial` as a state `{state, set, on}`; the keys of it in `kept` are kept in localStorage as `PREFIX.KEY`. */
+export function makeStore(initial, kept, prefix) {
+  const state = {...initial};
+  const bus = new EventTarget();
+  for (const key of kept) {
+    try {
+      const value = JSON.parse(localStorage.getItem(`${prefix}.${key}`));
+      if (value !== null) state[key] = value;
+    } catch {
+      // Unreadable is as good as never kept.
+    }
+  }
+
+  function set(changes) {
+    const changed = Object.keys(changes).filter(key => state[key] !== changes[key]);
+    Object.assign(state, changes);
+    for (const key of changed.filter(key => kept.includes(key))) {
+      try {
+        localStorage.setItem(`${prefix}.${key}`, JSON.stringify(state[key]));
+      } catch {
+        // Storage is full or forbidden: the tab still has it.
+      }
+    }
+    if (changed.length > 0) bus.dispatchEvent(new CustomEvent('change', {detail: new Set(changed)}));
+  }
+
+  /** Calls `draw` now and whenever one of `keys` changes. */
+  function on(keys, draw) {
+    bus.addEventListener('change', ({detail}) => {
+      if (keys.some(key => detail.has(key))) draw();
+    });
+    draw();
+  }
+
+  return {state, set, on};
+}
+
 export const SAMPLING = {
   temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.05, repetition_penalty: 1.1, max_tokens: 512, seed: '',
 };
 
 const KEPT = ['language', 'theme', 'source', 'messages', 'sampling', 'system', 'draft', 'device'];
 
-export const state = {
+export const {state, set, on} = makeStore({
   view: 'chat',
   language: '',
   theme: '',
@@ -41,40 +78,9 @@ export const state = {
   catalog: null,
   /** `[{plan, stored_bytes, whole}]` */
   stored: [],
-};
+}, KEPT, 'hearth');
+
+state.sampling = {...SAMPLING, ...state.sampling};
 
 /** Whether a model is on its way. */
 export const coming = () => ['download', 'load', 'trial'].includes(state.phase);
-
-const bus = new EventTarget();
-
-for (const key of KEPT) {
-  try {
-    const kept = JSON.parse(localStorage.getItem(`hearth.${key}`));
-    if (kept !== null) state[key] = kept;
-  } catch {
-    // Unreadable is as good as never kept.
-  }
-}
-state.sampling = {...SAMPLING, ...state.sampling};
-
-export function set(changes) {
-  const changed = Object.keys(changes).filter(key => state[key] !== changes[key]);
-  Object.assign(state, changes);
-  for (const key of changed.filter(key => KEPT.includes(key))) {
-    try {
-      localStorage.setItem(`hearth.${key}`, JSON.stringify(state[key]));
-    } catch {
-      // Storage is full or forbidden: the tab still has it.
-    }
-  }
-  if (changed.length > 0) bus.dispatchEvent(new CustomEvent('change', {detail: new Set(changed)}));
-}
-
-/** Calls `draw` now and whenever one of `keys` changes. */
-export function on(keys, draw) {
-  bus.addEventListener('change', ({detail}) => {
-    if (keys.some(key => detail.has(key))) draw();
-  });
-  draw();
-}
