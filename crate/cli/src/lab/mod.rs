@@ -44,6 +44,11 @@ pub fn text(path: &Path) -> Result<String> {
     Ok(fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
+/// The tokens of a text file.
+pub fn tokens(model: &Model, path: &Path) -> Result<Vec<u32>> {
+    Ok(model.tokenizer()?.encode(&text(path)?)?)
+}
+
 pub fn tell(progress: Progress) -> hearth_lab::Result<()> {
     let Progress { what, done, of } = progress;
     let _ = write!(stderr(), "\r{what} {done}/{of}      ");
@@ -58,10 +63,7 @@ impl Compress {
         };
         let recipe = Recipe::from_json(&recipe)?;
         let base = load(&self.input)?;
-        let tokens = match &self.text {
-            Some(path) => base.tokenizer()?.encode(&text(path)?)?,
-            None => Vec::new(),
-        };
+        let tokens = self.text.as_deref().map_or(Ok(Vec::new()), |path| tokens(&base, path))?;
         let model = recipe.run(&base, &tokens, &mut Team::spawn(self.threads), &mut tell)?;
         fs::write(&self.output, model.to_gguf()?)?;
         writeln!(stderr())?;
