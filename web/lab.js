@@ -19,6 +19,11 @@ const FATAL = ['crashed', 'out_of_memory', 'unloaded'];
 
 const stem = name => name.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^-+|-+$/g, '');
 
+/** Throws if a text is none. */
+function checkText(what, text) {
+  if (typeof text !== 'string') throw new HearthError('invalid_input', `${what} is ${typeof text}; give a string`);
+}
+
 export class Lab {
   #start;
   #set;
@@ -53,6 +58,7 @@ export class Lab {
 
   /** How many tokens a text is. */
   async count(text, options = {}) {
+    checkText('the text', text);
     return this.#alone(remote => remote.call('count', {text}), options);
   }
 
@@ -63,11 +69,13 @@ export class Lab {
    * everywhere. `onProgress({what, done, of, peak_memory_bytes})`; `signal` stops it, with an error of code 'aborted'.
    */
   async compress(recipe, {text, onProgress, signal} = {}) {
+    if (text !== undefined) checkText('the calibration text', text);
     const asked = typeof recipe === 'string' ? recipe : JSON.stringify(recipe);
     return this.#alone(async remote => {
       const start = performance.now();
       const pieces = [];
       const step = ({piece, progress}) => (piece ? pieces.push(new Blob([piece])) : onProgress?.(progress));
+      this.#other = undefined;
       const made = await remote.call('compress', {recipe: asked, text}, {step});
       const name = [this.info.name ?? 'model', made.recipe.name || 'compressed'].map(stem).join('-');
       return {file: new File(pieces, `${name}.gguf`), ...made, ms: performance.now() - start};
@@ -82,6 +90,8 @@ export class Lab {
    * of it are used at most. Comparing several models over one text reads it with the base only once.
    */
   async evaluate(file, {text, calibration, protocol, context, tokens, onProgress, signal} = {}) {
+    checkText('the test text', text);
+    if (calibration !== undefined) checkText('the calibration text', calibration);
     const asked = Object.entries({protocol, context, tokens}).filter(([, value]) => value !== undefined);
     return this.#with(file, (remote, which) => remote.call(
       'evaluate', {which, text, calibration, test: Object.fromEntries(asked)}, {step: ({progress}) => onProgress?.(progress)},

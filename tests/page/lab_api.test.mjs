@@ -30,7 +30,8 @@ const kept = (name, text) => {
 const calibration = kept('calibration.txt', CALIBRATION);
 const other = kept('test.txt', TEST);
 
-const hearth = (...words) => execFileSync(`${ROOT}target/debug/hearth`, words, {encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore']});
+const program = `${ROOT}target/debug/hearth`;
+const hearth = (...words) => execFileSync(program, words, {encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore']});
 const hash = bytes => createHash('sha256').update(bytes).digest('hex');
 
 /** What the command line makes of a model: where it is, and the hash of its bytes. */
@@ -40,7 +41,7 @@ function native(model, recipe, text = calibration) {
   return {made, hash: hash(readFileSync(made))};
 }
 
-/** Serves the fixtures, and opens a lab on one, or on several together, as `window.lab`; the error's code and message if it fails. */
+/** Serves the fixtures, and opens a lab on one, on several together, or on a model by its id, as `window.lab`. */
 async function open(page, host, names, {build, ...options} = {}) {
   host.intercept = (request, response) => {
     if (!request.url.startsWith('/fixtures/')) return false;
@@ -53,7 +54,8 @@ async function open(page, host, names, {build, ...options} = {}) {
     window.fixture = async name => new File([await (await fetch(`/fixtures/${name}`)).blob()], name.split('/').at(-1));
     window.lab?.close();
     window.reported = [];
-    const source = names.endsWith?.('.gguf') || Array.isArray(names) ? await Promise.all([names].flat().map(window.fixture)) : names;
+    const given = Array.isArray(names) || names.endsWith('.gguf');
+    const source = given ? await Promise.all([names].flat().map(window.fixture)) : names;
     try {
       window.lab = await window.hearth.lab(source, {...options, onProgress: step => window.reported.push(step)});
       return {info: window.lab.info};
@@ -91,9 +93,8 @@ async function answers(page) {
 
 test('every build makes the command line\'s bytes and figures', () => inBrowser(async ({page, host}) => {
   const expected = native(TINY, RECIPE);
-  const [figures] = hearth(
-    'evaluate', TINY, expected.made, '--text', other, '--calibration', calibration, '--context', '64', '--tokens', '1000', '--json',
-  ).trim().split('\n');
+  const options = ['--text', other, '--calibration', calibration, '--context', '64', '--tokens', '1000', '--json'];
+  const figures = hearth('evaluate', TINY, expected.made, ...options);
   for (const [build, threads] of [['base', 1], ['threads', 1], ['threads', 2], ['threads-relaxed', 2]]) {
     const {info} = await open(page, host, 'tiny-llama.gguf', {build, threads});
     assert.equal(info.architecture, 'llama');
@@ -147,7 +148,8 @@ test('parts and folders are bases, too', () => inBrowser(async ({page, host}) =>
 }));
 
 test('the default model: progress arrives while it runs, and memory is bounded', () => inBrowser(async ({page, host}) => {
-  const recipe = {version: 1, calibration: {tokens: 256, length: 128}, steps: [{method: 'quantize', format: 'IQ4_NL', rounding: 'weighted'}]};
+  const steps = [{method: 'quantize', format: 'IQ4_NL', rounding: 'weighted'}];
+  const recipe = {version: 1, calibration: {tokens: 256, length: 128}, steps};
   const expected = native(REAL, recipe);
   const {info} = await open(page, host, SMOLLM2, {threads: 2});
   assert.equal(info.quantized, 'Q4_1');
@@ -210,6 +212,7 @@ test('what cannot be is refused with a code, and the lab goes on', () => inBrows
     [/cannot be read/, [{version: 1, steps: [], more: 1}, {text: CALIBRATION}]],
     [/calibration text has \d+ tokens, and \d+ are needed/, [RECIPE, {text: 'the sea'}]],
     [/calibration text has 0 tokens/, [RECIPE]],
+    [/calibration text is object; give a string/, [RECIPE, {text: ['a', 'b']}]],
   ]) {
     const {code, message} = await call(page, 'compress', ...words);
     assert.equal(code, 'invalid_input', message);
@@ -222,7 +225,8 @@ test('what cannot be is refused with a code, and the lab goes on', () => inBrows
     [/there is no protocol poem; there are llama\.cpp/, {protocol: 'poem'}],
     [/test text has \d+ tokens, and 64 are needed/, {text: 'the sea'}],
     [/longer than the \d+ that this model was made for/, {context: 100_000, tokens: 200_000, protocol: 'disjoint'}],
-    [/context|integer|invalid/, {context: 'long'}],
+    [/invalid type: string "long", expected usize/, {context: 'long'}],
+    [/test text is object; give a string/, {text: [TEST]}],
   ]) {
     const {code, message} = await call(page, 'evaluate', 'window.file', {...test, ...more});
     assert.equal(code, 'invalid_input', message);
@@ -230,7 +234,8 @@ test('what cannot be is refused with a code, and the lab goes on', () => inBrows
   }
   const others = await page.evaluate(async test => {
     const code = file => window.lab.evaluate(file, test).then(() => 'done', ({code}) => code);
-    return [await code(await window.fixture('tiny-gemma3.gguf')), await code(new Blob(['no model'])), await code('tiny-llama.gguf')];
+    const files = [await window.fixture('tiny-gemma3.gguf'), new Blob(['no model']), 'tiny-llama.gguf'];
+    return [await code(files[0]), await code(files[1]), await code(files[2])];
   }, test);
   assert.deepEqual(others, ['invalid_input', 'not_gguf', 'invalid_input']);
   assert.equal((await call(page, 'evaluate', 'window.file', test)).result.positions, 15 * 31);
@@ -261,7 +266,7 @@ test('memory that is refused is said, and the lab goes on', () => inBrowser(asyn
   assert.equal((await call(page, 'compress', recipe)).code, undefined);
 }));
 
-test('no text leaves the lab, and nothing is requested from its beginning to the exported file', () => inBrowser(async ({page, host, context}) => {
+test('no way leads out of the lab, and nothing is requested up to the exported file', () => inBrowser(async ({page, host, context}) => {
   await open(page, host, 'tiny-llama.gguf', {threads: 2});
   const asked = [];
   context.on('request', request => asked.push(request.url()));

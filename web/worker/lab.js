@@ -6,6 +6,11 @@ const models = {};
 
 const TELL_MS = 50;
 
+function forget(which) {
+  models[which]?.free();
+  delete models[which];
+}
+
 const peak = () => wasm_bindgen.memory_bytes();
 
 // What posts progress, {what, done, of, peak_memory_bytes}, as often as people can see.
@@ -31,8 +36,7 @@ serve({
 
   // The files of a model are to come: the 'base', or the 'other' that is to be compared with it.
   take({which, files}) {
-    models[which]?.free();
-    delete models[which];
+    forget(which);
     intake = new wasm_bindgen.Intake(files);
   },
 
@@ -58,6 +62,7 @@ serve({
 
   // The file is posted in pieces, {piece}; the result tells what it is.
   compress({recipe, text}, post) {
+    forget('other'); // its memory is needed
     const made = lab.compress(models.base, recipe, text, telling(post));
     try {
       made.write(({buffer}) => post({piece: buffer}, [buffer]));

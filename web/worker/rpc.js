@@ -5,7 +5,8 @@
 function trapped({message}) {
   if (!/unreachable/i.test(message) || wasm_bindgen.panicked()) return {code: 'crashed', message};
   const used = Math.round(wasm_bindgen.memory_bytes() / 1e6);
-  return {code: 'out_of_memory', message: `out of memory: ${used} MB are in use, and more was refused; close other tabs or choose a smaller model`};
+  const what = `out of memory: ${used} MB are in use, and more was refused`;
+  return {code: 'out_of_memory', message: `${what}; close other tabs or choose a smaller model`};
 }
 
 function serve(actions) {

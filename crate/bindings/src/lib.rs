@@ -1,8 +1,8 @@
 //! The engine and the store as JavaScript classes: types are converted here, and nothing else happens.
 //!
-//! They become two modules, by features. A worker that sees text makes an `engine::Loader` or a `lab::Lab`; the one that may use the network
-//! a `store::Models`. The latter's module has no threads: with them a future goes on in a later task of the worker's, and by
-//! then the browser has ended an IndexedDB transaction that nobody used.
+//! They become two modules, by features. A worker that sees text makes an `engine::Loader` or a `lab::Lab`; the one that may use
+//! the network a `store::Models`. The latter's module has no threads: with them a future goes on in a later task of the worker's,
+//! and by then the browser has ended an IndexedDB transaction that nobody used.
 #![cfg(target_arch = "wasm32")]
 
 #[cfg(feature = "engine")]
