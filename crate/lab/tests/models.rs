@@ -188,6 +188,39 @@ fn sixteen_of_32_stay_what_they_are() {
 }
 
 #[test]
+fn tables_that_rows_bring_are_stored_and_read_again() {
+    let text = tokens(600, 3);
+    let base = Model::from_gguf([&file("tiny-llama")[..]]).unwrap();
+    for (table, format) in [("tensor", Format::LUT4_ROW), ("row", Format::LUT4_ROW), ("group", Format::LUT4_32)] {
+        let recipe = format!(r#"{{"version": 1, "steps": [{{"method": "share", "table": "{table}"}}]}}"#);
+        let recipe = Recipe::from_json(&recipe).unwrap();
+        let [one, two] = [1, 2].map(|threads| recipe.run(&base, &text, &mut Team::spawn(threads), &mut quiet).unwrap());
+        assert!(one.data == two.data, "{table}");
+        let again = Model::from_gguf(one.to_gguf().unwrap().chunks(1000)).unwrap();
+        assert!(again.data == one.data && again.header.metadata == one.header.metadata, "{table}");
+        let matrices: Vec<_> = again.header.tensors.iter().filter(|tensor| tensor.format == format).collect();
+        assert_eq!(matrices.len(), 7 * again.program(64).unwrap().config.n_layers, "{table}");
+        let difference = |name: &str| {
+            let [a, b] = [&base, &again].map(|model| model.matrix(name).data);
+            let energy = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>();
+            energy(&mut a.iter().zip(&b).map(|(a, b)| a - b)) / energy(&mut a.iter().copied())
+        };
+        assert!(matrices.iter().all(|tensor| difference(&tensor.name) < 0.05), "{table}");
+    }
+}
+
+#[test]
+fn low_rank_gives_the_same_bytes_on_any_number_of_threads() {
+    let text = tokens(600, 3);
+    let base = Model::from_gguf([&file("tiny-llama")[..]]).unwrap();
+    for step in [r#"{"method": "lowrank"}"#, r#"{"method": "lowrank", "whitened": false, "allocation": "even"}"#] {
+        let recipe = Recipe::from_json(&format!(r#"{{"version": 1, "steps": [{step}]}}"#)).unwrap();
+        let [one, two] = [1, 2].map(|threads| recipe.run(&base, &text, &mut Team::spawn(threads), &mut quiet).unwrap());
+        assert!(one.data == two.data && one.data != base.data, "{step}");
+    }
+}
+
+#[test]
 fn nothing_done_is_nothing_changed() {
     let base = Model::from_gguf([&file("tiny-qwen3")[..]]).unwrap();
     let recipe = Recipe::from_json(r#"{"version": 1, "steps": []}"#).unwrap();
