@@ -6,13 +6,13 @@
 //! - `group`: a table for each row and a scale for each 32 numbers, `w = d_g · table[q]`: any4's; Elhoushi & Johnson 2025,
 //!   arXiv:2507.04610.
 //!
-//! Tables are of whole numbers from −127 to 127, so that kernels look them up at the speed of IQ4_NL. Levels are found by
-//! [`kmeans`]; which level a number takes is the nearest, or settled by [`gptq`](crate::gptq).
+//! Tables are of whole numbers from −127 to 127, so that kernels look them up at the speed of IQ4_NL; they are stored as LUT4_ROW and
+//! LUT4_32, which are Hearth's own. Levels are found by [`kmeans`](crate::kmeans); which level a number takes is the nearest, or settled by [`gptq`](crate::gptq).
 
 use half::f16;
 use hearth_engine::cpu::divide::Rows;
 use hearth_engine::cpu::team::Team;
-use hearth_engine::quant::Format;
+use hearth_engine::quant::{Format, put_lut4};
 
 use super::{Kind, Opt, Spec};
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ use crate::grid::GROUP;
 use crate::kmeans::{How, Start, levels};
 use crate::layer::{Layer, Slot};
 use crate::matrix::Matrix;
-use crate::model::encode;
+use crate::model::decode;
 use crate::pass::{LayerMethod, Method, Needs};
 
 pub const SPEC: Spec = Spec {
@@ -145,10 +145,16 @@ impl Share {
                 .flat_map(|row| weight.row(row).iter().enumerate().map(move |(at, w)| round(row, at, *w).0))
                 .collect(),
         };
-        let number = |(i, code): (usize, &u8)| books[i / weight.cols].number(i % weight.cols, *code);
-        let numbers: Vec<f32> = codes.iter().enumerate().map(number).collect();
-        let numbers = Matrix::new(weight.cols, numbers);
-        slot.settle(Format::F16, encode(Format::F16, &numbers)?, numbers);
+        let format = if self.table == Of::Group { Format::LUT4_32 } else { Format::LUT4_ROW };
+        let row_bytes = format.row_bytes(weight.cols).expect("whole groups");
+        let mut bytes = vec![0; weight.rows * row_bytes];
+        let rows = bytes.chunks_exact_mut(row_bytes).zip(codes.chunks_exact(weight.cols));
+        for ((bytes, codes), book) in rows.zip(&books) {
+            let scales: Vec<f32> = book.scales.iter().map(|scale| scale.d).collect();
+            put_lut4(format, book.table, &scales, codes, bytes);
+        }
+        let numbers = decode(format, weight.cols, &bytes);
+        slot.settle(format, bytes, numbers);
         Ok(())
     }
 
