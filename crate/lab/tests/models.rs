@@ -170,7 +170,8 @@ fn sixteen_of_32_stay_what_they_are() {
             if tensor.format == Format::S4_16_32 {
                 // Later layers see what earlier ones say, and then have other zeros.
                 let mut numbers = before.data.iter().zip(&after.data);
-                let zeros = !name.starts_with("blk.0.") || numbers.all(|(before, after)| *before != 0.0 || *after == 0.0);
+                let zeros =
+                    !name.starts_with("blk.0.") || numbers.all(|(before, after)| *before != 0.0 || *after == 0.0);
                 let kept = after.data.iter().filter(|x| **x != 0.0).count();
                 assert!(zeros && kept > after.data.len() * 4 / 10, "{name}: {kept} of {}", after.data.len());
                 matrices += 1;
