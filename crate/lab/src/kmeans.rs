@@ -170,8 +170,8 @@ impl Points {
     ) {
         let i = low + (high - low) / 2;
         let (mut least, mut at) = (f64::INFINITY, first);
-        for m in first..=last.min(i) {
-            let error = best[m] + self.cost(m, i);
+        for (m, before) in best.iter().enumerate().take(last.min(i) + 1).skip(first) {
+            let error = before + self.cost(m, i);
             if error < least {
                 (least, at) = (error, m);
             }
