@@ -1,5 +1,5 @@
 //! Which matrix gets how many bits: `min Σ a · t(format)` under `Σ bytes(format) ≤ budget`, by a
-//! [`Map`](crate::sensitivity::Map) of what each costs.
+//! [`Map`] of what each costs.
 //!
 //! Of each matrix only formats on the lower convex hull of cost over bytes are worth having. All begin with the smallest; then the
 //! step that saves the most for its bytes is taken, again and again, as long as one fits. That is the Lagrangian's answer, and what
