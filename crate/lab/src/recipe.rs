@@ -101,8 +101,17 @@ impl Recipe {
         let methods = self.methods()?;
         let texts = match methods.iter().any(|method| method.needs() > Needs::Nothing) {
             true => {
-                let length = self.calibration.length.min(base.program(1)?.config.max_seq);
-                sequences("the calibration text", text, length, self.calibration.tokens, FEWEST)?
+                let config = base.program(1)?.config;
+                let length = self.calibration.length.min(config.max_seq);
+                let cut = |length| sequences("the calibration text", text, length, self.calibration.tokens, FEWEST);
+                match config.encoder.then(|| base.tokenizer()?.encode("").map_err(Error::from)).transpose()?.as_deref() {
+                    // An encoder reads whole texts, each between its marks.
+                    Some([begin, end]) => {
+                        let between = |text: Vec<u32>| [&[*begin], &text[..], &[*end]].concat();
+                        cut(length.saturating_sub(2).max(1))?.into_iter().map(between).collect()
+                    }
+                    _ => cut(length)?,
+                }
             }
             false => Vec::new(),
         };
