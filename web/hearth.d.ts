@@ -283,7 +283,9 @@ export interface LabInfo {
 export type LabOptionKind =
   | {number: {min: number; max: number; default: number}}
   | {choice: {of: string[]; default: string}}
-  | {flag: {default: boolean}};
+  | {flag: {default: boolean}}
+  | {several: {of: string[]; default: string[]}}
+  | {tensors: {of: string[]}};
 
 export interface LabMethod {
   name: string;
@@ -301,7 +303,15 @@ export interface Recipe {
   name?: string;
   /** At most so many tokens, in sequences of `length`. */
   calibration?: {tokens?: number; length?: number};
-  steps: {method: string; [option: string]: number | string | boolean}[];
+  /** What the result must hold. */
+  gates?: {kl?: number; same_top?: number; perplexity_ratio?: number};
+  steps: {method: string; [option: string]: number | string | boolean | string[] | Record<string, string>}[];
+}
+
+export interface LabPreset {
+  name: string;
+  does: string;
+  recipe: Recipe;
 }
 
 export interface CompressOptions extends LabOptions {
@@ -349,6 +359,36 @@ export interface Quality {
   rms_dp: Figure;
 }
 
+/** Of an encoder's vectors, beside the original's. */
+export interface Likeness {
+  texts: number;
+  cosine: Figure;
+  least_cosine: number;
+  overlap_at_10: Figure;
+}
+
+export interface SensitivityOptions extends LabOptions {
+  text: string;
+  formats?: string[];
+}
+
+export interface SensitivityMap {
+  layers: number;
+  tokens: number;
+  tensors: {
+    name: string;
+    layer: number | null;
+    kind: string;
+    numbers: number;
+    /** Not taken from neighbours. */
+    measured: boolean;
+    sensitivity: number;
+    /** By format. */
+    errors: Record<string, number>;
+    bytes: Record<string, number>;
+  }[];
+}
+
 export interface Work {
   macs_per_token: number;
   nonzero_macs_per_token: number;
@@ -363,12 +403,14 @@ export class Lab {
   private constructor();
   readonly info: LabInfo;
   readonly methods: LabMethod[];
+  readonly presets: LabPreset[];
   readonly protocols: LabProtocol[];
   count(text: string, options?: LabOptions): Promise<number>;
   compress(recipe: Recipe | string, options?: CompressOptions): Promise<Compressed>;
   /** `null`: the base. */
-  evaluate(file: Blob | ArrayBuffer | null, options: EvaluateOptions): Promise<Quality>;
+  evaluate(file: Blob | ArrayBuffer | null, options: EvaluateOptions): Promise<Quality | Likeness>;
   work(file: Blob | ArrayBuffer | null, options?: LabOptions): Promise<Work>;
+  sensitivity(options: SensitivityOptions): Promise<SensitivityMap>;
   close(): void;
 }
 

@@ -40,9 +40,15 @@ export class Lab {
    */
   info;
 
-  /** What a recipe's steps may be: `[{name, does, options: [{name, does, kind}]}]`; `kind` is `{number: {min, max, default}}`,
-   * `{choice: {of, default}}` or `{flag: {default}}`. */
+  /**
+   * What a recipe's steps may be: `[{name, does, options: [{name, does, kind}]}]`; `kind` is `{number: {min, max, default}}`,
+   * `{choice: {of, default}}`, `{flag: {default}}`, `{several: {of, default}}` (a list) or `{tensors: {of}}` (a word for each of some
+   * tensors, by name).
+   */
   methods;
+
+  /** Recipes with a name: `[{name, does, recipe}]`. */
+  presets;
 
   /** How a text may be cut for `evaluate`: `[{name, does}]`. Figures of different ones cannot be compared. */
   protocols;
@@ -63,10 +69,10 @@ export class Lab {
   }
 
   /**
-   * Follows a recipe, `{version: 1, name, calibration: {tokens, length}, steps: [{method, ...options}]}`, an object or its JSON;
-   * `text` calibrates, if any step needs one. Gives `{file, recipe, info, ms, peak_memory_bytes}`: a GGUF `File`, the recipe with
-   * what it left out, what the model is (as `lab.info`), and what it took. The same recipe, base and text give the same bytes
-   * everywhere. `onProgress({what, done, of, peak_memory_bytes})`; `signal` stops it, with an error of code 'aborted'.
+   * Follows a recipe, `{version: 1, name, calibration: {tokens, length}, gates, steps: [{method, ...options}]}`, an object or its
+   * JSON; `text` calibrates, if any step needs one. Gives `{file, recipe, info, ms, peak_memory_bytes}`: a GGUF `File`, the recipe
+   * with what it left out, what the model is (as `lab.info`), and what it took. The same recipe, base and text give the same bytes
+   * everywhere. Whether its gates hold, `evaluate` tells. `onProgress({what, done, of, peak_memory_bytes})`; `signal` stops it, with an error of code 'aborted'.
    */
   async compress(recipe, {text, onProgress, signal} = {}) {
     if (text !== undefined) checkText('the calibration text', text);
@@ -87,7 +93,8 @@ export class Lab {
    * `{positions, original_perplexity, perplexity, perplexity_ratio, kl, kl_percentiles: [[share, kl]], same_top, rms_dp}`; the
    * figures are `{value, low, high}`, with a confidence interval of 95 %. `calibration`: the text that calibrated, which must be
    * another. `protocol`, by itself the first of `lab.protocols`, cuts the text into windows of `context` 512 tokens; `tokens` 8192
-   * of it are used at most. Comparing several models over one text reads it with the base only once.
+   * of it are used at most. Comparing several models over one text reads it with the base only once. Encoders are compared by
+   * their vectors of the text's paragraphs: `{texts, cosine, least_cosine, overlap_at_10}`.
    */
   async evaluate(file, {text, calibration, protocol, context, tokens, onProgress, signal} = {}) {
     checkText('the test text', text);
@@ -104,6 +111,17 @@ export class Lab {
    */
   async work(file, options = {}) {
     return this.#with(file, (remote, which) => remote.call('work', {which}), options);
+  }
+
+  /**
+   * How much each matrix of the base matters, by the beginning of `text`, and what it loses in each of `formats`: `{layers, tokens,
+   * tensors: [{name, layer, kind, numbers, measured, sensitivity, errors: {Q4_0, ...}, bytes: {Q4_0, ...}}]}`. The divergence of a
+   * mix of formats is about the sum of `sensitivity * errors[format]` over its matrices. `measured`: not taken from neighbours.
+   */
+  async sensitivity({text, formats = ['Q4_0', 'Q5_0', 'Q8_0'], onProgress, signal} = {}) {
+    checkText('the text', text);
+    const step = ({progress}) => onProgress?.(progress);
+    return this.#alone(remote => remote.call('sensitivity', {text, formats}, {step}), {signal, onProgress});
   }
 
   /** Ends the worker and frees its memory. */
@@ -170,11 +188,11 @@ export class Lab {
       this.#check(signal);
       this.#engine = engine;
       await engine.init();
-      const {methods, protocols} = await engine.remote.call('begin', {threads: engine.threads});
+      const {methods, presets, protocols} = await engine.remote.call('begin', {threads: engine.threads});
       const joined = engine.join(engine.threads); // never fails
       const info = await give(engine.remote, 'base', this.#set, report, signal);
       await joined;
-      Object.assign(this, {methods, protocols, info});
+      Object.assign(this, {methods, presets, protocols, info});
       return engine.remote;
     } catch (error) {
       engine.end();

@@ -129,9 +129,36 @@ test('what comes of it tells what it is', () => inBrowser(async ({page, host}) =
   const [base, after] = [await call(page, 'work', null), await call(page, 'work', 'window.file')].map(({result}) => result);
   assert.ok(after.macs_per_token < base.macs_per_token && after.bytes_per_token < base.bytes_per_token / 4);
   assert.deepEqual([after.file_bytes, base.file_bytes], [made.size, info.size_bytes]);
+  // Presets are recipes.
+  for (const {name, recipe} of await page.evaluate(() => window.lab.presets)) {
+    assert.equal(recipe.name, name);
+    const known = ({method}) => methods.some(({name}) => name === method);
+    assert.ok(recipe.steps.length > 0 && recipe.steps.every(known), name);
+  }
   // A model is itself exactly.
   const {result} = await call(page, 'evaluate', null, {text: TEST, context: 64, protocol: 'disjoint'});
   assert.deepEqual([result.kl.value, result.same_top.value, result.perplexity_ratio.value], [0, 1, 1]);
+}));
+
+test('what matters is told, matrix by matrix', () => inBrowser(async ({page, host}) => {
+  const {info} = await open(page, host, 'tiny-llama.gguf', {threads: 2});
+  const {result, told} = await call(page, 'sensitivity', {text: CALIBRATION, formats: ['Q4_0', 'Q8_0']});
+  assert.equal(result.layers, info.layers);
+  const sizes = new Map(info.tensors.map(({name, shape: [rows, cols]}) => [name, rows * cols]));
+  for (const {name, layer, kind, numbers, sensitivity, errors, bytes} of result.tensors) {
+    assert.equal(name, layer === null ? `${kind}.weight` : `blk.${layer}.${kind}.weight`);
+    assert.equal(numbers, sizes.get(name));
+    assert.ok(sensitivity >= 0 && errors.Q4_0 > 10 * errors.Q8_0 && bytes.Q4_0 < bytes.Q8_0, name);
+  }
+  assert.ok(told.every(({what}) => what === 'measuring') && told.length > 0);
+  for (const [said, options] of [
+    [/no format Q9 to quantize to; there are F32/, {text: CALIBRATION, formats: ['Q9']}],
+    [/calibration text has \d+ tokens/, {text: 'the sea', formats: ['Q4_0']}],
+  ]) {
+    const {code, message} = await call(page, 'sensitivity', options);
+    assert.equal(code, 'invalid_input', message);
+    assert.match(message, said);
+  }
 }));
 
 test('parts and folders are bases, too', () => inBrowser(async ({page, host}) => {

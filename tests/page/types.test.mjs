@@ -35,6 +35,7 @@ test('options are the same in types and code', () => {
   assert.deepEqual(taken('load').sort(), namesOf(types, 'LoadOptions'));
   assert.deepEqual(taken('compress').sort(), namesOf(types, 'CompressOptions'));
   assert.deepEqual(taken('evaluate').sort(), namesOf(types, 'EvaluateOptions'));
+  assert.deepEqual(taken('sensitivity').sort(), namesOf(types, 'SensitivityOptions'));
   const render = /^ {2}render\([^;]*Pick<GenerateOptions,\s*([^>]*?)\s*>/m.exec(types)[1];
   assert.deepEqual(list('TURN').map(name => `'${name}'`).join(' | '), render);
 });

@@ -1,6 +1,6 @@
 // Compiled, never run: how page authors use the API, and that what OpenAI's types promise of an answer is there.
 import type {OpenAI as Theirs} from 'openai';
-import {Hearth, HearthError, type Lab, type Model, type Quality, type Recipe, type Step} from '../../web/hearth.js';
+import {Hearth, HearthError, type Figure, type Lab, type Model, type Recipe, type Step} from '../../web/hearth.js';
 import {OpenAI} from '../../web/openai.js';
 
 export async function use(files: FileList): Promise<void> {
@@ -26,9 +26,12 @@ export async function smaller(hearth: Hearth, text: string): Promise<Model> {
   const lab: Lab = await hearth.lab('id', {threads: 2, onProgress: ({phase, loaded}) => console.log(phase, loaded)});
   const recipe: Recipe = {version: 1, steps: [{method: 'quantize', format: 'IQ4_NL', damping: 0.05}]};
   const {file, ms} = await lab.compress(recipe, {text, onProgress: ({what, done, of}) => console.log(what, done / of)});
-  const {kl}: Quality = await lab.evaluate(file, {text: 'another', calibration: text, protocol: lab.protocols[0]!.name});
+  const found = await lab.evaluate(file, {text: 'another', calibration: text, protocol: lab.protocols[0]!.name});
+  const {low}: Figure = 'kl' in found ? found.kl : found.cosine;
+  const {tensors} = await lab.sensitivity({text, formats: ['Q4_0']});
   const [most] = lab.methods.flatMap(({options}) => options.map(({kind}) => ('number' in kind ? kind.number.max : 0)));
-  console.log(ms, kl.low, most, (await lab.work(null)).macs_per_token, lab.info.tensors[0]?.layer);
+  const {macs_per_token} = await lab.work(null);
+  console.log(ms, low, most, tensors[0]?.errors['Q4_0'], lab.presets[0]?.recipe.gates?.kl, macs_per_token);
   // @ts-expect-error: nothing to predict.
   await lab.evaluate(file, {});
   lab.close();

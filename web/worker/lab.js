@@ -27,11 +27,11 @@ function telling(post) {
 serve({
   ...walled,
 
-  // Gives what recipes may have, {methods, protocols}.
+  // Gives what there is to choose from, {methods, presets, protocols}.
   begin({threads}) {
     const {Lab} = wasm_bindgen;
     lab = new Lab(threads);
-    return {methods: Lab.methods(), protocols: Lab.protocols()};
+    return {methods: Lab.methods(), presets: Lab.presets(), protocols: Lab.protocols()};
   },
 
   // The files of a model are to come: the 'base', or the 'other' that is to be compared with it.
@@ -76,6 +76,10 @@ serve({
   evaluate({which, text, calibration, test}, post) {
     const other = which === 'base' ? undefined : models[which];
     return lab.evaluate(models.base, other, text, calibration, test, telling(post));
+  },
+
+  sensitivity({text, formats}, post) {
+    return lab.sensitivity(models.base, text, formats, telling(post));
   },
 
   work({which}) {

@@ -2,12 +2,15 @@
 //! tells them apart. Calls last minutes and answer when they are done; on the way they tell a listener of their progress.
 
 use hearth_engine::cpu::team::Team;
+use hearth_engine::quant::Format;
 use hearth_engine::tokenizer::Tokenizer;
 use hearth_lab::info::Info;
 use hearth_lab::methods::METHODS;
 use hearth_lab::model::{Loader, Model};
+use hearth_lab::presets::PRESETS;
 use hearth_lab::recipe::Recipe;
 use hearth_lab::reference::{Reference, Texts};
+use hearth_lab::search::glance;
 use hearth_lab::text::{PROTOCOLS, Test};
 use hearth_lab::work::Work;
 use hearth_lab::{Error, Progress};
@@ -133,6 +136,11 @@ impl Lab {
         to_js(&METHODS)
     }
 
+    /// Recipes with a name: `[{name, does, recipe}]`.
+    pub fn presets() -> Result<JsValue, JsValue> {
+        to_js(&PRESETS)
+    }
+
     /// How a text may be cut for a test: `[{name, does}]`.
     pub fn protocols() -> Result<JsValue, JsValue> {
         to_js(&PROTOCOLS)
@@ -176,6 +184,30 @@ impl Lab {
         *reference = Some(read);
         to_js(&distance.map_err(lab_error)?)
     }
+
+    /// How much each matrix of the base matters, by the beginning of a text, and what it loses in each of these formats: see
+    /// `hearth_lab::sensitivity::Map`.
+    pub fn sensitivity(
+        &mut self,
+        base: &Weights,
+        text: &str,
+        formats: JsValue,
+        progress: &Function,
+    ) -> Result<JsValue, JsValue> {
+        self.reference = None; // its memory is needed
+        let names: Vec<String> = from_js(formats)?;
+        let formats = names.iter().map(|name| format(name)).collect::<Result<Vec<_>, _>>()?;
+        let map = glance(&base.model, &base.tokens(text)?, &formats, &mut self.team, &mut telling(progress));
+        to_js(&map.map_err(lab_error)?)
+    }
+}
+
+/// A format to quantize to.
+fn format(name: &str) -> Result<Format, JsValue> {
+    Format::from_name(name).filter(|format| format.encodes()).ok_or_else(|| {
+        let names: Vec<_> = Format::all().filter(|format| format.encodes()).map(Format::name).collect();
+        error("invalid_input", &format!("there is no format {name} to quantize to; there are {}", names.join(", ")))
+    })
 }
 
 /// Tells a JavaScript function of progress.
