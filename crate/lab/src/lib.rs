@@ -8,11 +8,12 @@
 //!                      └─ encoder::vectors ─ encoder::compare ─ Likeness ─ encoder::vectors ┘
 //! ```
 //!
-//! - `matrix`, `cholesky`, `elementwise`: numbers, each sum in one order.
+//! - `matrix`, `cholesky`, `eigen`, `elementwise`: numbers, each sum in one order.
 //! - `walk`: layer by layer over whole texts. `statistics`: what inputs are like. `text`: how texts are cut.
 //! - `work`: what a token costs, counted.
 //! - `layer`: a layer opened for changes. `methods`: what changes it, with `grid` (levels of formats), `gptq` and `obs` (who makes up
-//!   for whose errors), `pattern` (where zeros may be).
+//!   for whose errors), `pattern` (where zeros may be), `kmeans` (levels that suit some numbers), `svd` (low rank).
+//! - `adapter`: a second file that makes up for rounding.
 
 pub mod adapter;
 pub mod cholesky;
