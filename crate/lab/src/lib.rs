@@ -8,16 +8,16 @@
 //! ```
 //!
 //! - `evaluate`, `encoder`: how far a model is from its original, by what it says or by its vectors.
-//! - `matrix`, `cholesky`, `least_squares`, `eigen`, `svd`, `kmeans`, `elementwise`: numbers, each sum in one order.
+//! - `matrix`, `cholesky`, `least_squares`, `eigen`, `elementwise`: numbers, each sum in one order.
 //! - `walk`: layer by layer over whole texts. `statistics`: what inputs are like. `text`: how texts are cut.
 //! - `info`: what a model is. `work`: what a token costs, counted. `structure`: what a file says of its layers' sizes.
-//! - `follow`: a changed model beside its base. `feed_forward`: half of a layer, forwards and backwards. `adapter`: what a changed
-//!   model lacks, as two thin matrices apart.
+//! - `follow`: a changed model beside its base. `feed_forward`: half of a layer, forwards and backwards.
 //! - `sensitivity`: what each matrix matters; `allocate`: which gets how many bits.
 //! - `presets`: recipes with a name. `search`: which recipes are worth having. `verify`: what a result must hold.
 //! - `imatrix`: what llama.cpp's tools know of inputs.
 //! - `layer`: a layer opened for changes. `methods`: what changes it, with `grid` (levels of formats), `gptq` and `obs` (who makes up
-//!   for whose errors), `pattern` (where zeros may be).
+//!   for whose errors), `pattern` (where zeros may be), `kmeans` (levels that suit some numbers), `svd` (low rank).
+//! - `adapter`: a second file that makes up for rounding.
 
 pub mod adapter;
 pub mod allocate;
