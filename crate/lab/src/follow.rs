@@ -33,8 +33,10 @@ pub fn parts(program: &Program, halves: bool) -> Vec<Part> {
     let mut parts = Vec::new();
     for (layer, ops) in layers(program).into_iter().enumerate() {
         let mut start = ops.start;
+        let adds = |i: usize| matches!(program.ops[i], Op::LinearAdd { .. });
         for i in ops.clone() {
-            if i + 1 == ops.end || halves && matches!(program.ops[i], Op::LinearAdd { .. }) {
+            // What stands behind the last addition, such as BERT's norm, is of the same half.
+            if i + 1 == ops.end || halves && adds(i) && (i + 1..ops.end).any(adds) {
                 let attends = program.ops[start..=i].iter().any(|op| matches!(op, Op::Attention { .. }));
                 parts.push(Part { layer, ops: start..i + 1, attends });
                 start = i + 1;

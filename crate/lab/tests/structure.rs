@@ -166,6 +166,31 @@ fn halves_go_and_a_deci_stays_that_everybody_reads_alike() {
 }
 
 #[test]
+fn layers_that_differ_are_read_as_the_reference_reads_them() {
+    // By NumPy; see tests/fixtures/make_deci.py. One layer does not attend, one does nothing at all.
+    let model = base("tiny-deci");
+    let metadata = &model.header.metadata;
+    let Value::Integers(tokens) = &metadata["reference.tokens"] else { panic!("tokens") };
+    let Value::Floats(expected) = &metadata["reference.logits"] else { panic!("logits") };
+    let tokens: Vec<u32> = tokens.iter().map(|token| *token as u32).collect();
+    let expected = Matrix::new(expected.len() / tokens.len(), expected.clone());
+    for (device, most) in [(Device::Naive, 1e-5), (Device::cpu(), 2e-2)] {
+        let mut loader = Loader::new(device, Room::Asked(64));
+        loader.push(&model.to_gguf().unwrap()).unwrap();
+        let mut session = loader.finish().unwrap();
+        let found = Matrix::new(expected.cols, block_on(session.logits(&tokens)).unwrap());
+        assert!(apart(&found, &expected) < most, "{:e}", apart(&found, &expected));
+        // Token by token, by what is cached of those before: only what attends caches.
+        assert_eq!(session.config().n_caches, 2);
+        for end in 1..=tokens.len() {
+            let found = Matrix::new(expected.cols, block_on(session.next_logits(&tokens[..end])).unwrap());
+            let expected = Matrix::new(expected.cols, expected.row(end - 1).to_vec());
+            assert!(apart(&found, &expected) < 2.0 * most, "{end}: {:e}", apart(&found, &expected));
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_left_out_is_said() {
     let said = refused(&base("tiny-gemma3"), json!([{"method": "layers", "drop": 1}]));
     assert!(said.contains("by their number"), "{said}");
@@ -281,6 +306,21 @@ fn quantized_numbers_stay_when_biases_are_fitted() {
         let [before, after] = [&quantized, &made].map(|made| kl(&base, made));
         println!("quantized: {before:.5}, {method}: {after:.5}");
         assert!(after < before);
+    }
+}
+
+#[test]
+fn halves_are_told_apart_in_every_family() {
+    for name in ["tiny-bert", "tiny-gpt2", "tiny-gemma3", "tiny-qwen2", "tiny-llama"] {
+        let base = base(name);
+        let program = base.program(32).unwrap();
+        let found = parts(&program, true);
+        let expected = (0..program.config.n_layers).flat_map(|layer| [(layer, true), (layer, false)]);
+        assert!(found.iter().map(|part| (part.layer, part.attends)).eq(expected), "{name}");
+        // Where nothing can be fitted, nothing is changed.
+        let steps = json!([{"method": "quantize", "format": "Q8_0", "rounding": "nearest"}, {"method": "refit"}]);
+        let made = run(&base, steps);
+        assert!(made.is_ok() && made.unwrap().program(32).is_ok(), "{name}");
     }
 }
 

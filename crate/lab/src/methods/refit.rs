@@ -10,10 +10,11 @@ use hearth_engine::program::Op;
 use hearth_engine::quant::Format;
 
 use super::{Kind, Opt, Spec};
+use crate::elementwise::add_row;
 use crate::error::Result;
 use crate::follow::Follow;
 use crate::least_squares::Inverse;
-use crate::matrix::{Matrix, add_gram, mirror, times};
+use crate::matrix::{Matrix, Packed, add_gram, mirror, times};
 use crate::model::Model;
 use crate::pass::{Method, Needs, WholeMethod};
 use crate::structure;
@@ -60,47 +61,47 @@ impl WholeMethod for Refit {
         let mut follow = Follow::new(base, &made, &program, texts)?;
         let mut strength = DAMPINGS.len() / 2;
         for i in 0..follow.parts.len() {
-            let mut tell = || watch(Progress { what: "fitting", done: i, of: follow.parts.len() });
-            tell()?;
+            watch(Progress { what: "fitting", done: i, of: follow.parts.len() })?;
             follow.lead(i, team);
             let ops = follow.parts[i].ops.clone();
-            let last = program.ops[ops.clone()].iter().rposition(|op| matches!(op, Op::LinearAdd { .. }));
-            let last = last.map(|last| ops.start + last);
-            let stage = Stage::new(&made, &program, ops.clone(), longest);
-            let linear = match last.map(|last| &program.ops[last]) {
-                Some(Op::LinearAdd { linear, post_norm: None }) if last == Some(ops.end - 1) => *linear,
-                _ => {
-                    follow.streams.iter_mut().for_each(|x| stage.run(x, team, &mut |_, _| {}));
-                    continue;
-                }
-            };
+            let last = ops.end - 1;
+            let stage = Stage::new(&made, &program, ops, longest);
             // Numbers that are quantized stay; a bias is added where readers know it.
-            let weight = &program.weights[linear.weight];
-            let weights = weight.format.block_len() == 1;
-            let bias = linear.bias.is_some() || biases;
+            let fitted = match &program.ops[last] {
+                Op::LinearAdd { linear, post_norm: None } => {
+                    let weight = &program.weights[linear.weight];
+                    Some((weight, weight.format.block_len() == 1, linear.bias.is_some() || biases))
+                }
+                _ => None,
+            };
+            let Some((weight, weights, bias)) = fitted.filter(|(_, weights, bias)| *weights || *bias) else {
+                follow.streams.iter_mut().for_each(|x| stage.run(x, team, &mut |_, _| {}));
+                continue;
+            };
             let mut moments = Moments { weights, bias, sums: [None, None] };
             let mut inputs = Vec::new();
             for (t, (x, target)) in follow.streams.iter().zip(&follow.targets).enumerate() {
                 let mut after = x.clone();
                 stage.run(&mut after, team, &mut |op, input| {
-                    if Some(op) == last {
+                    if op == last {
                         inputs.push(input.clone());
                     }
                 });
                 let held = texts.len() >= HELD && t % HELD == HELD - 1;
                 moments.see(&inputs[t], &after, target, held, team);
             }
-            drop(stage);
             if let Some(change) = moments.solve(&mut strength, team) {
-                apply(&mut made, &weight.name.clone(), &change)?;
+                let name = weight.name.clone();
+                apply(&mut made, &name, &change)?;
                 program = made.program(longest)?;
             }
-            let Op::LinearAdd { linear, .. } = &program.ops[ops.end - 1] else { unreachable!("as it was") };
-            let weight = crate::matrix::Packed::new(&made.weight(&program, linear.weight));
+            // Only the last product is another.
+            let linear = program.ops[last].linears().next().expect("it was fitted");
+            let weight = Packed::new(&made.weight(&program, linear.weight));
             let bias = linear.bias.map(|bias| made.weight(&program, bias).data);
             for (x, input) in follow.streams.iter_mut().zip(&inputs) {
                 weight.add_times(input, x, team);
-                bias.iter().for_each(|bias| crate::elementwise::add_row(x, bias));
+                bias.iter().for_each(|bias| add_row(x, bias));
             }
         }
         *model = made;
