@@ -75,6 +75,12 @@ enum Command {
     Compress(lab::Compress),
     /// Measures what compression cost.
     Evaluate(lab::Evaluate),
+    /// Measures what an error of each matrix costs.
+    Sensitivity(lab::Sensitivity),
+    /// Writes an importance matrix, as llama.cpp's tools read it.
+    Imatrix(lab::Importance),
+    /// Tries many recipes and tells which are worth having.
+    Search(lab::Search),
     /// Measures every kernel on every format.
     Kernels {
         /// Print JSON.
@@ -146,6 +152,9 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Quantize(quantize) => quantize.run(),
         Command::Compress(compress) => compress.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
+        Command::Sensitivity(sensitivity) => sensitivity.run(),
+        Command::Imatrix(imatrix) => imatrix.run(),
+        Command::Search(search) => search.run(),
         Command::Kernels { json } => kernels::kernels(json),
     }
 }

@@ -1,79 +1,81 @@
 //! The compression lab on the command line.
 
+mod compress;
+mod evaluate;
+mod search;
+
 use std::fs;
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hearth_engine::cpu::team::Team;
 use hearth_lab::Progress;
-use hearth_lab::evaluate::{Quality, compare, read};
+use hearth_lab::evaluate::Quality;
 use hearth_lab::model::Model;
-use hearth_lab::recipe::Recipe;
-use hearth_lab::text::{Protocol, check_disjoint};
+use hearth_lab::text::{PROTOCOLS, Protocol, Window, check_disjoint};
 
-use crate::{Result, files, threads};
+pub use compress::Compress;
+pub use evaluate::Evaluate;
+pub use search::{Importance, Search, Sensitivity};
 
-/// Applies a recipe to a model.
+use crate::{Result, files};
+
+/// The text that results are measured with.
 #[derive(Args)]
-pub struct Compress {
-    /// The GGUF file.
-    input: PathBuf,
-    /// The file to write.
-    output: PathBuf,
-    /// The recipe, JSON; or its text.
+pub struct Test {
+    /// A text to measure the result with; another than that to calibrate with.
     #[arg(long)]
-    recipe: String,
-    /// A text to calibrate with, which the recipe may need.
-    #[arg(long)]
-    text: Option<PathBuf>,
-    /// Threads.
-    #[arg(long, default_value_t = 2, value_parser = threads)]
-    threads: usize,
-}
-
-/// Compares models with the one they were made of.
-#[derive(Args)]
-pub struct Evaluate {
-    /// The original, a GGUF file.
-    original: PathBuf,
-    /// The others.
-    others: Vec<PathBuf>,
-    /// The text to predict.
-    #[arg(long)]
-    text: PathBuf,
-    /// The text that calibrated them, to make sure that it is another.
-    #[arg(long)]
-    calibration: Option<PathBuf>,
-    /// How the text is cut: llama.cpp, disjoint or sliding.
-    #[arg(long, default_value = "llama.cpp")]
+    test: Option<PathBuf>,
+    /// How it is cut; see evaluate --help.
+    #[arg(long, default_value = PROTOCOLS[0].name)]
     protocol: String,
     /// Tokens of a window.
     #[arg(long, default_value_t = 512)]
     context: usize,
-    /// At most so many tokens of the text.
-    #[arg(long, default_value_t = 8192)]
-    tokens: usize,
-    /// Threads.
-    #[arg(long, default_value_t = 2, value_parser = threads)]
-    threads: usize,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    /// At most so many tokens of it.
+    #[arg(long, default_value_t = 4096)]
+    test_tokens: usize,
 }
 
-fn load(path: &Path) -> Result<Model> {
+impl Test {
+    /// Its windows, if there is one. Errors if it repeats the text to calibrate with.
+    fn windows(&self, model: &Model, calibration: &[u32]) -> Result<Option<Vec<Window>>> {
+        let Some(path) = &self.test else { return Ok(None) };
+        let mut text = tokens(model, path)?;
+        text.truncate(self.test_tokens);
+        check_disjoint(calibration, &text)?;
+        Ok(Some(cut(model, &text, &self.protocol, self.context)?))
+    }
+
+    /// How it is cut, with the length of a window.
+    fn protocol(&self) -> String {
+        format!("{} {}", self.protocol, self.context)
+    }
+}
+
+/// The bytes of a file, in pieces.
+fn pieces(path: &Path) -> Result<Vec<Vec<u8>>> {
     let mut pieces = Vec::new();
     files::read(path, |bytes| {
         pieces.push(bytes.to_vec());
         Ok(())
     })?;
-    Ok(Model::from_gguf(pieces.iter().map(Vec::as_slice))?)
+    Ok(pieces)
+}
+
+fn load(path: &Path) -> Result<Model> {
+    Ok(Model::from_gguf(pieces(path)?.iter().map(Vec::as_slice))?)
 }
 
 fn tokens(model: &Model, path: &Path) -> Result<Vec<u32>> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(model.tokenizer()?.encode(&text)?)
+}
+
+/// The windows of a text, each with what the model wants in front, if anything.
+fn cut(model: &Model, text: &[u32], protocol: &str, context: usize) -> Result<Vec<Window>> {
+    let begin = model.tokenizer()?.encode("")?.first().copied();
+    Ok(Protocol::find(protocol)?.windows(text, begin, context)?)
 }
 
 fn tell(progress: Progress) -> hearth_lab::Result<()> {
@@ -82,60 +84,17 @@ fn tell(progress: Progress) -> hearth_lab::Result<()> {
     Ok(())
 }
 
-impl Compress {
-    pub fn run(&self) -> Result<()> {
-        let recipe = match self.recipe.trim_start().starts_with('{') {
-            true => self.recipe.clone(),
-            false => fs::read_to_string(&self.recipe).map_err(|error| format!("{}: {error}", self.recipe))?,
-        };
-        let recipe = Recipe::from_json(&recipe)?;
-        let base = load(&self.input)?;
-        let text = self.text.as_deref().map_or(Ok(Vec::new()), |text| tokens(&base, text))?;
-        let model = recipe.run(&base, &text, &mut Team::spawn(self.threads), &mut tell)?;
-        fs::write(&self.output, model.to_gguf()?)?;
-        writeln!(stderr())?;
-        writeln!(stdout(), "{} bytes of tensors became {}", base.tensor_bytes(), model.tensor_bytes())?;
-        Ok(())
-    }
-}
-
-impl Evaluate {
-    pub fn run(&self) -> Result<()> {
-        let team = &mut Team::spawn(self.threads);
-        let original = load(&self.original)?;
-        let mut text = tokens(&original, &self.text)?;
-        text.truncate(self.tokens);
-        if let Some(calibration) = &self.calibration {
-            check_disjoint(&tokens(&original, calibration)?, &text)?;
-        }
-        // What is put in front of every text, if anything is.
-        let begin = original.tokenizer()?.encode("")?.first().copied();
-        let windows = Protocol::find(&self.protocol)?.windows(&text, begin, self.context)?;
-        let reference = read(&original, &windows, team, &mut tell)?;
-        for path in &self.others {
-            let other = load(path)?;
-            let reading = read(&other, &windows, team, &mut tell)?;
-            let quality = Quality::of(&compare(&reference, &reading, &windows, team, &mut tell)?);
-            if self.json {
-                writeln!(stdout(), "{}", serde_json::to_string(&quality)?)?;
-            } else {
-                writeln!(stderr())?;
-                let Quality { original_perplexity: a, perplexity: b, kl, same_top, rms_dp, .. } = &quality;
-                writeln!(
-                    stdout(),
-                    "{} {} bytes: perplexity {:.4} (original {:.4}), KL {:.5} [{:.5}, {:.5}], same top {:.2} %, rms dp {:.2} %",
-                    path.display(),
-                    other.tensor_bytes(),
-                    b.value,
-                    a.value,
-                    kl.value,
-                    kl.low,
-                    kl.high,
-                    100.0 * same_top.value,
-                    100.0 * rms_dp.value
-                )?;
-            }
-        }
-        Ok(())
-    }
+/// Quality in a line.
+fn describe(quality: &Quality) -> String {
+    let Quality { original_perplexity: a, perplexity: b, kl, same_top, rms_dp, .. } = quality;
+    format!(
+        "perplexity {:.4} (original {:.4}), KL {:.5} [{:.5}, {:.5}], same top {:.2} %, rms dp {:.2} %",
+        b.value,
+        a.value,
+        kl.value,
+        kl.low,
+        kl.high,
+        100.0 * same_top.value,
+        100.0 * rms_dp.value
+    )
 }
