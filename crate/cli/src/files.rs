@@ -1,7 +1,8 @@
 //! Which files make the model that somebody named: a folder, a file, or one of several that belong together; and reading them.
 
+use std::error::Error;
 use std::fs;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufWriter, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use hearth_engine::formats::hf::Texts;
@@ -86,6 +87,24 @@ pub fn read(path: &Path, each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let file = Files::at(vec![(String::new(), path.to_owned())])?;
     let bytes = file.files[0].size_bytes;
     file.read(Want { file: 0, offset: 0, bytes }, each)
+}
+
+/// Writes a file that gets its name once it is whole.
+pub fn save(path: &Path, write: impl FnOnce(&mut BufWriter<fs::File>) -> Result<()>) -> Result<()> {
+    let mut unfinished = path.to_owned().into_os_string();
+    unfinished.push(".part");
+    let unfinished = PathBuf::from(unfinished);
+    let written = || {
+        let mut file = BufWriter::new(fs::File::create(&unfinished)?);
+        write(&mut file)?;
+        file.into_inner()?.sync_all()?;
+        Ok(fs::rename(&unfinished, path)?)
+    };
+    written().map_err(|error: Box<dyn Error>| {
+        // What is there of it is of no use; that it cannot be removed is not what went wrong.
+        let _ = fs::remove_file(&unfinished);
+        format!("{}: {error}", path.display()).into()
+    })
 }
 
 /// The names of a folder's files, and of those deeper that belong to a model.

@@ -4,7 +4,6 @@ mod adapter;
 mod bench;
 mod chat;
 mod energy;
-mod evaluate;
 mod files;
 mod inspect;
 mod kernels;
@@ -81,7 +80,13 @@ enum Command {
     /// Adds an adapter to a model.
     Merge(adapter::Merge),
     /// Measures what compression cost.
-    Evaluate(evaluate::Evaluate),
+    Evaluate(lab::Evaluate),
+    /// Measures what an error of each matrix costs.
+    Sensitivity(lab::Sensitivity),
+    /// Writes an importance matrix, as llama.cpp's tools read it.
+    Imatrix(lab::Importance),
+    /// Tries many recipes and tells which are worth having.
+    Search(lab::Search),
     /// Measures every kernel on every format.
     Kernels {
         /// Print JSON.
@@ -155,6 +160,9 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Adapter(adapter) => adapter.run(),
         Command::Merge(merge) => merge.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
+        Command::Sensitivity(sensitivity) => sensitivity.run(),
+        Command::Imatrix(imatrix) => imatrix.run(),
+        Command::Search(search) => search.run(),
         Command::Kernels { json } => kernels::kernels(json),
     }
 }

@@ -1,7 +1,7 @@
 //! Storing a model in another format.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write, stdout};
+use std::fs;
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -34,25 +34,15 @@ fn format(text: &str) -> std::result::Result<Format, String> {
 }
 
 impl Quantize {
-    /// Reads one file while it writes the other; that one gets its name once it is whole.
     pub fn run(&self) -> Result<()> {
-        let mut unfinished = self.output.clone().into_os_string();
-        unfinished.push(".part");
-        let unfinished = PathBuf::from(unfinished);
-        let written = self.write(&unfinished);
-        if written.is_err() {
-            // What is there of it is of no use; that it cannot be removed is not what went wrong.
-            let _ = fs::remove_file(&unfinished);
-        }
-        written?;
-        fs::rename(&unfinished, &self.output)?;
+        files::save(&self.output, |file| self.write(file))?;
         let [before, after] = [&self.input, &self.output].map(fs::metadata);
         writeln!(stdout(), "{} bytes became {}", before?.len(), after?.len())?;
         Ok(())
     }
 
-    fn write(&self, file: &PathBuf) -> Result<()> {
-        let mut file = BufWriter::new(File::create(file).map_err(|error| format!("{}: {error}", file.display()))?);
+    /// Reads one file while it writes the other.
+    fn write(&self, file: &mut impl Write) -> Result<()> {
         let mut reader = Reader::new();
         let mut requantizer = Requantizer::new(self.to, self.embeddings.unwrap_or(self.to));
         let mut out = Vec::new();
@@ -65,7 +55,6 @@ impl Quantize {
         reader.finish(|event| requantizer.take(event, &mut out))?;
         requantizer.finish()?;
         file.write_all(&out)?;
-        file.into_inner()?.sync_all()?;
         Ok(())
     }
 }

@@ -104,7 +104,8 @@ impl Recipe {
                 let config = base.program(1)?.config;
                 let length = self.calibration.length.min(config.max_seq);
                 let cut = |length| sequences("the calibration text", text, length, self.calibration.tokens, FEWEST);
-                match config.encoder.then(|| base.tokenizer()?.encode("").map_err(Error::from)).transpose()?.as_deref() {
+                match config.encoder.then(|| base.tokenizer()?.encode("").map_err(Error::from)).transpose()?.as_deref()
+                {
                     // An encoder reads whole texts, each between its marks.
                     Some([begin, end]) => {
                         let between = |text: Vec<u32>| [&[*begin], &text[..], &[*end]].concat();

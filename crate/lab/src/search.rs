@@ -138,7 +138,8 @@ impl<'a> Trial<'a> {
     }
 
     /// The smallest model that this recipe's gates let pass, and the recipe that makes it: of its mix, formats of all matrices are
-    /// settled by `map`, with fewer and fewer bits. Errors if the recipe has no gates or no mix, or if even the most bits do not pass.
+    /// settled by `map`, which must know the mix's [`formats`], with more bits or fewer. Errors if the recipe has no gates or no mix,
+    /// or if even the largest formats do not pass.
     pub fn smallest(
         &self,
         recipe: &Recipe,
@@ -151,21 +152,22 @@ impl<'a> Trial<'a> {
             return Err(Error::Recipe("nothing says how good the smallest has to be: give it gates".into()));
         }
         let numbers: usize = map.tensors.iter().map(|tensor| tensor.numbers).sum();
-        let bits = |pick: fn(&[usize]) -> usize| {
-            let each = map.tensors.iter().map(|tensor| {
-                let known = formats.iter().filter_map(|format| tensor.bytes.get(format.name()).copied());
-                pick(&known.chain(tensor.bytes.values().copied().take(1)).collect::<Vec<_>>())
-            });
-            8.0 * each.sum::<usize>() as f64 / numbers as f64
-        };
-        // Between what fails, or is too little, and what passes.
-        let mut low = bits(|bytes| bytes.iter().copied().min().unwrap_or(0));
-        let mut high = bits(|bytes| bytes.iter().copied().max().unwrap_or(0));
+        let bits = |bytes: usize| 8.0 * bytes as f64 / numbers as f64;
+        // Between what fails, or is too little, and what passes, or is all there is.
+        let mut low = bits(map.tensors.iter().filter_map(|tensor| tensor.bytes.values().min()).sum());
+        let mut high = bits(map.tensors.iter().filter_map(|tensor| tensor.bytes.values().max()).sum());
         let mut best = None;
-        // How much worse the text finds a mix than the map does.
+        // How much worse the test finds a mix than the map does.
         let mut factor = 1.0;
-        let mut next = self.guess(recipe, map, &formats, [low, high], factor);
         for _ in 0..RUNS {
+            let expected = |bits: f64| {
+                mix(map, &formats, bits).map_or(f64::INFINITY, |mix| factor * map.predicted(|tensor| mix[&tensor.name]))
+            };
+            let passes = |bits: &f64| recipe.gates.kl.is_some_and(|most| expected(*bits) <= most);
+            let steps = ((high - low) / NEAR) as usize;
+            let guess = (1..steps).map(|step| low + NEAR * step as f64).find(passes);
+            let next = guess.unwrap_or(if best.is_none() { high } else { 0.5 * (low + high) });
+
             let mix = mix(map, &formats, next)?;
             let settled = settle(recipe, &mix);
             let (made, quality) = self.run(&settled, team, watch)?;
@@ -178,24 +180,12 @@ impl<'a> Trial<'a> {
             if high - low <= NEAR {
                 break;
             }
-            next = self.guess(recipe, map, &formats, [low, high], factor);
         }
         best.ok_or_else(|| {
             Error::Unfit(format!(
                 "no mix of up to {high:.2} bits a number passes the gates: loosen them, or give the mix larger formats"
             ))
         })
-    }
-
-    /// The bits with which the map expects the divergence to pass; if it knows none between these, the middle.
-    fn guess(&self, recipe: &Recipe, map: &Map, formats: &[Format], [low, high]: [f64; 2], factor: f64) -> f64 {
-        let expected = |bits: f64| {
-            mix(map, formats, bits).map_or(f64::INFINITY, |mix| factor * map.predicted(|tensor| mix[&tensor.name]))
-        };
-        let steps = ((high - low) / NEAR) as usize;
-        let fitting = |bits: &f64| recipe.gates.kl.is_some_and(|most| expected(*bits) <= most);
-        let guess = (1..steps).map(|step| low + NEAR * step as f64).find(fitting);
-        guess.unwrap_or(0.5 * (low + high))
     }
 }
 

@@ -132,9 +132,9 @@ pub fn map(model: &Model, texts: &[Vec<u32>], plan: &Plan, team: &mut Team, watc
     let mut clean: Vec<Matrix> = texts.iter().map(|tokens| embed(model, &program, tokens)).collect();
     let (mut tensors, mut branches) = (Vec::new(), Vec::new());
     for name in TABLES.iter().filter(|name| model.tensor(name).is_some()) {
-        let (shaken, program) = shaken(model, &program, name)?;
+        let (shaken, program, error) = shaken(model, &program, name)?;
         let streams = texts.iter().map(|tokens| embed(&shaken, &program, tokens)).collect();
-        branches.push(Branch { tensor: tensors.len(), error: f64::from(NOISE * NOISE), streams });
+        branches.push(Branch { tensor: tensors.len(), error, streams });
         tensors.push(table(model, name, &plan.formats, team)?);
     }
     let tables = branches.len();
@@ -160,10 +160,8 @@ pub fn map(model: &Model, texts: &[Vec<u32>], plan: &Plan, team: &mut Team, watc
                 let output = output / statistics.tokens as f64;
                 let mut tensor = found(&slot, index, &squares, output, &plan.formats, team)?;
                 if plan.measures(index, stages.len()) {
-                    let noise = noise(&slot);
-                    let error = weighed(&noise, &squares) / output.max(f64::MIN_POSITIVE);
                     let mut noised = slot.weight;
-                    noised.data.iter_mut().zip(&noise.data).for_each(|(w, e)| *w += e);
+                    let error = shake(&mut noised, &slot.name, &squares) / output.max(f64::MIN_POSITIVE);
                     let own = exchange(&mut stage, &program, &slot.name, &noised);
                     let mut streams = before.clone();
                     streams.iter_mut().for_each(|x| stage.run(x, team, &mut |_, _| {}));
@@ -177,11 +175,11 @@ pub fn map(model: &Model, texts: &[Vec<u32>], plan: &Plan, team: &mut Team, watc
     }
     let head = Head::new(model, &program);
     for (i, name) in TABLES.iter().filter(|name| model.tensor(name).is_some()).enumerate() {
-        let (shaken, program) = shaken(model, &program, name)?;
+        let (shaken, program, error) = shaken(model, &program, name)?;
         let other = Head::new(&shaken, &program);
         tell(stages.len())?;
         let lost = losses(&clean, [&head, &other], &branches[i..i + 1], team, &mut || tell(stages.len()))?[0];
-        tensors[i].sensitivity = lost / branches[i].error;
+        tensors[i].sensitivity = if error == 0.0 { 0.0 } else { lost / error };
     }
     let branches = &branches[tables..];
     let lost = losses(&clean, [&head, &head], branches, team, &mut || tell(stages.len()))?;
@@ -287,18 +285,23 @@ fn energy(m: &Matrix) -> f64 {
     m.iter().map(|row| f64::from(row.iter().map(|y| y * y).sum::<f32>())).sum()
 }
 
-/// Noise for a matrix, from a seed of its name: as large beside the numbers of a group as [`NOISE`] says.
-fn noise(slot: &Slot) -> Matrix {
-    let seed = slot.name.bytes().fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
+/// Adds noise to a matrix, from a seed of its name, as large beside the numbers of a group as [`NOISE`] says. Returns the noise's
+/// `Σ_j E[x_j²] Σ_i e_ij²`.
+fn shake(weight: &mut Matrix, name: &str, squares: &[f32]) -> f64 {
+    let seed = name.bytes().fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut noise = Matrix::zeros(slot.weight.rows, slot.weight.cols);
-    for (noise, row) in noise.data.chunks_exact_mut(slot.weight.cols).zip(slot.weight.iter()) {
-        for (noise, w) in noise.chunks_mut(GROUP).zip(row.chunks(GROUP)) {
-            let size = NOISE * (w.iter().map(|w| w * w).sum::<f32>() / w.len() as f32).sqrt();
-            noise.iter_mut().for_each(|noise| *noise = size * normal(&mut random));
+    let mut energy = 0.0;
+    for row in weight.data.chunks_exact_mut(weight.cols) {
+        for (group, squares) in row.chunks_mut(GROUP).zip(squares.chunks(GROUP)) {
+            let size = NOISE * (group.iter().map(|w| w * w).sum::<f32>() / group.len() as f32).sqrt();
+            for (w, x2) in group.iter_mut().zip(squares) {
+                let noise = size * normal(&mut random);
+                *w += noise;
+                energy += f64::from(noise * noise * x2);
+            }
         }
     }
-    noise
+    energy
 }
 
 /// About normally distributed, mean 0 and variance 1: the sum of twelve.
@@ -306,18 +309,19 @@ fn normal(random: &mut fastrand::Rng) -> f32 {
     (0..12).map(|_| random.f32()).sum::<f32>() - 6.0
 }
 
-/// What of a model is outside its layers, with noise in one table, and the program for it.
-fn shaken(model: &Model, program: &Program, name: &str) -> Result<(Model, Program)> {
+/// What of a model is outside its layers, with noise in one table; the program for it; and the relative error of the table.
+fn shaken(model: &Model, program: &Program, name: &str) -> Result<(Model, Program, f64)> {
     let outside = model.header.tensors.iter().zip(&model.data);
     let data = outside.map(|(info, bytes)| if info.name.starts_with("blk.") { Vec::new() } else { bytes.clone() });
     let mut shaken = Model { header: model.header.clone(), data: data.collect() };
-    let mut slot = Slot { name: name.into(), weight: model.matrix(name), changed: false, stored: None };
-    let noise = noise(&slot);
-    slot.weight.data.iter_mut().zip(&noise.data).for_each(|(w, e)| *w += e);
-    shaken.store(name, Format::F16, &slot.weight)?;
+    let mut table = model.matrix(name);
+    let squares = vec![1.0; table.cols];
+    let energy = weighed(&table, &squares).max(f64::MIN_POSITIVE);
+    let error = shake(&mut table, name, &squares) / energy;
+    shaken.store(name, Format::F16, &table)?;
     let mut program = program.clone();
     shaken.refresh(&mut program);
-    Ok((shaken, program))
+    Ok((shaken, program, error))
 }
 
 /// Takes these numbers for a tensor's; gives back what the stage had.

@@ -122,25 +122,35 @@ impl Quantize {
         fitting(asked.expect("a mix has all matrices"), cols)
     }
 
+    /// The format that was asked for; none where a mix is to choose it.
+    fn asked(&self, tensor: &Tensor) -> Option<Format> {
+        let usual = if tensor.layer.is_none() { self.embeddings } else { self.format };
+        self.tensors.get(&tensor.name).copied().or(usual)
+    }
+
     /// Chooses a format for each matrix that has none.
     fn choose(&mut self, model: &Model, texts: &[Vec<u32>], team: &mut Team, watch: &mut Watch) -> Result<()> {
         let [most, length] = GLANCE;
         let glance: Vec<_> = texts.iter().take(most).map(|text| text[..text.len().min(length)].to_vec()).collect();
+        // What is settled takes bytes, too, and so does what stands for it where a row is no whole blocks.
         let settled = self.tensors.values().copied().chain([self.format, self.embeddings].into_iter().flatten());
         let mut formats = self.mix.clone();
-        for format in settled {
+        for format in settled.flat_map(|format| [format, fitting(format, GROUP)]) {
             if !formats.contains(&format) {
                 formats.push(format);
             }
         }
         let map = sensitivity::map(model, &glance, &Plan::coarse(&formats), team, watch)?;
         let numbers: usize = map.tensors.iter().map(|tensor| tensor.numbers).sum();
-        let choices = |tensor: &Tensor| {
-            let usual = if tensor.layer.is_none() { self.embeddings } else { self.format };
-            let one = self.tensors.get(&tensor.name).copied().or(usual);
-            one.map_or(self.mix.clone(), |format| vec![format])
+        let choices = |tensor: &Tensor| match self.asked(tensor) {
+            None => self.mix.clone(),
+            Some(format) => {
+                let known = |format: &Format| tensor.bytes.contains_key(format.name());
+                [format, fitting(format, GROUP)].into_iter().find(known).into_iter().collect()
+            }
         };
-        let mix = allocate(&map, &choices, (self.bits * numbers as f64 / 8.0) as usize)?;
+        let mut mix = allocate(&map, &choices, (self.bits * numbers as f64 / 8.0) as usize)?;
+        mix.retain(|name, _| map.tensors.iter().any(|tensor| tensor.name == *name && self.asked(tensor).is_none()));
         self.tensors.extend(mix);
         Ok(())
     }
@@ -151,8 +161,7 @@ impl LayerMethod for Quantize {
         let mixes = self.format.is_none() || self.embeddings.is_none();
         match self.rounding {
             Rounding::Nearest if !mixes => Needs::Nothing,
-            Rounding::Nearest => Needs::Squares,
-            Rounding::Weighted => Needs::Squares,
+            Rounding::Nearest | Rounding::Weighted => Needs::Squares,
             Rounding::Gptq { .. } => Needs::Hessian,
         }
     }

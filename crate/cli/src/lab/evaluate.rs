@@ -13,13 +13,13 @@ use hearth_lab::encoder::Likeness;
 use hearth_lab::evaluate::Figure;
 use hearth_lab::model::Model;
 use hearth_lab::reference::{Distance, Reference, Texts};
-use hearth_lab::text::Test;
+use hearth_lab::text::{PROTOCOLS, Test};
 use hearth_lab::work::Work;
 use serde::Serialize;
 
+use super::{load, tell, text};
 use crate::bench::{Spread, rates};
 use crate::energy::{Counters, processor_ms};
-use crate::lab::{load, tell, text};
 use crate::{Executor, Result, threads};
 
 /// Rounds in which models take turns, so that a machine that gets slower does so for all.
@@ -33,6 +33,7 @@ const COST: [usize; 2] = [1, 64];
 
 /// Compares models with the one they were made of.
 #[derive(Args)]
+#[command(after_help = protocols())]
 pub struct Evaluate {
     /// The original: a GGUF file, one of its parts, or a Hugging Face folder.
     original: PathBuf,
@@ -44,8 +45,8 @@ pub struct Evaluate {
     /// The text that calibrated them, to make sure that it is another.
     #[arg(long)]
     calibration: Option<PathBuf>,
-    /// How the text is cut: llama.cpp, disjoint or sliding.
-    #[arg(long, default_value = "llama.cpp")]
+    /// How the text is cut; see below.
+    #[arg(long, default_value = PROTOCOLS[0].name)]
     protocol: String,
     /// Tokens of a window.
     #[arg(long, default_value_t = 512)]
@@ -244,4 +245,10 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// The protocols.
+fn protocols() -> String {
+    let each = PROTOCOLS.iter().map(|protocol| format!("  {:16}{}\n", protocol.name, protocol.does));
+    format!("Protocols:\n{}", each.collect::<String>())
 }
