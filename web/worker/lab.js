@@ -74,8 +74,7 @@ serve({
 
   // Compares the other, or the base itself, with the base.
   evaluate({which, text, calibration, test}, post) {
-    const other = which === 'base' ? undefined : models[which];
-    return lab.evaluate(models.base, other, text, calibration, test, telling(post));
+    return lab.evaluate(models.base, models[which], text, calibration, test, telling(post));
   },
 
   sensitivity({text, formats}, post) {
