@@ -259,7 +259,7 @@ mod tests {
         let folded = quantized(&base, r#"{"method": "awq"}, "#);
         let said = |result: Result<Model>| result.map(drop).unwrap_err().to_string();
         assert!(said(adapter(&base, &folded, 4, team)).contains("more was done than rounding"));
-        assert!(said(adapter(&base, &rounded, 999, team)).contains("of 16 at most"));
+        assert!(said(adapter(&base, &rounded, 999, team)).contains("of 32 at most"));
         let other = Model::from_gguf([&include_bytes!("../../../tests/fixtures/tiny-qwen3.gguf")[..]]).unwrap();
         assert!(said(adapter(&other, &rounded, 4, team)).contains("another model"));
         assert!(said(merge(&rounded, &base, Format::F16, team)).contains("no LoRA"));
