@@ -141,7 +141,7 @@ impl Figure {
     pub fn mean(values: &[f64]) -> Figure {
         let mut random = fastrand::Rng::with_seed(0);
         let count = values.len() as f64;
-        let mut draw = || (0..values.len()).map(|_| values[random.usize(..values.len())]).sum::<f64>() / count;
+        let mut draw = || (0..values.len()).map(|_| values[draw_of(&mut random, values.len())]).sum::<f64>() / count;
         let drawn = (0..DRAWS).map(|_| draw()).collect();
         Figure::of(values.iter().sum::<f64>() / count, drawn)
     }
@@ -151,6 +151,11 @@ impl Figure {
         drawn.sort_by(f64::total_cmp);
         Figure { value, low: drawn[DRAWS / 40], high: drawn[DRAWS - 1 - DRAWS / 40] }
     }
+}
+
+/// One of so many, the same on every platform: `fastrand` draws other `usize`s where they have 32 bits.
+fn draw_of(random: &mut fastrand::Rng, count: usize) -> usize {
+    random.u64(..count as u64) as usize
 }
 
 /// Quality of a model beside its original.
@@ -220,7 +225,9 @@ impl Quality {
         let blocks: Vec<Sums> = positions.chunks(BLOCK).map(Sums::of).collect();
         let mut random = fastrand::Rng::with_seed(0);
         let draws: Vec<Sums> = (0..DRAWS)
-            .map(|_| (0..blocks.len()).fold(Sums::default(), |sums, _| sums.add(&blocks[random.usize(..blocks.len())])))
+            .map(|_| {
+                (0..blocks.len()).fold(Sums::default(), |sums, _| sums.add(&blocks[draw_of(&mut random, blocks.len())]))
+            })
             .collect();
         let all = Sums::of(positions);
         let figure = |statistic: Statistic| Figure::of(statistic(&all), draws.iter().map(statistic).collect());
