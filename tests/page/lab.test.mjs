@@ -319,6 +319,45 @@ test('both models answer the same prompt, token by token', () => inBrowser(async
   assert.match(await page.textContent('.answers ~ .reading'), /original \d.*smaller/);
 }));
 
+test('the map shows what matters, and gives a tensor a format of its own', () => inBrowser(async ({page}) => {
+  await openTiny(page);
+  await page.click('#lab-map-draw');
+  await page.waitForSelector('.cell', {timeout: 120_000});
+  assert.match(await page.textContent('#lab .heat'), /ffn_down/);
+  await page.focus('.cell[tabindex="0"]');
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('Enter');
+  const name = await page.textContent('#lab-tensor code');
+  await page.check('#format-Q8_0');
+  // The recipe had no step that could say so.
+  assert.deepEqual(await steps(page), ['Quantize']);
+  assert.match(await page.textContent('.overrides'), new RegExp(`${name} Q8_0`));
+  assert.equal(await page.locator('.cell.own').count(), 1);
+  await make(page);
+  await page.click('details:has(#lab-export) > summary');
+  const [, exported] = await saved(page, '#lab-export');
+  assert.deepEqual(JSON.parse(exported).steps[0].tensors, {[name]: 'Q8_0'});
+  await page.click('#lab-undo');
+  assert.deepEqual(await steps(page), [], 'step and format were one change');
+}, {acceptDownloads: true}));
+
+test('presets are there, and the smallest that passes is looked for', () => inBrowser(async ({page}) => {
+  await openTiny(page);
+  await page.selectOption('#lab-preset', 'smallest');
+  await page.click('#lab-preset-use');
+  assert.deepEqual(await steps(page), ['AWQ', 'Quantize']);
+  assert.equal(await page.inputValue('#lab-gate-kl'), '0.05');
+  await page.click('details:has(#lab-speed) > summary');
+  await page.uncheck('#lab-speed');
+  await page.fill('#lab-check-tokens', '256');
+  await page.press('#lab-check-tokens', 'Tab');
+  await page.click('#lab-search');
+  await finished(page);
+  const runs = await page.locator('#lab tbody .link').count();
+  assert.ok(runs >= 5, `${runs} runs`);
+  assert.match(await page.textContent('#lab-verdict'), /^Verified/);
+}));
+
 for (const [name, width] of [['desktop', 1280], ['phone', 360]]) {
   test(`the lab in both languages on a ${name}`, () => inBrowser(async ({page}) => {
     await openTiny(page);
