@@ -6,6 +6,7 @@
 //! Besides the pieces that are pushed, only a few rows are held outside their final place, so loading peaks barely above the
 //! model itself. (GPT-2's matrices, which lie the other way round in a folder, are held one at a time.)
 
+use crate::adapter::Adapter;
 use crate::cpu::Cpu;
 use crate::cpu::team::Team;
 use crate::error::{Error, Result};
@@ -40,11 +41,17 @@ impl Device {
 /// Takes a model's files piece by piece.
 pub struct Loader {
     /// Until the header has come.
-    device: Option<Device>,
-    room: Room,
+    plan: Option<Plan>,
     files: Vec<File>,
     stage: Stage,
     loading: Option<Loading>,
+}
+
+/// What is to become of a model.
+struct Plan {
+    device: Device,
+    room: Room,
+    adapter: Option<Adapter>,
 }
 
 enum Stage {
@@ -115,7 +122,15 @@ impl Loader {
     /// For one GGUF file, run on `device` with this room for a conversation: push its bytes from first to last.
     pub fn new(device: Device, room: impl Into<Room>) -> Loader {
         let stage = Stage::Stream { reader: Box::default(), file: 0, have: 0 };
-        Loader { device: Some(device), room: room.into(), files: Vec::new(), stage, loading: None }
+        let plan = Plan { device, room: room.into(), adapter: None };
+        Loader { plan: Some(plan), files: Vec::new(), stage, loading: None }
+    }
+
+    /// The model will have these matrices of low rank beside its own. To be said before anything is pushed.
+    #[must_use]
+    pub fn adapted(mut self, adapter: Adapter) -> Loader {
+        self.plan = self.plan.map(|plan| Plan { adapter: Some(adapter), ..plan });
+        self
     }
 
     /// For these files, run on `device` with this room for a conversation: push what [`Loader::wants`] asks for. Errors if they
@@ -125,7 +140,8 @@ impl Loader {
             Choice::Gguf(file) => Stage::Stream { reader: Box::default(), file, have: 0 },
             choice => Stage::Scan(Box::new(Scan::new(files.clone(), choice)?)),
         };
-        Ok(Loader { device: Some(device), room: room.into(), files, stage, loading: None })
+        let plan = Plan { device, room: room.into(), adapter: None };
+        Ok(Loader { plan: Some(plan), files, stage, loading: None })
     }
 
     /// Which bytes of which file to push next, in pieces of any size; nothing when all has come. Ask again when they are pushed.
@@ -149,11 +165,11 @@ impl Loader {
 
     /// Takes the next bytes: those that are wanted or, of a single GGUF file without a name, those of the file.
     pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        let Loader { device, room, files, stage, loading } = self;
+        let Loader { plan, files, stage, loading } = self;
         match stage {
             Stage::Stream { reader, file, have } => {
                 *have += bytes.len() as u64;
-                let pushed = reader.push(bytes, |event| Loading::take(loading, device, *room, event));
+                let pushed = reader.push(bytes, |event| Loading::take(loading, plan, event));
                 pushed.map_err(|error| error.of(name(files, *file)))
             }
             Stage::Scan(scan) => scan.push(bytes),
@@ -166,10 +182,10 @@ impl Loader {
     /// Says that the files have ended; gives the model.
     pub fn finish(mut self) -> Result<Session> {
         let want = self.wants()?;
-        let Loader { mut device, room, files, stage, mut loading } = self;
+        let Loader { mut plan, files, stage, mut loading } = self;
         match (stage, want) {
             (Stage::Stream { mut reader, file, .. }, _) => {
-                let finished = reader.finish(|event| Loading::take(&mut loading, &mut device, room, event));
+                let finished = reader.finish(|event| Loading::take(&mut loading, &mut plan, event));
                 finished.map_err(|error| error.of(name(&files, file)))?;
             }
             (_, Some(Want { file, offset, bytes })) => {
@@ -186,8 +202,8 @@ impl Loader {
     fn begin(&mut self) -> Result<()> {
         let Stage::Scan(scan) = std::mem::replace(&mut self.stage, Stage::Data(Data::default())) else { return Ok(()) };
         let Model { header, texts, made, data } = scan.finish()?;
-        let device = self.device.take().ok_or_else(refused)?;
-        self.loading = Some(Loading::new(&header, texts.as_ref(), device, self.room)?);
+        let plan = self.plan.take().ok_or_else(refused)?;
+        self.loading = Some(Loading::new(header, texts.as_ref(), plan)?);
         for (tensor, bytes) in made.iter().enumerate() {
             Loading::rows(&mut self.loading, tensor, 0, bytes)?;
         }
@@ -207,7 +223,7 @@ fn refused() -> Error {
 }
 
 impl Loading {
-    fn take(loading: &mut Option<Loading>, device: &mut Option<Device>, room: Room, event: Event) -> Result<()> {
+    fn take(loading: &mut Option<Loading>, plan: &mut Option<Plan>, event: Event) -> Result<()> {
         match event {
             Event::Header(header) => {
                 let Split { number, count } = Split::of(&header)?;
@@ -215,8 +231,8 @@ impl Loading {
                     let what = format!("this file is part {} of {count} of a model", number + 1);
                     return Err(Error::Files(format!("{what}: give all parts together")));
                 }
-                let device = device.take().ok_or_else(refused)?;
-                *loading = Some(Loading::new(&header, None, device, room)?);
+                let plan = plan.take().ok_or_else(refused)?;
+                *loading = Some(Loading::new(header, None, plan)?);
                 Ok(())
             }
             Event::Rows { tensor, first_row, bytes } => Loading::rows(loading, tensor, first_row, bytes),
@@ -232,17 +248,25 @@ impl Loading {
     }
 
     /// From a header and, of a folder, its texts.
-    fn new(header: &Header, texts: Option<&hf::Texts>, device: Device, room: Room) -> Result<Loading> {
-        let program = models::program(header, room)?;
-        let tokenizer = tokenizer(header, texts)?.within(program.config.vocab_size)?;
+    fn new(mut header: Header, texts: Option<&hf::Texts>, plan: Plan) -> Result<Loading> {
+        let Plan { device, room, adapter } = plan;
+        let own = header.tensors.len();
+        adapter.iter().try_for_each(|adapter| adapter.join(&mut header))?;
+        let program = models::program(&header, room)?;
+        let tokenizer = tokenizer(&header, texts)?.within(program.config.vocab_size)?;
         if tokenizer.vocab_size() > program.config.vocab_size {
             let (expected, found) = (tokenizer.vocab_size(), program.config.vocab_size);
             let what = format!("{expected} tokens but only {found} embeddings");
             return Err(Error::Metadata { key: "tokenizer.ggml.tokens".into(), what });
         }
-        let places = Places::new(header, &program);
-        let (fingerprint, tensors) = (Fingerprint::new(header), header.tensors.clone());
-        Ok(Loading { tokenizer, executor: device.executor(program)?, fingerprint, tensors, places })
+        let places = Places::new(&header, &program);
+        let (fingerprint, tensors) = (Fingerprint::new(&header), header.tensors);
+        let executor = device.executor(program)?;
+        let mut loading = Some(Loading { tokenizer, executor, fingerprint, tensors, places });
+        for (i, bytes) in adapter.iter().flat_map(Adapter::data).enumerate() {
+            Loading::rows(&mut loading, own + i, 0, bytes)?;
+        }
+        loading.ok_or_else(refused)
     }
 }
 

@@ -181,7 +181,7 @@ impl Keys<'_> {
         let Config { dim, head_dim, .. } = *config;
         let (q_dim, kv_dim) = (config.n_heads * head_dim, config.n_kv_heads * head_dim);
         let together = format!("blk.{layer}.attn_qkv");
-        if b.has(&format!("{together}.weight")) {
+        if b.has_linear(&together) {
             return Ok(vec![b.linear(&together, q_dim + 2 * kv_dim, dim)?]);
         }
         let mut part = |name, rows| b.linear(&format!("blk.{layer}.{name}"), rows, dim);
@@ -192,12 +192,12 @@ impl Keys<'_> {
     pub fn gate_and_up(&self, b: &mut Builder, config: &Config, layer: usize) -> Result<Vec<Linear>> {
         let Config { dim, hidden_dim, .. } = *config;
         let [gate, up] = ["ffn_gate", "ffn_up"].map(|part| format!("blk.{layer}.{part}"));
-        if b.has(&format!("{gate}.weight")) {
+        if b.has_linear(&gate) {
             return Ok(vec![b.linear(&gate, hidden_dim, dim)?, b.linear(&up, hidden_dim, dim)?]);
         }
         let mut half = |first| {
             let weight = b.rows(&format!("{up}.weight"), [2 * hidden_dim, dim], first..first + hidden_dim)?;
-            Ok(Linear { weight, bias: None })
+            Ok(Linear { weight, bias: None, low_rank: None })
         };
         Ok(vec![half(0)?, half(hidden_dim)?])
     }
@@ -241,9 +241,9 @@ impl Keys<'_> {
 
     /// The head of a decoder: `output`, or the embedding table where the file has none.
     pub fn head(&self, b: &mut Builder, config: &Config, norm: Norm, table: WeightId) -> Result<Op> {
-        let linear = match b.has("output.weight") {
+        let linear = match b.has_linear("output") {
             true => b.linear("output", config.vocab_size, config.dim)?,
-            false => Linear { weight: table, bias: None },
+            false => Linear { weight: table, bias: None, low_rank: None },
         };
         let softcap = self.positive_if_any("final_logit_softcapping")?;
         Ok(Op::Head { transform: None, norm: Some(norm), linear: Some(linear), softcap })
