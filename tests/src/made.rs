@@ -52,7 +52,7 @@ impl Maker {
     }
 
     fn linear(&mut self, format: Format, rows: usize, cols: usize) -> Linear {
-        Linear { weight: self.weight(format, rows, cols), bias: None }
+        Linear { weight: self.weight(format, rows, cols), bias: None, low_rank: None }
     }
 
     fn norm(&mut self, len: usize) -> Norm {
@@ -170,7 +170,7 @@ pub fn made(shape: &Shape) -> Made {
         let linear = m.linear(format, dim, hidden);
         ops.push(Op::LinearAdd { linear, post_norm: gemma.then(|| m.norm(dim)) });
     }
-    let linear = Some(Linear { weight: table, bias: None });
+    let linear = Some(Linear { weight: table, bias: None, low_rank: None });
     ops.push(Op::Head { transform: None, norm: Some(m.norm(dim)), linear, softcap: gemma.then_some(3.0) });
     m.made.program.ops = ops;
     m.made

@@ -45,7 +45,7 @@ pub struct Bench {
 impl Bench {
     pub fn run(&self) -> Result<()> {
         let start = Instant::now();
-        let mut session = crate::load(&self.file, self.executor, self.threads, None, true)?;
+        let mut session = crate::load(&self.file, None, self.executor, self.threads, None, true)?;
         let load_ms = start.elapsed().as_secs_f64() * 1e3;
         if self.ops {
             for tokens in [self.prompt.min(MOST_TOKENS), 1] {

@@ -18,6 +18,7 @@ use std::io::{ErrorKind, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hearth_engine::adapter::Adapter;
 use hearth_engine::cpu::team::{MAX_THREADS, Team};
 use hearth_engine::generate::Session;
 use hearth_engine::loader::{Device, Loader};
@@ -172,8 +173,15 @@ const GPU_CONTEXT: usize = 4096;
 
 /// Loads a model with room for `context` positions or, if it is not said, for all it was made for (of models whose positions turn
 /// otherwise in long contexts, for no more than do not), on a GPU for fewer. A GPU has plain kernels, so that what it says can be
-/// repeated, or, `tuned`, those that are fastest.
-fn load(path: &Path, executor: Executor, threads: usize, context: Option<usize>, tuned: bool) -> Result<Session> {
+/// repeated, or, `tuned`, those that are fastest. With an adapter, if there is one.
+fn load(
+    path: &Path,
+    lora: Option<&Path>,
+    executor: Executor,
+    threads: usize,
+    context: Option<usize>,
+    tuned: bool,
+) -> Result<Session> {
     let device = match executor {
         Executor::Naive => Device::Naive,
         Executor::Cpu => Device::Cpu(Team::spawn(threads)),
@@ -190,6 +198,11 @@ fn load(path: &Path, executor: Executor, threads: usize, context: Option<usize>,
     let room = context.map_or(Room::Usual(usual), Room::Asked);
     let files = Files::find(path)?;
     let mut loader = Loader::of(files.files.clone(), device, room)?;
+    if let Some(lora) = lora {
+        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", lora.display());
+        let file = std::fs::read(lora).map_err(|error| told(&error))?;
+        loader = loader.adapted(Adapter::from_gguf(&file).map_err(|error| told(&error))?);
+    }
     while let Some(want) = loader.wants()? {
         files.read(want, |bytes| Ok(loader.push(bytes)?))?;
     }

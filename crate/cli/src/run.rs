@@ -44,6 +44,9 @@ pub struct Run {
     /// A saved conversation, behind which the prompt is put.
     #[arg(long, value_name = "FILE")]
     restore: Option<PathBuf>,
+    /// A LoRA adapter for the model, a GGUF file.
+    #[arg(long, value_name = "FILE")]
+    lora: Option<PathBuf>,
     #[command(flatten)]
     chat: ChatArgs,
     #[command(flatten)]
@@ -62,7 +65,8 @@ pub struct Run {
 impl Run {
     /// Prints the answer as it is made.
     pub fn run(&self) -> Result<()> {
-        let mut session = crate::load(&self.file, self.executor, self.threads, self.context, false)?;
+        let mut session =
+            crate::load(&self.file, self.lora.as_deref(), self.executor, self.threads, self.context, false)?;
         if let Some(path) = &self.restore {
             let saved = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
             session.restore(&saved)?;

@@ -19,7 +19,7 @@ fn tokens(score: &Score, session: &Session) -> Result<Vec<u32>> {
 
 /// e to the mean negative log-probability of each token after the first.
 pub fn perplexity(score: &Score) -> Result<()> {
-    let mut session = crate::load(&score.file, score.executor, score.threads, score.context, false)?;
+    let mut session = crate::load(&score.file, None, score.executor, score.threads, score.context, false)?;
     let tokens = tokens(score, &session)?;
     let mut sum = 0.0;
     block_on(session.score(&tokens, |position, log_probs| {
@@ -34,7 +34,7 @@ pub fn perplexity(score: &Score) -> Result<()> {
 
 /// A line for each position after the first: the token there, its log-probability, and the likeliest tokens.
 pub fn logprobs(score: &Score, top: usize, json: bool) -> Result<()> {
-    let mut session = crate::load(&score.file, score.executor, score.threads, score.context, false)?;
+    let mut session = crate::load(&score.file, None, score.executor, score.threads, score.context, false)?;
     let tokens = tokens(score, &session)?;
     let mut lines = Vec::new();
     block_on(session.score(&tokens, |position, log_probs| {

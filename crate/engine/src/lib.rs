@@ -10,6 +10,7 @@
 //!
 //! [`loader::Loader`] is the first line, [`generate::Session`] the second.
 
+pub mod adapter;
 pub mod chat;
 pub mod constraint;
 pub mod cpu;

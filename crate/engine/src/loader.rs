@@ -6,6 +6,7 @@
 //! Besides the pieces that are pushed, only a few rows are held outside their final place, so loading peaks barely above the
 //! model itself.
 
+use crate::adapter::Adapter;
 use crate::cpu::Cpu;
 use crate::cpu::team::Team;
 use crate::error::{Error, Result};
@@ -39,10 +40,16 @@ impl Device {
 /// Takes a model's files piece by piece.
 pub struct Loader {
     /// Until the header has come.
-    device: Option<Device>,
-    room: Room,
+    plan: Option<Plan>,
     intake: Intake,
     loading: Option<Loading>,
+}
+
+/// What is to become of a model.
+struct Plan {
+    device: Device,
+    room: Room,
+    adapter: Option<Adapter>,
 }
 
 struct Loading {
@@ -97,31 +104,43 @@ impl Device {
 impl Loader {
     /// For one GGUF file, run on `device` with this room for a conversation: push its bytes from first to last.
     pub fn new(device: Device, room: impl Into<Room>) -> Loader {
-        Loader { device: Some(device), room: room.into(), intake: Intake::stream(), loading: None }
+        Loader {
+            plan: Some(Plan { device, room: room.into(), adapter: None }),
+            intake: Intake::stream(),
+            loading: None,
+        }
+    }
+
+    /// The model will have these matrices of low rank beside its own. To be said before anything is pushed.
+    #[must_use]
+    pub fn adapted(mut self, adapter: Adapter) -> Loader {
+        self.plan = self.plan.map(|plan| Plan { adapter: Some(adapter), ..plan });
+        self
     }
 
     /// For these files, run on `device` with this room for a conversation: push what [`Loader::wants`] asks for. Errors if they
     /// cannot be those of one model.
     pub fn of(files: Vec<File>, device: Device, room: impl Into<Room>) -> Result<Loader> {
-        Ok(Loader { device: Some(device), room: room.into(), intake: Intake::of(files)?, loading: None })
+        let plan = Plan { device, room: room.into(), adapter: None };
+        Ok(Loader { plan: Some(plan), intake: Intake::of(files)?, loading: None })
     }
 
     /// Which bytes of which file to push next, in pieces of any size; nothing when all has come. Ask again when they are pushed.
     pub fn wants(&mut self) -> Result<Option<Want>> {
-        let Loader { device, room, intake, loading } = self;
-        intake.wants(|found| Loading::take(loading, device, *room, found))
+        let Loader { plan, intake, loading } = self;
+        intake.wants(|found| Loading::take(loading, plan, found))
     }
 
     /// Takes the next bytes: those that are wanted or, of a single GGUF file without a name, those of the file.
     pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        let Loader { device, room, intake, loading } = self;
-        intake.push(bytes, |found| Loading::take(loading, device, *room, found))
+        let Loader { plan, intake, loading } = self;
+        intake.push(bytes, |found| Loading::take(loading, plan, found))
     }
 
     /// Says that the files have ended; gives the model.
     pub fn finish(self) -> Result<Session> {
-        let Loader { mut device, room, intake, mut loading } = self;
-        intake.finish(|found| Loading::take(&mut loading, &mut device, room, found))?;
+        let Loader { mut plan, intake, mut loading } = self;
+        intake.finish(|found| Loading::take(&mut loading, &mut plan, found))?;
         let loading = loading.ok_or_else(refused)?;
         Ok(Session::new(loading.tokenizer, loading.executor, loading.fingerprint.finish()))
     }
@@ -133,35 +152,46 @@ fn refused() -> Error {
 }
 
 impl Loading {
-    fn take(loading: &mut Option<Loading>, device: &mut Option<Device>, room: Room, found: Found) -> Result<()> {
+    fn take(loading: &mut Option<Loading>, plan: &mut Option<Plan>, found: Found) -> Result<()> {
         match found {
             Found::Header(header, texts) => {
-                let device = device.take().ok_or_else(refused)?;
-                *loading = Some(Loading::new(&header, texts.as_ref(), device, room)?);
+                let plan = plan.take().ok_or_else(refused)?;
+                *loading = Some(Loading::new(header, texts.as_ref(), plan)?);
                 Ok(())
             }
             Found::Rows { tensor, first_row, bytes } => {
-                let loading = loading.as_mut().ok_or_else(refused)?;
-                if first_row == 0 {
-                    loading.fingerprint.rows(&loading.tensors[tensor], bytes);
-                }
-                loading.places.load(&mut *loading.executor, tensor, first_row, bytes)
+                loading.as_mut().ok_or_else(refused)?.rows(tensor, first_row, bytes)
             }
         }
     }
 
+    fn rows(&mut self, tensor: usize, first_row: usize, bytes: &[u8]) -> Result<()> {
+        if first_row == 0 {
+            self.fingerprint.rows(&self.tensors[tensor], bytes);
+        }
+        self.places.load(&mut *self.executor, tensor, first_row, bytes)
+    }
+
     /// From a header and, of a folder, its texts.
-    fn new(header: &Header, texts: Option<&hf::Texts>, device: Device, room: Room) -> Result<Loading> {
-        let program = models::program(header, room)?;
-        let tokenizer = tokenizer(header, texts)?.within(program.config.vocab_size)?;
+    fn new(mut header: Header, texts: Option<&hf::Texts>, plan: Plan) -> Result<Loading> {
+        let Plan { device, room, adapter } = plan;
+        let own = header.tensors.len();
+        adapter.iter().try_for_each(|adapter| adapter.join(&mut header))?;
+        let program = models::program(&header, room)?;
+        let tokenizer = tokenizer(&header, texts)?.within(program.config.vocab_size)?;
         if tokenizer.vocab_size() > program.config.vocab_size {
             let (expected, found) = (tokenizer.vocab_size(), program.config.vocab_size);
             let what = format!("{expected} tokens but only {found} embeddings");
             return Err(Error::Metadata { key: "tokenizer.ggml.tokens".into(), what });
         }
-        let places = Places::new(header, &program);
-        let (fingerprint, tensors) = (Fingerprint::new(header), header.tensors.clone());
-        Ok(Loading { tokenizer, executor: device.executor(program)?, fingerprint, tensors, places })
+        let places = Places::new(&header, &program);
+        let (fingerprint, tensors) = (Fingerprint::new(&header), header.tensors);
+        let executor = device.executor(program)?;
+        let mut loading = Loading { tokenizer, executor, fingerprint, tensors, places };
+        for (i, bytes) in adapter.iter().flat_map(Adapter::data).enumerate() {
+            loading.rows(own + i, 0, bytes)?;
+        }
+        Ok(loading)
     }
 }
 

@@ -47,16 +47,32 @@ impl Naive {
         numbers
     }
 
-    /// `x: [T, in]` → `x Wᵀ + b: [T, out]`.
-    fn linear(&self, linear: Linear, x: &[f32]) -> Vec<f32> {
-        let weight = &self.program.weights[linear.weight];
-        let bias = linear.bias.map_or(vec![0.0; weight.rows], |id| self.row(id, 0));
+    /// `x: [T, in]` → `x Wᵀ: [T, out]`.
+    fn times(&self, id: WeightId, x: &[f32]) -> Vec<f32> {
+        let weight = &self.program.weights[id];
         let mut out = vec![0.0; x.len() / weight.cols * weight.rows];
-        for (row, bias) in bias.iter().enumerate() {
-            let numbers = self.row(linear.weight, row);
+        for row in 0..weight.rows {
+            let numbers = self.row(id, row);
             for (x, out) in x.chunks_exact(weight.cols).zip(out.chunks_exact_mut(weight.rows)) {
-                out[row] = numbers.iter().zip(x).map(|(w, x)| w * x).sum::<f32>() + bias;
+                out[row] = numbers.iter().zip(x).map(|(w, x)| w * x).sum::<f32>();
             }
+        }
+        out
+    }
+
+    /// `x: [T, in]` → `x Wᵀ + s (x Aᵀ) Bᵀ + b: [T, out]`.
+    fn linear(&self, linear: Linear, x: &[f32]) -> Vec<f32> {
+        let whole = linear.whole().map(|id| self.times(id, x));
+        let low = linear.low_rank.map(|low| {
+            let products = self.times(low.b, &self.times(low.a, x));
+            products.into_iter().map(|product| low.scale * product).collect::<Vec<_>>()
+        });
+        let bias = linear.bias.map(|id| self.row(id, 0));
+        let mut parts = [whole, low].into_iter().flatten();
+        let mut out = parts.next().expect("one or the other");
+        parts.for_each(|part| out.iter_mut().zip(part).for_each(|(out, part)| *out += part));
+        if let Some(bias) = bias {
+            out.chunks_exact_mut(bias.len()).flatten().zip(bias.iter().cycle()).for_each(|(out, bias)| *out += bias);
         }
         out
     }

@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::adapter::ALPHA;
 use crate::error::{Error, Result};
 use crate::formats::gguf::{Header, ROW_RUN};
 use crate::models::Architecture;
@@ -89,13 +90,38 @@ pub struct Norm {
     pub eps: f32,
 }
 
-/// `W · x + b`.
+/// `W · x + s · B · (A · x) + b`; the second part only where a file, or an adapter for it, has one.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
-    /// `[out, in]`.
+    /// `[out, in]`; where a file has only the factors, this is B.
     pub weight: WeightId,
     /// `[out]`.
     pub bias: Option<WeightId>,
+    /// A matrix of low rank, kept as two.
+    pub low_rank: Option<LowRank>,
+}
+
+/// `s · B · A`: LoRA's parts. Hu et al. 2021, arXiv:2106.09685.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LowRank {
+    /// `[r, in]`, in files `NAME.lora_a`.
+    pub a: WeightId,
+    /// `[out, r]`, in files `NAME.lora_b`.
+    pub b: WeightId,
+    /// `adapter.lora.alpha / r`, or 1.
+    pub scale: f32,
+}
+
+impl Linear {
+    /// W, where it is not made of its factors alone.
+    pub fn whole(self) -> Option<WeightId> {
+        Some(self.weight).filter(|&weight| self.low_rank.is_none_or(|low| low.b != weight))
+    }
+
+    /// All its matrices.
+    pub fn matrices(self) -> impl Iterator<Item = WeightId> {
+        self.whole().into_iter().chain(self.low_rank.into_iter().flat_map(|low| [low.a, low.b]))
+    }
 }
 
 /// What `NormLinear` does with the products.
@@ -322,7 +348,7 @@ impl Program {
     /// Bytes of weights that making a token reads, as the file stores them. Of a table that is not the head as well it reads a
     /// row: not counted.
     pub fn weight_bytes(&self) -> usize {
-        let linears = self.ops.iter().flat_map(Op::linears).map(|linear| linear.weight);
+        let linears = self.ops.iter().flat_map(Op::linears).flat_map(Linear::matrices);
         let bytes = |id: WeightId| {
             let Weight { rows, cols, format, .. } = self.weights[id];
             rows * format.row_bytes(cols).expect("the header was checked")
@@ -408,10 +434,29 @@ impl<'a> Builder<'a> {
         self.has(name).then(|| self.vector(name, len)).transpose()
     }
 
-    /// `NAME.weight` of shape `[rows, cols]` and, if the file has it, `NAME.bias`.
+    /// `NAME.weight` of shape `[rows, cols]`, whole or in factors or both, and, if the file has it, `NAME.bias`.
     pub fn linear(&mut self, name: &str, rows: usize, cols: usize) -> Result<Linear> {
-        let weight = self.matrix(&format!("{name}.weight"), rows, cols)?;
-        Ok(Linear { weight, bias: self.vector_if_any(&format!("{name}.bias"), rows)? })
+        let whole = format!("{name}.weight");
+        let low_rank = self.low_rank(&whole, rows, cols)?;
+        let weight = match low_rank {
+            Some(low) if !self.has(&whole) => low.b,
+            _ => self.matrix(&whole, rows, cols)?,
+        };
+        Ok(Linear { weight, bias: self.vector_if_any(&format!("{name}.bias"), rows)?, low_rank })
+    }
+
+    /// Whether the file has `NAME.weight`, whole or in factors.
+    pub fn has_linear(&self, name: &str) -> bool {
+        ["weight", "weight.lora_a"].iter().any(|part| self.has(&format!("{name}.{part}")))
+    }
+
+    /// The factors of a matrix, if the file has any.
+    fn low_rank(&mut self, name: &str, rows: usize, cols: usize) -> Result<Option<LowRank>> {
+        let [a, b] = ["a", "b"].map(|factor| format!("{name}.lora_{factor}"));
+        let Some((_, info)) = self.header.tensor(&a) else { return Ok(None) };
+        let rank = info.rows();
+        let scale = self.header.float(ALPHA)?.map_or(1.0, |alpha| alpha / rank as f32);
+        Ok(Some(LowRank { a: self.matrix(&a, rank, cols)?, b: self.matrix(&b, rows, rank)?, scale }))
     }
 
     /// Whether the file has a tensor of this name.

@@ -154,7 +154,7 @@ fn biases_of(
 ) -> Result<()> {
     let mut width = 0;
     let mut found = Vec::new();
-    for Linear { weight, bias } in linears {
+    for Linear { weight, bias, .. } in linears {
         found.extend(bias.map(|id| (id, width)));
         width += program.weights[weight].rows;
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use hearth_engine::executor::{Cache, Choice, Executor, Logits, Run, Times, Tuning, check_length};
 use hearth_engine::loader::Device;
-use hearth_engine::program::{Config, Program, WeightId};
+use hearth_engine::program::{Config, Op, Program, WeightId};
 use hearth_engine::sampling::Sampling;
 use hearth_engine::{Error, Result};
 
@@ -53,6 +53,11 @@ impl Gpu {
 impl GpuExecutor {
     /// An executor with room for a conversation, as long as it may become, and for weights; load them next.
     pub fn new(gpu: Gpu, program: Program, cache: CacheFormat) -> Result<GpuExecutor> {
+        if program.ops.iter().flat_map(Op::linears).any(|linear| linear.low_rank.is_some()) {
+            return Err(failed(
+                "matrices of low rank run on the CPU only: take that, or a model in which they are merged",
+            ));
+        }
         let context = program.config.context.max(LEAST_CONTEXT).min(program.config.max_seq);
         let matrix = |spec| Matrix::new(&gpu, spec).map(Some);
         let matrices = program

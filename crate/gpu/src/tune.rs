@@ -173,7 +173,7 @@ impl Bench {
         let gpu = gpu.clone().with(kernels);
         let mut planner = Planner::new(&gpu, program, buffers, matrices, (1, CacheFormat::F32));
         let target = Target { stride: program.config.hidden_dim, ..Target::set(&buffers.hidden[0]) };
-        let linear = Linear { weight: 0, bias: None };
+        let linear = Linear { weight: 0, bias: None, low_rank: None };
         let mut steps = Vec::new();
         if tokens == 1 {
             let source = Source::Plain { x: &buffers.heads, row: false };

@@ -6,7 +6,7 @@ use hearth_engine::formats::gguf::Writer;
 use hearth_engine::formats::set::{File, Found, Intake, Want};
 use hearth_engine::formats::{Header, Strings, TensorInfo, Value};
 use hearth_engine::models::{self, Room};
-use hearth_engine::program::{Op, Program, Weight, WeightId};
+use hearth_engine::program::{Linear, LowRank, Op, Program, Weight, WeightId};
 use hearth_engine::quant::Format;
 use hearth_engine::tokenizer::Tokenizer;
 
@@ -174,6 +174,22 @@ impl Model {
             &mut out.data,
         );
         out
+    }
+
+    /// What a linear map multiplies by, whole: `[out, in]`, with its part of low rank added.
+    pub fn linear(&self, program: &Program, linear: Linear) -> Matrix {
+        let Some(LowRank { a, b, scale }) = linear.low_rank else { return self.weight(program, linear.weight) };
+        let [a, b] = [a, b].map(|id| self.weight(program, id));
+        let mut sum = match linear.whole() {
+            Some(id) => self.weight(program, id),
+            None => Matrix::zeros(b.rows, a.cols),
+        };
+        for (sum, factors) in sum.data.chunks_exact_mut(a.cols).zip(b.iter()) {
+            for (factor, row) in factors.iter().zip(a.iter()) {
+                sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += scale * factor * x);
+            }
+        }
+        sum
     }
 
     /// How many numbers of a program's weight are not zero.

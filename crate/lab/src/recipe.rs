@@ -9,6 +9,7 @@ use std::hint::black_box;
 
 use hearth_engine::cpu::team::Team;
 use hearth_engine::formats::Value;
+use hearth_engine::program::Op;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
@@ -99,6 +100,10 @@ impl Recipe {
     /// A compressed copy of the base. `text` calibrates, if any step needs one. Errors if it is too short; also if `watch` says so.
     pub fn run(&self, base: &Model, text: &[u32], team: &mut Team, watch: &mut Watch) -> Result<Model> {
         let methods = self.methods()?;
+        if base.program(1)?.ops.iter().flat_map(Op::linears).any(|linear| linear.low_rank.is_some()) {
+            let what = "this model has matrices in two factors already: compress the one it was made of";
+            return Err(Error::Unfit(what.into()));
+        }
         let texts = match methods.iter().any(|method| method.needs() > Needs::Nothing) {
             true => {
                 let config = base.program(1)?.config;

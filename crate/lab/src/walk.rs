@@ -57,8 +57,8 @@ impl<'a> Stage<'a> {
             for id in biases.chain(norms) {
                 stage.vectors.insert(id, model.weight(program, id).data);
             }
-            for Linear { weight, .. } in op.linears() {
-                stage.matrices.entry(weight).or_insert_with(|| Packed::new(&model.weight(program, weight)));
+            for linear in op.linears() {
+                stage.matrices.entry(linear.weight).or_insert_with(|| Packed::new(&model.linear(program, linear)));
             }
             if let Op::Attention { rope: Some(rope), .. } = op {
                 stage.turns = Some(turns(model, program, *rope, longest));
@@ -109,7 +109,7 @@ impl<'a> Stage<'a> {
         y
     }
 
-    fn product(&self, Linear { weight, bias }: Linear, x: &Matrix, team: &mut Team) -> Matrix {
+    fn product(&self, Linear { weight, bias, .. }: Linear, x: &Matrix, team: &mut Team) -> Matrix {
         let mut out = self.matrices[&weight].times(x, team);
         if let Some(bias) = bias {
             el::add_row(&mut out, &self.vectors[&bias]);
@@ -242,9 +242,8 @@ impl Head {
             unreachable!("a program ends so")
         };
         let vector = |id: WeightId| model.weight(program, id).data;
-        let linear_of = |linear: Linear| {
-            (Packed::new(&model.weight(program, linear.weight)), linear.bias.map_or(Vec::new(), vector))
-        };
+        let linear_of =
+            |linear: Linear| (Packed::new(&model.linear(program, linear)), linear.bias.map_or(Vec::new(), vector));
         let gain = norm.map(|Norm { kind, weight, bias, eps }| Gain {
             kind,
             weight: vector(weight),

@@ -1,7 +1,7 @@
 //! What a token costs, counted from the model and not measured: the same on every device, so that models can be compared where
 //! nothing tells joules.
 
-use hearth_engine::program::{Op, WeightId};
+use hearth_engine::program::{Linear, Op, WeightId};
 use serde::Serialize;
 
 use crate::error::Result;
@@ -29,7 +29,7 @@ impl Work {
     pub fn of(model: &Model) -> Result<Work> {
         let program = model.program(1)?;
         let (mut all, mut nonzero) = (0, 0);
-        let products: Vec<WeightId> = program.ops.iter().flat_map(Op::linears).map(|linear| linear.weight).collect();
+        let products: Vec<WeightId> = program.ops.iter().flat_map(Op::linears).flat_map(Linear::matrices).collect();
         for &id in &products {
             let weight = &program.weights[id];
             all += (weight.rows * weight.cols) as u64;

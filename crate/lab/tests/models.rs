@@ -5,12 +5,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use hearth_engine::cpu::team::Team;
+use hearth_engine::formats::TensorInfo;
 use hearth_engine::loader::{Device, Loader};
 use hearth_engine::models::Room;
 use hearth_engine::quant::Format;
 use hearth_lab::evaluate::{Quality, compare, read};
 use hearth_lab::matrix::Matrix;
-use hearth_lab::model::Model;
+use hearth_lab::model::{Model, encode};
 use hearth_lab::recipe::Recipe;
 use hearth_lab::text::Protocol;
 use hearth_lab::walk::{Head, Stage, embed, layers};
@@ -46,33 +47,65 @@ fn tokens(count: usize, seed: u64) -> Vec<u32> {
     (0..count).map(|_| random.u32(3..90)).collect()
 }
 
+/// How far the lab's numbers of a file are from the oracle's.
+fn apart_from_the_oracle(bytes: &[u8], team: &mut Team) -> f32 {
+    let model = Model::from_gguf(bytes.chunks(1000)).unwrap();
+    let tokens = tokens(33, 1);
+    let program = model.program(64).unwrap();
+    let mut x = embed(&model, &program, &tokens);
+    for ops in layers(&program) {
+        Stage::new(&model, &program, ops, tokens.len()).run(&mut x, team, &mut |_, _| {});
+    }
+    let head = Head::new(&model, &program);
+    let hidden = head.hidden(&x, team);
+    let found = if head.says() { head.logits(&hidden, team) } else { hidden };
+
+    let mut loader = Loader::new(Device::Naive, Room::Asked(64));
+    loader.push(bytes).unwrap();
+    let mut session = loader.finish().unwrap();
+    let expected = Matrix::new(found.cols, block_on(session.logits(&tokens)).unwrap());
+    let mut worst = 0.0_f32;
+    for (found, expected) in found.iter().zip(expected.iter()) {
+        let size = expected.iter().fold(1e-6_f32, |max, x| max.max(x.abs()));
+        found.iter().zip(expected).for_each(|(f, e)| worst = worst.max((f - e).abs() / size));
+    }
+    worst
+}
+
 #[test]
 fn every_architecture_reads_as_the_oracle_does() {
     let team = &mut Team::spawn(2);
     for (name, bytes) in files() {
-        let model = Model::from_gguf(bytes.chunks(1000)).unwrap();
-        let tokens = tokens(33, 1);
-        let program = model.program(64).unwrap();
-        let mut x = embed(&model, &program, &tokens);
-        for ops in layers(&program) {
-            Stage::new(&model, &program, ops, tokens.len()).run(&mut x, team, &mut |_, _| {});
-        }
-        let head = Head::new(&model, &program);
-        let hidden = head.hidden(&x, team);
-        let found = if head.says() { head.logits(&hidden, team) } else { hidden };
-
-        let mut loader = Loader::new(Device::Naive, Room::Asked(64));
-        loader.push(&bytes).unwrap();
-        let mut session = loader.finish().unwrap();
-        let expected = Matrix::new(found.cols, block_on(session.logits(&tokens)).unwrap());
-        let mut worst = 0.0_f32;
-        for (found, expected) in found.iter().zip(expected.iter()) {
-            let size = expected.iter().fold(1e-6_f32, |max, x| max.max(x.abs()));
-            found.iter().zip(expected).for_each(|(f, e)| worst = worst.max((f - e).abs() / size));
-        }
+        let worst = apart_from_the_oracle(&bytes, team);
         assert!(worst < 2e-5, "{name}: {worst:e}");
         println!("{name}: {worst:e}");
     }
+}
+
+#[test]
+fn factors_are_read_and_not_compressed_again() {
+    let mut model = Model::from_gguf([&file("tiny-llama")[..]]).unwrap();
+    let mut random = fastrand::Rng::with_seed(6);
+    for name in ["blk.0.attn_q.weight", "blk.1.ffn_down.weight"] {
+        let whole = model.matrix(name);
+        for (factor, rows, cols) in [("a", 4, whole.cols), ("b", whole.rows, 4)] {
+            let numbers = Matrix::new(cols, (0..rows * cols).map(|_| (random.f32() - 0.5) * 0.3).collect());
+            let (name, shape) = (format!("{name}.lora_{factor}"), vec![rows, cols]);
+            let bytes = encode(Format::F32, &numbers).unwrap();
+            let size_bytes = bytes.len() as u64;
+            model.header.tensors.push(TensorInfo { name, shape, format: Format::F32, offset: 0, size_bytes });
+            model.data.push(bytes);
+        }
+    }
+    // Of the second there is nothing else.
+    let (i, _) = model.header.tensor("blk.1.ffn_down.weight").unwrap();
+    model.header.tensors.remove(i);
+    model.data.remove(i);
+    let worst = apart_from_the_oracle(&model.to_gguf().unwrap(), &mut Team::alone());
+    assert!(worst < 2e-5, "{worst:e}");
+    let recipe = Recipe::from_json(r#"{"version": 1, "steps": [{"method": "awq"}]}"#).unwrap();
+    let refused = recipe.run(&model, &tokens(600, 3), &mut Team::alone(), &mut quiet).map(drop).unwrap_err();
+    assert!(refused.to_string().contains("in two factors already"), "{refused}");
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn zipped(model: &Model) -> Result<u64> {
 
 /// Speed, time and energy of models, in turns.
 fn costs(files: &[&Path], threads: usize) -> Result<Vec<Cost>> {
-    let open = |path: &&Path| crate::load(path, Executor::Cpu, threads, Some(SPEED[0] + SPEED[1] + 2), true);
+    let open = |path: &&Path| crate::load(path, None, Executor::Cpu, threads, Some(SPEED[0] + SPEED[1] + 2), true);
     let mut sessions: Vec<Session> = files.iter().map(open).collect::<Result<_>>()?;
     if sessions[0].config().encoder {
         return Err("a model that makes vectors makes no tokens: leave --speed out".into());

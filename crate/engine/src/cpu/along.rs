@@ -11,11 +11,38 @@ use super::lanes::{F32x4, I16x8, I32x4};
 use super::tiles::{Half, Scale, Scales, Tile, nth};
 use crate::quant::{Format, lut4_values, s4_mask};
 
-/// Products of four rows with N inputs, as exact sums: `rows(i)` widens row `i`.
+/// The codes of four rows and 32 columns.
+trait Quad: Copy {
+    /// Those of a row, as they are multiplied.
+    fn row<D: Dots>(self, row: usize, masks: &Masks) -> D::Row;
+}
+
+/// Products of four rows with N inputs, as exact sums.
 #[inline(always)]
-fn products<D: Dots, const N: usize>(rows: impl Fn(usize) -> D::Row, x: [&Block<D::Form>; N]) -> [I32x4; N] {
-    let rows = [rows(0), rows(1), rows(2), rows(3)];
-    x.map(|x| I32x4::sums(rows.map(|row| D::row(&row, x))))
+fn products<D: Dots, const N: usize>(quad: impl Quad, x: [&Block<D::Form>; N], masks: &Masks) -> [I32x4; N] {
+    let mut sums = [I32x4::splat(0); N];
+    if N == 1 {
+        // What is widened is used at once: four rows of it would not fit into the registers.
+        let a = D::row(&quad.row::<D>(0, masks), x[0], masks);
+        let b = D::row(&quad.row::<D>(1, masks), x[0], masks);
+        let c = D::row(&quad.row::<D>(2, masks), x[0], masks);
+        let d = D::row(&quad.row::<D>(3, masks), x[0], masks);
+        sums[0] = I32x4::sums([a, b, c, d]);
+        return sums;
+    }
+    let a = quad.row::<D>(0, masks);
+    let b = quad.row::<D>(1, masks);
+    let c = quad.row::<D>(2, masks);
+    let d = quad.row::<D>(3, masks);
+    unroll!(n < N, {
+        sums[n] = I32x4::sums([
+            D::row(&a, x[n], masks),
+            D::row(&b, x[n], masks),
+            D::row(&c, x[n], masks),
+            D::row(&d, x[n], masks),
+        ]);
+    });
+    sums
 }
 
 /// What [`Half`]s of a quad and N inputs make of exact sums.
@@ -42,12 +69,21 @@ fn value(places: &Places, values: &[u8; 16], k: usize) -> f32 {
     f32::from(values[usize::from(byte >> (k / 16 * 4) & 15)] as i8)
 }
 
-/// A row's codes become what its table says.
-#[inline(always)]
-fn look_up<D: Dots>(places: &Places, values: &[u8; 16], masks: &Masks) -> D::Row {
-    let (places, values) = (I16x8::from_bytes(*places), I16x8::from_bytes(*values));
-    let [low, high] = [places.and(masks.nibble), places.shr::<4>().and(masks.nibble)];
-    D::signed([values.pick(low), values.pick(high)])
+/// Codes that a table for each row tells.
+#[derive(Clone, Copy)]
+struct LookedUp<'a> {
+    places: &'a [Places; 4],
+    tables: &'a [[u8; 16]; 4],
+}
+
+impl Quad for LookedUp<'_> {
+    #[inline(always)]
+    fn row<D: Dots>(self, row: usize, masks: &Masks) -> D::Row {
+        let (places, values) = (I16x8::from_bytes(self.places[row]), I16x8::from_bytes(self.tables[row]));
+        let low = values.pick(places.and(masks.nibble));
+        let high = values.pick(places.shr::<4>().and(masks.nibble));
+        D::signed([low, high])
+    }
 }
 
 /// The tables of sixteen rows.
@@ -99,8 +135,8 @@ impl Tile for Lut32 {
     ) {
         let x = nth(x, 0);
         unroll!(q < Q, {
-            let (places, tables) = (&self.places[quad + q], &head[quad + q]);
-            let products = products::<D, N>(|row| look_up::<D>(&places[row], &tables[row], masks), x);
+            let codes = LookedUp { places: &self.places[quad + q], tables: &head[quad + q] };
+            let products = products::<D, N>(codes, x, masks);
             scale(self.d[quad + q], products, x, &mut sums[q]);
         });
     }
@@ -156,8 +192,8 @@ impl Tile for LutRow {
     ) {
         let x = nth(x, 0);
         unroll!(q < Q, {
-            let (places, tables) = (&self.0[quad + q], &head.tables[quad + q]);
-            let products = products::<D, N>(|row| look_up::<D>(&places[row], &tables[row], masks), x);
+            let codes = LookedUp { places: &self.0[quad + q], tables: &head.tables[quad + q] };
+            let products = products::<D, N>(codes, x, masks);
             scale(head.d[quad + q], products, x, &mut sums[q]);
         });
     }
@@ -216,21 +252,30 @@ pub struct Sparse {
     codes: [[[u8; 8]; 4]; QUADS],
 }
 
-impl Sparse {
-    /// A row's codes at their columns, and the code of zero at the others.
+/// Codes at their columns, and the code of zero at the others.
+#[derive(Clone, Copy)]
+struct Spread<'a> {
+    kept: &'a [[u8; 4]; 4],
+    codes: &'a [[u8; 8]; 4],
+}
+
+/// Where the codes of two groups' kept columns lie among theirs.
+#[inline(always)]
+fn places_of<D: Dots>(first: u8, second: u8) -> I16x8 {
+    let places = I16x8::from_halves([D::SPREAD[usize::from(first)], D::SPREAD[usize::from(second)]]);
+    places.add(I16x8::from_bytes(TO_LAST[first.count_ones() as usize % 16]))
+}
+
+impl Quad for Spread<'_> {
     #[inline(always)]
-    fn expand<D: Dots>(&self, quad: usize, row: usize, masks: &Masks) -> D::Row {
-        let codes = I16x8::from_halves([self.codes[quad][row], [0; 8]]);
+    fn row<D: Dots>(self, row: usize, masks: &Masks) -> D::Row {
+        let codes = I16x8::from_halves([self.codes[row], [0; 8]]);
         let codes = codes.zip_bytes(codes.shr::<4>()).and(masks.nibble);
-        let kept = self.kept[quad][row];
-        let count = |bits: u8| bits.count_ones() as usize;
-        let places = |i: usize| {
-            let places = I16x8::from_halves([kept[i], kept[i + 1]].map(|bits| D::SPREAD[usize::from(bits)]));
-            places.add(I16x8::from_bytes(TO_LAST[count(kept[i]) % 16]))
-        };
-        let before = u16::from_le_bytes([kept[0], kept[1]]).count_ones() as usize;
-        let later = I16x8::from_bytes(TO_ALL[before % 32]);
-        D::unsigned([places(0), places(2).add(later)].map(|places| codes.pick(places).xor(masks.eights)))
+        let [a, b, c, d] = self.kept[row];
+        let before = u16::from_le_bytes([a, b]).count_ones() as usize;
+        let first = codes.pick(places_of::<D>(a, b)).xor(masks.eights);
+        let later = places_of::<D>(c, d).add(I16x8::from_bytes(TO_ALL[before % 32]));
+        D::unsigned([first, codes.pick(later).xor(masks.eights)])
     }
 }
 
@@ -275,7 +320,8 @@ impl Tile for Sparse {
     ) {
         let x = nth(x, 0);
         unroll!(q < Q, {
-            let mut products = products::<D, N>(|row| self.expand::<D>(quad + q, row, masks), x);
+            let codes = Spread { kept: &self.kept[quad + q], codes: &self.codes[quad + q] };
+            let mut products = products::<D, N>(codes, x, masks);
             unroll!(n < N, {
                 products[n] = products[n].add(I32x4::splat(-8 * (x[n].sums[0] + x[n].sums[1])));
             });

@@ -115,7 +115,18 @@ pub struct Strip<'a> {
     len: usize,
 }
 
-impl Strip<'_> {
+impl<'a> Strip<'a> {
+    /// All columns of rows `width` wide. Panics unless these are whole.
+    pub fn whole(data: &'a mut [f32], width: usize) -> Strip<'a> {
+        assert!(width > 0 && data.len().is_multiple_of(width));
+        Strip { data: Lent::new(data), width, start: 0, len: width }
+    }
+
+    /// How many columns.
+    pub fn columns(&self) -> usize {
+        self.len
+    }
+
     /// Its columns of row `t`.
     #[inline(always)]
     pub fn row(&mut self, t: usize) -> &mut [f32] {

@@ -57,7 +57,13 @@ pub trait Dots {
     fn signed(bytes: [I16x8; 2]) -> Self::Row;
 
     /// Four sums that together are the product of a row and an input.
-    fn row(codes: &Self::Row, x: &Block<Self::Form>) -> I32x4;
+    fn row(codes: &Self::Row, x: &Block<Self::Form>, masks: &Masks) -> I32x4;
+}
+
+/// The activations of a group.
+#[inline(always)]
+fn eight(x: &Block<Pairs>, group: usize) -> I16x8 {
+    I16x8::from_bytes(bytemuck::must_cast(x.codes[group]))
 }
 
 /// Codes widened to i16; every build has it, and it is the only one for signed bytes.
@@ -113,9 +119,10 @@ impl Dots for Plain {
     }
 
     #[inline(always)]
-    fn row(codes: &[I16x8; 4], x: &Block<Pairs>) -> I32x4 {
-        let products = |group: usize| codes[group].dot(I16x8::from_bytes(bytemuck::must_cast(x.codes[group])));
-        products(0).add(products(1)).add(products(2).add(products(3)))
+    fn row(codes: &[I16x8; 4], x: &Block<Pairs>, _masks: &Masks) -> I32x4 {
+        let [a, b, c, d] = codes;
+        let first = a.dot(eight(x, 0)).add(b.dot(eight(x, 1)));
+        first.add(c.dot(eight(x, 2)).add(d.dot(eight(x, 3))))
     }
 }
 
@@ -127,7 +134,8 @@ const PLANES: [u8; GROUP] = [0, 4, 1, 5, 2, 6, 3, 7];
 #[cfg(any(target_feature = "relaxed-simd", target_feature = "ssse3"))]
 #[inline(always)]
 fn sixteens(x: &Block<Bytes>) -> [I16x8; 2] {
-    bytemuck::must_cast::<_, [[u8; 16]; 2]>(x.codes).map(I16x8::from_bytes)
+    let [low, high]: [[u8; 16]; 2] = bytemuck::must_cast(x.codes);
+    [I16x8::from_bytes(low), I16x8::from_bytes(high)]
 }
 
 /// Products of bytes summed in i16 as long as they fit, then widened.
@@ -183,9 +191,9 @@ impl Dots for Relaxed16 {
     }
 
     #[inline(always)]
-    fn row([a, b]: &[I16x8; 2], x: &Block<Bytes>) -> I32x4 {
+    fn row([a, b]: &[I16x8; 2], x: &Block<Bytes>, masks: &Masks) -> I32x4 {
         let [low, high] = sixteens(x);
-        a.dot_bytes(low).add(b.dot_bytes(high)).dot(I16x8::splat(1))
+        a.dot_bytes(low).add(b.dot_bytes(high)).dot(masks.ones)
     }
 }
 
@@ -234,7 +242,7 @@ impl Dots for Relaxed32 {
     }
 
     #[inline(always)]
-    fn row([a, b]: &[I16x8; 2], x: &Block<Bytes>) -> I32x4 {
+    fn row([a, b]: &[I16x8; 2], x: &Block<Bytes>, _masks: &Masks) -> I32x4 {
         let [low, high] = sixteens(x);
         b.dot_bytes_onto(high, a.dot_bytes_onto(low, I32x4::splat(0)))
     }

@@ -106,6 +106,10 @@ pub struct Input {
     pub pairs: Vec<Block<Pairs>>,
     /// `[T, cols / 32]`, for products of bytes.
     pub bytes: Vec<Block<Bytes>>,
+    /// What an operation's low-rank parts make of it first, `[T, r]` each, in the order of [`Plan::low_ranks`].
+    ///
+    /// [`Plan::low_ranks`]: super::plan::Plan::low_ranks
+    pub low: Vec<Input>,
 }
 
 /// Which forms matrices want.

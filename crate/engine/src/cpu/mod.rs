@@ -27,7 +27,7 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::executor::{self, Executor, Logits, Run, Tuning, check_length};
-use crate::program::{Activation, Linear, Norm, NormKind, Op, Program, Rope, WeightId};
+use crate::program::{Activation, Linear, LowRank, Norm, NormKind, Op, Program, Rope, WeightId};
 use attention::Cut;
 pub use attention::MAX_HEAD_DIM;
 use cache::Cache;
@@ -238,7 +238,8 @@ impl Weights {
     fn forms(&self, linears: &[Linear], kernel: Kernel) -> Forms {
         linears
             .iter()
-            .map(|linear| self.matrices[linear.weight].forms(kernel))
+            .flat_map(|linear| linear.whole().into_iter().chain(linear.low_rank.map(|low| low.a)))
+            .map(|id| self.matrices[id].forms(kernel))
             .fold(Forms::default(), |a, b| Forms { pairs: a.pairs | b.pairs, bytes: a.bytes | b.bytes })
     }
 
@@ -271,10 +272,57 @@ impl Weights {
         });
     }
 
-    /// The products of `input` with some bands of a matrix, and its bias.
-    fn product(&self, linear: Linear, bands: Range<usize>, kernel: Kernel, input: &Input, out: &mut Strip) {
+    /// What the low-rank parts of a plan's matrices make of `input` first, `A x`, in the form in which their second factors take it.
+    fn prepare_low(&self, plan: &Plan, kernel: Kernel, input: &mut Input, team: &mut Team) {
+        let mut low = std::mem::take(&mut input.low);
+        low.resize_with(plan.low_ranks().len(), Input::default);
+        for (LowRank { a, b, .. }, low) in plan.low_ranks().iter().zip(&mut low) {
+            let (a, forms) = (&self.matrices[*a], self.matrices[*b].forms(kernel));
+            let (rank, count) = (a.rows(), input.tokens());
+            low.resize(count, rank, forms);
+            let bounds: Vec<_> = (0..=rank.div_ceil(ROWS)).map(|band| (band * ROWS).min(rank)).collect();
+            team.each(Columns::new(&mut low.x, rank, &bounds), |band, mut strip| {
+                a.product(kernel, input, band..band + 1, &mut strip);
+            });
+            if forms != Forms::default() {
+                team.each(low.rows(count), |_, (row, pairs, bytes)| quantize(row, pairs, bytes));
+            }
+        }
+        input.low = low;
+    }
+
+    /// `s · B · (A x)` for some bands, added to `out` or in its place.
+    fn low_product(&self, low: LowRank, bands: Range<usize>, kernel: Kernel, x: &Input, add: bool, out: &mut Strip) {
+        let (b, width) = (&self.matrices[low.b], out.columns());
+        if !add {
+            b.product(kernel, x, bands, out);
+            return (0..x.tokens()).for_each(|t| out.row(t).iter_mut().for_each(|out| *out *= low.scale));
+        }
+        let mut products = vec![0.0; x.tokens() * width];
+        b.product(kernel, x, bands, &mut Strip::whole(&mut products, width));
+        for (t, products) in products.chunks_exact(width).enumerate() {
+            out.row(t).iter_mut().zip(products).for_each(|(out, product)| *out += low.scale * product);
+        }
+    }
+
+    /// The products of `input` with some bands of one of the plan's matrices, and its bias.
+    fn product(
+        &self,
+        plan: &Plan,
+        linear: Linear,
+        bands: Range<usize>,
+        kernel: Kernel,
+        input: &Input,
+        out: &mut Strip,
+    ) {
         let first = bands.start * ROWS;
-        self.matrices[linear.weight].product(kernel, input, bands, out);
+        if let Some(whole) = linear.whole() {
+            self.matrices[whole].product(kernel, input, bands.clone(), out);
+        }
+        if let Some(low) = linear.low_rank {
+            let at = plan.low_ranks().iter().position(|other| *other == low).expect("a plan has those of its matrices");
+            self.low_product(low, bands, kernel, &input.low[at], linear.whole().is_some(), out);
+        }
         if let Some(bias) = linear.bias {
             let bias = &self.vectors[bias][first..];
             (0..input.tokens()).for_each(|t| elementwise::add(out.row(t), bias));
@@ -286,14 +334,15 @@ impl Weights {
         &self,
         plan: &Plan,
         kernel: Kernel,
-        input: &Input,
+        input: &mut Input,
         out: &mut [f32],
         finish: impl Fn(&mut [f32]) + Sync,
         team: &mut Team,
     ) {
+        self.prepare_low(plan, kernel, input, team);
         team.each(Columns::new(out, plan.width(), plan.bounds()), |i, mut strip| {
             let piece = plan.piece(i);
-            self.product(piece.linear, piece.bands.clone(), kernel, input, &mut strip);
+            self.product(plan, piece.linear, piece.bands.clone(), kernel, input, &mut strip);
             (0..input.tokens()).for_each(|t| finish(strip.row(t)));
         });
     }
@@ -303,27 +352,37 @@ impl Weights {
         &self,
         plan: &Plan,
         kernel: Kernel,
-        input: &Input,
+        input: &mut Input,
         (gates, ups): (&mut [f32], &mut Vec<f32>),
         gate: fn(&mut [f32], &[f32]),
         team: &mut Team,
     ) {
+        self.prepare_low(plan, kernel, input, team);
         ups.resize(gates.len(), 0.0);
         let (width, bounds) = (plan.width(), plan.bounds());
         team.each((Columns::new(gates, width, bounds), Columns::new(ups, width, bounds)), |i, (mut gates, mut ups)| {
             let piece = plan.piece(i);
-            self.product(piece.linear, piece.bands.clone(), kernel, input, &mut gates);
-            self.product(plan.up(), piece.bands.clone(), kernel, input, &mut ups);
+            self.product(plan, piece.linear, piece.bands.clone(), kernel, input, &mut gates);
+            self.product(plan, plan.up(), piece.bands.clone(), kernel, input, &mut ups);
             (0..input.tokens()).for_each(|t| gate(gates.row(t), ups.row(t)));
         });
     }
 
     /// `x += W · input`.
-    fn multiply_add(&self, plan: &Plan, kernel: Kernel, input: &Input, h: &mut [f32], x: &mut [f32], team: &mut Team) {
+    fn multiply_add(
+        &self,
+        plan: &Plan,
+        kernel: Kernel,
+        input: &mut Input,
+        h: &mut [f32],
+        x: &mut [f32],
+        team: &mut Team,
+    ) {
+        self.prepare_low(plan, kernel, input, team);
         let (width, bounds) = (plan.width(), plan.bounds());
         team.each((Columns::new(h, width, bounds), Columns::new(x, width, bounds)), |i, (mut h, mut x)| {
             let piece = plan.piece(i);
-            self.product(piece.linear, piece.bands.clone(), kernel, input, &mut h);
+            self.product(plan, piece.linear, piece.bands.clone(), kernel, input, &mut h);
             (0..input.tokens()).for_each(|t| elementwise::add(x.row(t), h.row(t)));
         });
     }
@@ -374,9 +433,9 @@ impl Executor for Cpu {
             let vector = &mut self.weights.vectors[weight];
             vector.resize(spec.cols, 0.0);
             spec.format.decode(bytes, vector);
-        } else {
-            self.weights.matrices[weight].load_rows(bytes);
         }
+        // A factor of rank 1 is a vector, too.
+        self.weights.matrices[weight].load_rows(bytes);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::codes::ROWS;
 use super::matrix::Matrix;
-use crate::program::{Linear, Op};
+use crate::program::{Linear, LowRank, Op};
 
 /// Bytes of weights in a piece, about: 0.5 µs of decoding, or 30 µs of reading a prompt.
 const PIECE_BYTES: usize = 16 << 10;
@@ -22,6 +22,7 @@ pub struct Plan {
     bounds: Vec<usize>,
     pieces: Vec<Piece>,
     up: Option<Linear>,
+    low_ranks: Vec<LowRank>,
     before: Option<Box<Plan>>,
 }
 
@@ -42,6 +43,7 @@ impl Plan {
             Op::NormLinear { linears, activation, .. } if activation.is_gated() => {
                 plan.push(linears[0], matrices);
                 plan.up = Some(linears[1]);
+                plan.low_ranks.extend(linears[1].low_rank);
             }
             Op::Head { transform, linear, .. } => {
                 linear.iter().for_each(|&linear| plan.push(linear, matrices));
@@ -62,6 +64,7 @@ impl Plan {
         let matrix = &matrices[linear.weight];
         let bands = matrix.rows().div_ceil(ROWS);
         let step = (PIECE_BYTES / matrix.band_bytes().max(1)).max(bands.div_ceil(MOST)).max(1);
+        self.low_ranks.extend(linear.low_rank);
         let first = self.width();
         for start in (0..bands).step_by(step) {
             let end = (start + step).min(bands);
@@ -83,6 +86,11 @@ impl Plan {
     /// Piece `i`.
     pub fn piece(&self, i: usize) -> &Piece {
         &self.pieces[i]
+    }
+
+    /// Those of its matrices.
+    pub fn low_ranks(&self) -> &[LowRank] {
+        &self.low_ranks
     }
 
     /// What is done first: a masked-language head's transform.

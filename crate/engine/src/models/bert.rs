@@ -44,7 +44,11 @@ pub fn program(keys: Keys) -> Result<Program> {
         true => Op::Head {
             transform: Some((b.linear("mlm_dense", dim, dim)?, gelu)),
             norm: Some(keys.layer_norm(&mut b, "mlm_norm", dim)?),
-            linear: Some(Linear { weight: table, bias: b.vector_if_any("mlm_output.bias", vocab_size)? }),
+            linear: Some(Linear {
+                weight: table,
+                bias: b.vector_if_any("mlm_output.bias", vocab_size)?,
+                low_rank: None,
+            }),
             softcap: None,
         },
         false => Op::Head { transform: None, norm: None, linear: None, softcap: None },

@@ -224,7 +224,7 @@ impl Keys<'_> {
         let Config { dim, head_dim, .. } = *config;
         let (q_dim, kv_dim) = (config.n_heads * head_dim, config.n_kv_heads * head_dim);
         let together = format!("blk.{layer}.attn_qkv");
-        if b.has(&format!("{together}.weight")) {
+        if b.has_linear(&together) {
             return Ok(vec![b.linear(&together, q_dim + 2 * kv_dim, dim)?]);
         }
         let mut part = |name, rows| b.linear(&format!("blk.{layer}.{name}"), rows, dim);
@@ -234,12 +234,12 @@ impl Keys<'_> {
     /// Gate and up: two matrices, or one with the gate's rows first.
     pub fn gate_and_up(&self, b: &mut Builder, [width, dim]: [usize; 2], layer: usize) -> Result<Vec<Linear>> {
         let [gate, up] = ["ffn_gate", "ffn_up"].map(|part| format!("blk.{layer}.{part}"));
-        if b.has(&format!("{gate}.weight")) {
+        if b.has_linear(&gate) {
             return Ok(vec![b.linear(&gate, width, dim)?, b.linear(&up, width, dim)?]);
         }
         let mut half = |first| {
             let weight = b.rows(&format!("{up}.weight"), [2 * width, dim], first..first + width)?;
-            Ok(Linear { weight, bias: None })
+            Ok(Linear { weight, bias: None, low_rank: None })
         };
         Ok(vec![half(0)?, half(width)?])
     }
@@ -283,9 +283,9 @@ impl Keys<'_> {
 
     /// The head of a decoder: `output`, or the embedding table where the file has none.
     pub fn head(&self, b: &mut Builder, config: &Config, norm: Norm, table: WeightId) -> Result<Op> {
-        let linear = match b.has("output.weight") {
+        let linear = match b.has_linear("output") {
             true => b.linear("output", config.vocab_size, config.dim)?,
-            false => Linear { weight: table, bias: None },
+            false => Linear { weight: table, bias: None, low_rank: None },
         };
         let softcap = self.positive_if_any("final_logit_softcapping")?;
         Ok(Op::Head { transform: None, norm: Some(norm), linear: Some(linear), softcap })

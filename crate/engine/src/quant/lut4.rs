@@ -8,7 +8,7 @@
 //!
 //! A group is 32 numbers; byte `i` of its codes holds `q[i]` low and `q[i + 16]` high, as in IQ4_NL, which is the same with one
 //! table for all rows. The values may come in any order, and more than once. Group scales and a table that fits the row are
-//! any4's (Elhoushi & Johnson 2025, arXiv:2507.04610).
+//! any4's (Elhoushi & Johnson 2025).
 
 use super::Format;
 use super::nearest::{put_f16, put_nibbles};

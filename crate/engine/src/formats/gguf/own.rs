@@ -8,11 +8,13 @@
 //! hearth.formats           strings "NAME=FORMAT:COLS", one for each tensor in a format of our own
 //! ```
 //!
-//! Such a tensor is stored as bytes, I8, of the shape `[rows, bytes of a row]`; nothing else in a file may be I8. Reader and
+//! So does a model with matrices in two factors, `NAME.lora_a` and `NAME.lora_b`, which only adapters may have elsewhere. A tensor
+//! in a format of our own is stored as bytes, I8, of the shape `[rows, bytes of a row]`; nothing else in a file may be I8. Reader and
 //! writer translate: a [`Header`] has the model's own architecture, formats and shapes, and none of these keys.
 
 use std::collections::BTreeMap;
 
+use crate::adapter::weight_of;
 use crate::error::{Error, Result};
 use crate::formats::header::bad;
 use crate::formats::{Header, Strings, Value};
@@ -110,14 +112,16 @@ impl Own {
     }
 }
 
-/// The metadata that a file with these tensors has instead or besides: none where all formats are ggml's. Errors where the model
+/// The metadata that a file with these tensors has instead or besides: none where others can read them. Errors where the model
 /// has no architecture.
 pub fn metadata(header: &Header) -> Result<BTreeMap<String, Value>> {
     let mut formats = Strings::default();
     for tensor in header.tensors.iter().filter(|tensor| tensor.format.id().is_none()) {
         formats.push(&format!("{}={}:{}", tensor.name, tensor.format.name(), tensor.cols()));
     }
-    if formats.is_empty() {
+    let adapter = header.string("general.type")? == Some("adapter");
+    let factors = header.tensors.iter().any(|tensor| weight_of(&tensor.name).is_some());
+    if formats.is_empty() && (adapter || !factors) {
         return Ok(BTreeMap::new());
     }
     let base = header.string(ARCHITECTURE)?.ok_or_else(|| bad(ARCHITECTURE, "it is missing"))?;
@@ -205,8 +209,15 @@ mod tests {
             [&2_u32.to_le_bytes()[..], &28_u64.to_le_bytes(), &3_u64.to_le_bytes(), &24_u32.to_le_bytes()].concat();
         assert!(file.windows(24).any(|bytes| bytes == dims));
         // Files without them are no concern of ours.
-        let plain = Header { tensors: vec![tensor("plain", &[5], Format::F32)], ..expected };
-        assert!(!written(&plain).windows(6).any(|bytes| bytes == b"hearth"));
+        let says_hearth = |header: &Header| written(header).windows(6).any(|bytes| bytes == b"hearth");
+        let mut plain = Header { tensors: vec![tensor("plain", &[5], Format::F32)], ..expected };
+        assert!(!says_hearth(&plain));
+        // Factors make it ours, unless it is an adapter.
+        plain.tensors = ["x.lora_a", "x.lora_b"].map(|name| tensor(name, &[5, 5], Format::F32)).to_vec();
+        assert!(says_hearth(&plain));
+        assert_eq!(read(&written(&plain)).unwrap().metadata, plain.metadata);
+        plain.metadata.insert("general.type".into(), Value::String("adapter".into()));
+        assert!(!says_hearth(&plain));
     }
 
     #[test]
