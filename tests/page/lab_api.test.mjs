@@ -311,4 +311,4 @@ test('no way leads out of the lab, and nothing is requested up to the exported f
     assert.match(result, /^refused/, way);
   }
   assert.ok(!host.requests.some(url => url.includes('secret')));
-}));
+}, {serviceWorkers: 'block'})); // which fetches the page's files once more, in its own time
