@@ -6,6 +6,7 @@ import {mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'nod
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {after, test} from 'node:test';
+import {runInNewContext} from 'node:vm';
 import {generate, inBrowser, SMOLLM2} from './browser.mjs';
 import {ROOT} from './server.mjs';
 
@@ -294,6 +295,24 @@ test('memory that is refused is said, and the lab goes on', () => inBrowser(asyn
   await within(4095);
   assert.equal((await call(page, 'compress', recipe)).code, undefined);
 }));
+
+test('a trap that no panic explains is memory that was refused', async () => {
+  // () => unreachable
+  const module = new WebAssembly.Module(Uint8Array.from([
+    0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 7, 5, 1, 1, 116, 0, 0, 10, 5, 1, 3, 0, 0, 11,
+  ]));
+  for (const [panicked, expected] of [[false, 'out_of_memory'], [true, 'crashed']]) {
+    const said = [];
+    const worker = {
+      WebAssembly, postMessage: message => said.push(message),
+      wasm_bindgen: {panicked: () => panicked, memory_bytes: () => 5e6},
+      actions: {trap: () => new WebAssembly.Instance(module).exports.t()},
+    };
+    runInNewContext(`${readFileSync(`${ROOT}web/worker/rpc.js`, 'utf8')}\nserve(actions);`, worker);
+    await worker.onmessage({data: {call: 7, action: 'trap'}});
+    assert.deepEqual(said.map(({call, error}) => [call, error.code]), [[7, expected]]);
+  }
+});
 
 test('no way leads out of the lab, and nothing is requested up to the exported file', () => inBrowser(async ({page, host, context}) => {
   await open(page, host, 'tiny-llama.gguf', {threads: 2});
