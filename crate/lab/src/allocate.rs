@@ -106,3 +106,47 @@ impl Path {
         Some(between(self.points[self.at], *self.points.get(self.at + 1)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two matrices of one block, the second of which matters twice as much.
+    fn map() -> Map {
+        let formats = [
+            (Format::Q4_0, 0.1),
+            (Format::IQ4_NL, 0.05),
+            (Format::Q5_0, 0.06),
+            (Format::Q5_1, 0.04),
+            (Format::Q8_0, 0.001),
+        ];
+        let tensor = |name: &str, sensitivity| Tensor {
+            name: name.into(),
+            layer: Some(0),
+            kind: name.into(),
+            numbers: 32,
+            measured: true,
+            sensitivity,
+            errors: formats.iter().map(|(format, error)| (format.name(), *error)).collect(),
+            bytes: formats.iter().map(|(format, _)| (format.name(), format.block_bytes())).collect(),
+        };
+        Map { layers: 1, tokens: 0, tensors: vec![tensor("a", 1.0), tensor("b", 2.0)] }
+    }
+
+    #[test]
+    fn only_what_is_worth_its_bytes_is_taken() {
+        let all = |_: &Tensor| vec![Format::Q4_0, Format::IQ4_NL, Format::Q5_0, Format::Q5_1, Format::Q8_0];
+        let given = |budget| allocate(&map(), &all, budget).unwrap().into_values().collect::<Vec<_>>();
+        // Of as many bytes the better; nothing that costs more than a smaller one; nothing above the line to a larger one.
+        assert_eq!(given(36), [Format::IQ4_NL, Format::IQ4_NL]);
+        assert_eq!(given(51), [Format::IQ4_NL, Format::IQ4_NL]);
+        assert_eq!(given(52), [Format::IQ4_NL, Format::Q8_0]);
+        assert_eq!(given(68), [Format::Q8_0, Format::Q8_0]);
+        assert!(allocate(&map(), &all, 35).unwrap_err().to_string().contains("4.38 bits a number are too few"));
+        let worse = |_: &Tensor| vec![Format::IQ4_NL, Format::Q5_0];
+        let stays = allocate(&map(), &worse, 44).unwrap();
+        assert_eq!(stays.into_values().collect::<Vec<_>>(), [Format::IQ4_NL; 2]);
+        let five = |_: &Tensor| vec![Format::Q5_0];
+        assert_eq!(allocate(&map(), &five, 44).unwrap().into_values().collect::<Vec<_>>(), [Format::Q5_0; 2]);
+    }
+}
