@@ -2,6 +2,7 @@
 import {hearth, load, fail, newChat} from './actions.js';
 import {$, h, icon} from './dom.js';
 import {LANGUAGES, loadTexts, t} from './i18n.js';
+import {isolate, keepPage} from './shell/keeper.js';
 import {on, set, state} from './store.js';
 import {bench} from './ui/bench.js';
 import {chat} from './ui/chat.js';
@@ -10,6 +11,7 @@ import {lab} from './ui/lab.js';
 import {models} from './ui/models.js';
 import {notice} from './ui/notice.js';
 import {settings} from './ui/settings.js';
+import {update} from './ui/update.js';
 
 const VIEWS = {
   chat: 'M4 5h16v11H9l-5 4z',
@@ -44,15 +46,6 @@ function frame() {
 
 const isDark = () => state.theme === 'dark' || (!state.theme && matchMedia('(prefers-color-scheme: dark)').matches);
 
-/** Keeps the page itself for visits without a network; models are kept by the API. */
-async function keepPage() {
-  if (!('serviceWorker' in navigator)) return;
-  await navigator.serviceWorker.register('sw.js');
-  const {active} = await navigator.serviceWorker.ready;
-  const used = performance.getEntriesByType('resource').map(({name}) => name);
-  active.postMessage({keep: [location.href.split('#')[0], ...used]});
-}
-
 async function start() {
   await loadTexts();
   $('views').append(...tabs.map(([, tab]) => tab));
@@ -68,17 +61,19 @@ async function start() {
     $('ask').focus();
   };
   notice();
+  update();
   chip();
   chat();
   lab();
   models();
   bench();
   settings();
+  if (await isolate()) return;
   try {
     const api = await hearth();
     const {models: known} = await api.catalog();
     set({catalog: known, stored: await api.stored()});
-    keepPage().catch(console.warn); // the page works without
+    keepPage(api.build).catch(console.warn); // the page works without
     await resume();
   } catch (error) {
     fail(error, [['error.retry', () => location.reload()]]);
