@@ -58,7 +58,7 @@ export interface Measurement {
 
 export class Hearth {
   private constructor();
-  static open(options?: {build?: Build}): Promise<Hearth>;
+  static open(options?: {build?: Build; networkWorker?: 'blob' | 'file'}): Promise<Hearth>;
   readonly build: Build;
   catalog(): Promise<{models: CatalogEntry[]}>;
   stored(): Promise<StoredFile[]>;

@@ -12,7 +12,7 @@
 // the module and posts it. Helpers of the second stand behind the same wall, and so does the compression lab's (lab.js).
 
 import {
-  bestBuild, fetchBuild, fetchPrograms, get, HearthError, memoryFor, Remote, startEngine, workerOf,
+  bestBuild, fetchBuild, fetchPrograms, get, HearthError, memoryFor, networkWorker, Remote, startEngine,
 } from './worker/start.js';
 import {Lab} from './lab.js';
 import {Model} from './model.js';
@@ -93,9 +93,10 @@ export class Hearth {
 
   /**
    * Compiles the engine and opens the browser's storage. `build`: 'threads-relaxed', 'threads' or 'base'; by itself the best
-   * that this browser and the page's headers allow.
+   * that this browser and the page's headers allow. `networkWorker`: 'file' for a page whose policy keeps it from other hosts, and
+   * allows `worker-src 'self'`; by itself 'blob', which also works where this library lies on another host.
    */
-  static async open({build} = {}) {
+  static async open({build, networkWorker: made = 'blob'} = {}) {
     const hearth = new Hearth();
     if (typeof WebAssembly !== 'object') throw new HearthError('no_wasm', 'this browser has no WebAssembly');
     const best = bestBuild();
@@ -106,7 +107,7 @@ export class Hearth {
     const [engine, store, programs] = await Promise.all([fetchBuild(build), fetchBuild('store'), fetchPrograms()]);
     hearth.#engine = engine;
     hearth.#programs = programs;
-    hearth.#store = new Remote(workerOf(`${store.glue}\n${programs.store}`, window));
+    hearth.#store = new Remote(networkWorker(store.glue, programs, made === 'file'));
     await hearth.#store.call('init', {module: store.module});
     return hearth;
   }

@@ -15,7 +15,7 @@ let chat = 0;
 
 /** The API, opened once. */
 export function hearth() {
-  opening ??= Hearth.open().catch(error => {
+  opening ??= Hearth.open({networkWorker: 'file'}).catch(error => {
     opening = undefined;
     throw error;
   });

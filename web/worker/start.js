@@ -136,14 +136,25 @@ export function workerOf(source, realm) {
   return worker;
 }
 
+/**
+ * The worker that may use the network. Made from its file it has no policy but its own, so that a page's may forbid the page every
+ * other host; a page whose policy allows no workers but blobs, or that has this library from another host, gets it from a blob.
+ */
+export function networkWorker(glue, programs, fromFile) {
+  if (fromFile) return new Worker(new URL('worker/network.js', BASE));
+  return workerOf(`${glue}\n${programs.store}`, window);
+}
+
+/** What the frame may do in which workers that see text are made, and so what they may. */
+export const WALL = "default-src 'none'; worker-src blob:";
+
 /** A frame with nothing in it, under a policy that allows nothing but a worker from a blob of its own. */
 async function walledFrame() {
   const frame = document.createElement('iframe');
   frame.hidden = true;
   frame.title = 'Hearth: the engine, behind its wall';
   const loaded = new Promise(resolve => frame.addEventListener('load', resolve, {once: true}));
-  frame.srcdoc = '<!doctype html><meta http-equiv="Content-Security-Policy" '
-    + `content="default-src 'none'; worker-src blob:">`;
+  frame.srcdoc = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${WALL}">`;
   document.body.append(frame);
   await loaded;
   return frame;
