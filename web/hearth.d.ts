@@ -68,7 +68,14 @@ export class Hearth {
   /** Opens the compression lab on a model. */
   lab(source: Source, options?: Pick<LoadOptions, 'threads' | 'onProgress' | 'signal'>): Promise<Lab>;
   measure(options?: {threads?: number[]; kernels?: boolean; budget_ms?: number}): Promise<Measurement>;
+  /** Tries every way out of a worker like those that see text. */
+  tryToEscape(url: string): Promise<{way: string; outcome: string}[]>;
 }
+
+/** Calls `listener` with the browser's records of what a worker has asked of servers; `who`: 'store', 'engine' or 'lab'. */
+export function onRequests(listener: (who: string, requests: PerformanceResourceTiming[]) => void): void;
+/** The policy that workers which see text are under. */
+export const WALL: string;
 
 export type Pooling = 'mean' | 'cls' | 'last';
 

@@ -12,7 +12,7 @@
 // the module and posts it. Helpers of the second stand behind the same wall, and so does the compression lab's (lab.js).
 
 import {
-  bestBuild, fetchBuild, fetchPrograms, get, HearthError, memoryFor, networkWorker, Remote, startEngine,
+  bestBuild, fetchBuild, fetchPrograms, get, HearthError, memoryFor, networkWorker, onRequests, Remote, startEngine, WALL,
 } from './worker/start.js';
 import {Lab} from './lab.js';
 import {Model} from './model.js';
@@ -20,7 +20,7 @@ import {direct, grouped, plansAt, titleOf} from './worker/addresses.js';
 import {given, nameOf, stored, wanted} from './worker/files.js';
 import {arePlain, findAdapter, judge, kernelsOf, PLAIN, verdicts} from './worker/device.js';
 
-export {direct, HearthError, Lab, nameOf, titleOf};
+export {direct, HearthError, Lab, nameOf, onRequests, titleOf, WALL};
 
 const BASE = new URL('./', import.meta.url);
 const BUILDS = ['base', 'threads', 'threads-relaxed'];
@@ -107,7 +107,7 @@ export class Hearth {
     const [engine, store, programs] = await Promise.all([fetchBuild(build), fetchBuild('store'), fetchPrograms()]);
     hearth.#engine = engine;
     hearth.#programs = programs;
-    hearth.#store = new Remote(networkWorker(store.glue, programs, made === 'file'));
+    hearth.#store = new Remote(networkWorker(store.glue, programs, made === 'file'), 'store');
     await hearth.#store.call('init', {module: store.module});
     return hearth;
   }
@@ -344,6 +344,24 @@ export class Hearth {
         bandwidth[count] = await remote.call('bandwidth', {threads: count, budget_ms});
       }
       return {build, bandwidth, kernels: kernels ? await remote.call('kernels', {budget_ms}) : undefined};
+    } finally {
+      engine.end();
+    }
+  }
+
+  /**
+   * Makes a worker like those that see text and tries every way out of it there is, to `url`: `[{way, outcome}]`. Where the wall
+   * stands, all outcomes are 'refused: ...', with the directive of the policy that refused.
+   */
+  async tryToEscape(url) {
+    const engine = await this.#start(MEASURED);
+    try {
+      await engine.init();
+      const tried = [];
+      for (const way of await engine.remote.call('ways')) {
+        tried.push({way, outcome: await engine.remote.call('escape', {way, url})});
+      }
+      return tried;
     } finally {
       engine.end();
     }

@@ -8,6 +8,7 @@ importScripts('files.js');
 
 const CACHE = 'hearth-files';
 const {FILES, registration} = self;
+performance.setResourceTimingBufferSize(10_000);
 
 /** What a page must say of itself, and of its workers, to be cross-origin isolated. */
 const ISOLATION = {
@@ -51,8 +52,21 @@ async function keep(builds) {
   const cache = await caches.open(CACHE);
   const kept = new Set((await cache.keys()).map(({url}) => url));
   const wanted = Object.keys(FILES).filter(path => !buildOf(path) || builds.includes(buildOf(path)));
-  await Promise.all(wanted.filter(path => !kept.has(keyOf(path))).map(async path => cache.put(keyOf(path), await fetchFile(path))));
+  const missing = wanted.filter(path => !kept.has(keyOf(path)));
+  try {
+    await Promise.all(missing.map(async path => cache.put(keyOf(path), await fetchFile(path))));
+  } finally {
+    await tell(missing);
+  }
   return wanted.length;
+}
+
+/** Tells all tabs, for their lists of requests, what the browser noted when these files were fetched. */
+async function tell(paths) {
+  const records = paths.flatMap(path => performance.getEntriesByName(addressOf(path)).slice(-1));
+  const requests = JSON.parse(JSON.stringify(records)); // as they are they cannot be posted
+  const tabs = records.length > 0 ? await self.clients.matchAll({includeUncontrolled: true}) : [];
+  tabs.forEach(tab => tab.postMessage({requests}));
 }
 
 /** The builds of which something is kept. */

@@ -3,6 +3,7 @@ import {hearth, load, fail, newChat} from './actions.js';
 import {$, h, icon} from './dom.js';
 import {LANGUAGES, loadTexts, t} from './i18n.js';
 import {isolate, keepPage} from './shell/keeper.js';
+import {keepLedger} from './privacy/ledger.js';
 import {on, set, state} from './store.js';
 import {bench} from './ui/bench.js';
 import {chat} from './ui/chat.js';
@@ -10,6 +11,7 @@ import {chip} from './ui/chip.js';
 import {lab} from './ui/lab.js';
 import {models} from './ui/models.js';
 import {notice} from './ui/notice.js';
+import {privacy} from './ui/privacy.js';
 import {settings} from './ui/settings.js';
 import {update} from './ui/update.js';
 
@@ -18,6 +20,7 @@ const VIEWS = {
   lab: 'M9 3h6M10 3v6l-5 9a2 2 0 0 0 2 3h10a2 2 0 0 0 2-3l-5-9V3M8 14h8',
   models: 'M4 7l8-4 8 4v10l-8 4-8-4zM4 7l8 4 8-4M12 11v10',
   bench: 'M4 17a8.5 8.5 0 1 1 16 0M12 15l4-5',
+  privacy: 'M12 3l8 3v6c0 5-4 8-8 9-4-1-8-4-8-9V6zM8.5 12l2.5 2.5 4.5-5',
   settings: 'M4 7h10M18 7h2M4 17h2M10 17h10M14 4v6M8 14v6',
 };
 
@@ -31,7 +34,7 @@ function frame() {
   document.querySelector('.app').dataset.view = view;
   // The settings stand beside the chat.
   $('chat').hidden = view !== 'chat' && view !== 'settings';
-  for (const name of ['lab', 'models', 'bench']) $(name).hidden = view !== name;
+  for (const name of ['lab', 'models', 'bench', 'privacy']) $(name).hidden = view !== name;
   for (const element of document.querySelectorAll('[data-i18n]')) element.textContent = t(element.dataset.i18n);
   for (const [name, tab] of tabs) {
     tab.lastChild.textContent = t(`view.${name}`);
@@ -47,6 +50,7 @@ function frame() {
 const isDark = () => state.theme === 'dark' || (!state.theme && matchMedia('(prefers-color-scheme: dark)').matches);
 
 async function start() {
+  keepLedger();
   await loadTexts();
   $('views').append(...tabs.map(([, tab]) => tab));
   on(['view', 'language', 'theme'], frame);
@@ -67,6 +71,7 @@ async function start() {
   lab();
   models();
   bench();
+  privacy();
   settings();
   if (await isolate()) return;
   try {

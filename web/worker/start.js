@@ -89,15 +89,23 @@ export async function fetchPrograms() {
   return {store: `${rpc}\n${store}`, engine: behindTheWall(engine), lab: behindTheWall(lab), helper};
 }
 
-/** Calls to a worker by message. */
+const listeners = new Set();
+
+/** Calls `listener(who, requests)` when a worker, 'store', 'engine' or 'lab', has made requests: the browser's records of them. */
+export function onRequests(listener) {
+  listeners.add(listener);
+}
+
+/** Calls to a worker by message; `who` it is. */
 export class Remote {
   #worker;
   #calls = new Map();
   #next = 0;
 
-  constructor(worker) {
+  constructor(worker, who) {
     this.#worker = worker;
-    worker.onmessage = ({data: {call: number, step, result, error}}) => {
+    worker.onmessage = ({data: {call: number, step, result, error, requests}}) => {
+      if (requests) return listeners.forEach(listener => listener(who, requests));
       const call = this.#calls.get(number);
       if (!call) return;
       if (step !== undefined) return call.step?.(step);
@@ -188,7 +196,7 @@ export async function startEngine({module, glue}, programs, memory, program = 'e
   const helpers = [];
   let remote;
   try {
-    remote = new Remote(workerOf(`${glue}\n${programs[program]}`, realm));
+    remote = new Remote(workerOf(`${glue}\n${programs[program]}`, realm), program);
   } catch (error) {
     frame.remove();
     throw error;
