@@ -8,7 +8,6 @@ import {on, set, state} from './store.js';
 import {bench} from './ui/bench.js';
 import {chat} from './ui/chat.js';
 import {chip} from './ui/chip.js';
-import {lab} from './ui/lab.js';
 import {models} from './ui/models.js';
 import {notice} from './ui/notice.js';
 import {privacy} from './ui/privacy.js';
@@ -49,6 +48,17 @@ function frame() {
 
 const isDark = () => state.theme === 'dark' || (!state.theme && matchMedia('(prefers-color-scheme: dark)').matches);
 
+/** The lab is fetched when it is first looked at. */
+let opened = false;
+function lab() {
+  if (opened || state.view !== 'lab') return;
+  opened = true;
+  import('./ui/lab.js').then(({lab}) => lab()).catch(error => {
+    opened = false;
+    fail(error);
+  });
+}
+
 async function start() {
   keepLedger();
   await loadTexts();
@@ -68,11 +78,12 @@ async function start() {
   update();
   chip();
   chat();
-  lab();
   models();
   bench();
   privacy();
   settings();
+  on(['view'], lab);
+  delete document.querySelector('.app').dataset.waiting;
   if (await isolate()) return;
   try {
     const api = await hearth();

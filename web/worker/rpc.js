@@ -1,9 +1,5 @@
 // The common part of all workers; start.js puts it in front of each, behind the engine's glue.
 // In: {call, action, ...}. Out: {call, result} or {call, error: {code, message}}; on the way any number of {call, step}.
-// And {requests}: what this worker asked of any server, by the browser's own record. (As it is, a record cannot be posted.)
-
-new PerformanceObserver(list => postMessage({requests: JSON.parse(JSON.stringify(list.getEntries()))}))
-  .observe({type: 'resource', buffered: true});
 
 // A trap leaves the module unusable: its own code lets the page say so. One that no panic explains is memory that was refused.
 function trapped({message}) {

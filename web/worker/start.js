@@ -83,10 +83,10 @@ export async function fetchBuild(build) {
 
 /** The text of the programs that workers run behind the glue. */
 export async function fetchPrograms() {
-  const [rpc, wall, store, engine, lab, helper] = await Promise.all(
-    ['rpc', 'wall', 'store', 'engine', 'lab', 'helper'].map(name => text(`worker/${name}.js`)));
-  const behindTheWall = program => [rpc, wall, program].join('\n');
-  return {store: `${rpc}\n${store}`, engine: behindTheWall(engine), lab: behindTheWall(lab), helper};
+  const [rpc, record, wall, store, engine, lab, helper] = await Promise.all(
+    ['rpc', 'record', 'wall', 'store', 'engine', 'lab', 'helper'].map(name => text(`worker/${name}.js`)));
+  const behindTheWall = program => [rpc, record, wall, program].join('\n');
+  return {store: [rpc, record, store].join('\n'), engine: behindTheWall(engine), lab: behindTheWall(lab), helper};
 }
 
 const listeners = new Set();

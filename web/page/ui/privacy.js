@@ -110,7 +110,8 @@ function requests() {
 
 function offline() {
   const {kept} = state;
-  if (!kept) return t('serviceWorker' in navigator ? 'privacy.offline.soon' : 'privacy.offline.never');
+  const possible = 'serviceWorker' in navigator;
+  if (!kept) return t(possible ? 'privacy.offline.soon' : 'privacy.offline.never');
   if (kept.message) return t('privacy.offline.failed', {message: kept.message});
   return t(kept.files > 0 ? 'privacy.offline.kept' : 'privacy.offline.served', {n: number(kept.files)});
 }
