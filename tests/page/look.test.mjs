@@ -130,14 +130,20 @@ test('at first sight: quick, small, and nothing jumps; not while an answer is wr
     new PerformanceObserver(list => window.jumps.push(...list.getEntries().filter(entry => !entry.hadRecentInput).map(entry =>
       [entry.value, ...entry.sources.map(({node}) => node?.outerHTML?.slice(0, 80))]))).observe({type: 'layout-shift', buffered: true});
   });
-  // Other programs only ever make it later.
+  // Beyond what a page of one word takes, for this machine may be busy; and the least of some, for others only ever make it later.
+  host.intercept = (request, response) =>
+    request.url === '/word' && response.writeHead(200, {'Content-Type': 'text/html'}).end('<!doctype html><p>word');
+  const firstPaint = async url => {
+    await page.goto(url);
+    return page.waitForFunction(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime).then(time => time.jsonValue());
+  };
   const paints = [];
   while (paints.length < 5 && !(Math.min(...paints) < 1000)) {
-    await page.goto(host.url);
-    await page.waitForSelector('#get');
-    paints.push(await page.evaluate(() => Math.round(performance.getEntriesByName('first-contentful-paint')[0].startTime)));
+    const word = await firstPaint(`${host.url}word`);
+    paints.push(Math.round(await firstPaint(host.url) - word));
   }
-  assert.ok(Math.min(...paints) < 1000, `first paint after ${paints.join()} ms`);
+  assert.ok(Math.min(...paints) < 1000, `first paint ${paints.join()} ms after that of a word`);
+  await page.waitForSelector('#get');
   const seen = await page.evaluate(() => performance.getEntriesByType('resource').map(({name}) => new URL(name).pathname));
   const shell = ['/index.html', ...new Set(seen)].filter(path => !/^\/(engine|models\/shards)\//.test(path));
   const bytes = shell.reduce((sum, path) => sum + gzipSync(readFileSync(join(ROOT, 'dist', path))).length, 0);
