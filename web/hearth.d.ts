@@ -74,8 +74,11 @@ export class Hearth {
   tryToEscape(url: string): Promise<{way: string; outcome: string}[]>;
 }
 
-/** Calls `listener` with the browser's records of what a worker has asked of servers; `who`: 'store', 'engine' or 'lab'. */
-export function onRequests(listener: (who: string, requests: PerformanceResourceTiming[]) => void): void;
+/**
+ * Calls `listener` with the browser's records, as JSON, of what a worker has asked of servers. `who`: 'store', 'engine' or 'lab';
+ * `origin`: when its times begin.
+ */
+export function onRequests(listener: (who: string, requests: object[], origin: number) => void): void;
 /** The policy that workers which see text are under. */
 export const WALL: string;
 

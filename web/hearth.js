@@ -357,7 +357,7 @@ export class Hearth {
 
   /**
    * Makes a worker like those that see text and tries every way out of it there is, to `url`: `[{way, outcome}]`. Where the wall
-   * stands, all outcomes are 'refused: ...', with the directive of the policy that refused.
+   * stands, all outcomes are 'refused: ...', with the policy's directive that did.
    */
   async tryToEscape(url) {
     const engine = await this.#start(MEASURED);

@@ -66,7 +66,7 @@ async function tell(paths) {
   const records = paths.flatMap(path => performance.getEntriesByName(addressOf(path)).slice(-1));
   const requests = JSON.parse(JSON.stringify(records)); // as they are they cannot be posted
   const tabs = records.length > 0 ? await self.clients.matchAll({includeUncontrolled: true}) : [];
-  tabs.forEach(tab => tab.postMessage({requests}));
+  tabs.forEach(tab => tab.postMessage({requests, origin: performance.timeOrigin}));
 }
 
 /** The builds of which something is kept. */

@@ -91,7 +91,7 @@ export async function fetchPrograms() {
 
 const listeners = new Set();
 
-/** Calls `listener(who, requests)` when a worker, 'store', 'engine' or 'lab', has made requests: the browser's records of them. */
+/** Calls `listener(who, requests, origin)` when a worker, 'store', 'engine' or 'lab', has made requests: the browser's records. */
 export function onRequests(listener) {
   listeners.add(listener);
 }
@@ -104,8 +104,8 @@ export class Remote {
 
   constructor(worker, who) {
     this.#worker = worker;
-    worker.onmessage = ({data: {call: number, step, result, error, requests}}) => {
-      if (requests) return listeners.forEach(listener => listener(who, requests));
+    worker.onmessage = ({data: {call: number, step, result, error, requests, origin}}) => {
+      if (requests) return listeners.forEach(listener => listener(who, requests, origin));
       const call = this.#calls.get(number);
       if (!call) return;
       if (step !== undefined) return call.step?.(step);

@@ -52,15 +52,17 @@ const walled = {
     return Object.keys(WAYS).filter(way => way === 'import' || way in self);
   },
 
-  // Tries one of them and says how it ended: 'out', or who refused it and by which of the policy's directives.
+  // Tries one of them and says how it ended: 'out'; 'refused: ...' with the policy's directive that did; 'failed: ...', which need not
+  // mean that nothing got out.
   async escape({way, url}) {
     const directive = refusal();
     try {
       await WAYS[way](url);
       return 'out';
     } catch (error) {
+      const name = error.name ?? error.type;
       const by = await directive;
-      return `refused: ${error.name ?? error.type}${by ? ` (${by})` : ''}`;
+      return by ? `refused: ${name} (${by})` : `failed: ${name}`;
     }
   },
 };

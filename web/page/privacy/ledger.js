@@ -30,13 +30,13 @@ function fromOf({serverTiming = [], transferSize, encodedBodySize, responseStatu
   return kept || (ours && transferSize === 0 && encodedBodySize > 0) ? 'kept' : 'network';
 }
 
-function note(who, entries) {
+function note(who, entries, origin = performance.timeOrigin) {
   for (const entry of entries) {
     const {name: address, transferSize, encodedBodySize, startTime} = entry;
     if (!/^(https?|wss?):/.test(address)) continue; // what is in the tab already
     const from = fromOf(entry, address.startsWith(HOME));
     const bytes = from !== 'network' ? 0 : transferSize || encodedBodySize || undefined;
-    ledger.push({who, address, bytes, from, why: whyOf(who, address), at: startTime});
+    ledger.push({who, address, bytes, from, why: whyOf(who, address), at: startTime + origin - performance.timeOrigin});
   }
   bus.dispatchEvent(new Event('change'));
 }
@@ -46,7 +46,7 @@ export function keepLedger() {
   const observer = new PerformanceObserver(list => note('page', list.getEntries()));
   for (const type of ['navigation', 'resource']) observer.observe({type, buffered: true});
   onRequests(note);
-  navigator.serviceWorker?.addEventListener('message', ({data}) => data.requests && note('keeper', data.requests));
+  navigator.serviceWorker?.addEventListener('message', ({data}) => data.requests && note('keeper', data.requests, data.origin));
 }
 
 /** Calls `draw` when something was noted, at most once a frame. */

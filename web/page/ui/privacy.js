@@ -40,11 +40,23 @@ function wall() {
   ];
 }
 
-function outcome({way, outcome}) {
-  const [, directive] = /\(([\w-]+)\)$/.exec(outcome) ?? [];
-  const held = outcome.startsWith('refused');
-  const text = held ? t(directive ? 'privacy.refused.by' : 'privacy.refused', {directive}) : t('privacy.out');
-  return h('tr', {}, h('th', {scope: 'row'}, h('code', {lang: 'en'}, way)), h('td', {class: held ? 'held' : 'broken'}, text));
+const KINDS = {refused: 'held', failed: 'unclear', out: 'broken'};
+
+/** How a way out ended: 'refused' by the policy, 'failed' otherwise, 'out'. */
+const kindOf = ({outcome}) => /^\w+/.exec(outcome)[0];
+
+function outcome(one) {
+  const [, directive] = /\(([\w-]+)\)$/.exec(one.outcome) ?? [];
+  return h('tr', {},
+    h('th', {scope: 'row'}, h('code', {lang: 'en'}, one.way)),
+    h('td', {class: KINDS[kindOf(one)]}, t(`privacy.way.${kindOf(one)}`, {directive})));
+}
+
+/** What the trial shows, as the key of a text and its class. */
+function verdict({tried, answers}) {
+  const kinds = new Set(tried.map(kindOf));
+  const worst = ['out', 'failed', 'refused'].find(kind => kinds.has(kind));
+  return worst === 'refused' && !answers ? ['unproven', 'unclear'] : [KINDS[worst], KINDS[worst]];
 }
 
 /** The trial of the wall: a button, and what came of it. */
@@ -54,10 +66,10 @@ function trial() {
   let last;
   const draw = () => {
     if (!last) return;
-    const {secret, tried, answers} = last;
-    const held = answers && tried.every(({outcome}) => outcome.startsWith('refused'));
+    const {secret, tried} = last;
+    const [key, kind] = verdict(last);
     result.replaceChildren(
-      h('p', {class: held ? 'held' : 'broken'}, t(held ? 'privacy.held' : answers ? 'privacy.broken' : 'privacy.unproven', {secret, n: tried.length})),
+      h('p', {class: kind}, t(`privacy.trial.${key}`, {secret, n: tried.length})),
       h('table', {}, h('caption', {class: 'hidden'}, t('privacy.trial')), h('tbody', {}, tried.map(outcome))));
   };
   button.onclick = async () => {
