@@ -6,8 +6,9 @@
 // when the person wants it or no tab is open any more. Models are not kept here: they lie in IndexedDB.
 importScripts('files.js');
 
-const CACHE = 'hearth-files';
 const {FILES, registration} = self;
+/** Another folder of this host may have a Hearth of its own. */
+const CACHE = `hearth files ${registration.scope}`;
 performance.setResourceTimingBufferSize(10_000);
 
 /** What a page must say of itself, and of its workers, to be cross-origin isolated. */
@@ -39,7 +40,7 @@ function isolated(response, more) {
 }
 
 async function fetchFile(path) {
-  const response = await fetch(addressOf(path), {cache: 'no-cache'});
+  const response = await fetch(addressOf(path), {cache: 'no-cache', priority: 'low'});
   const bytes = await response.clone().arrayBuffer();
   const hash = [...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))].map(byte => byte.toString(16).padStart(2, '0'));
   if (!response.ok || hash.join('') !== FILES[path]) throw new Error(`${path} is not the one that was listed (${response.status})`);
@@ -78,7 +79,7 @@ async function buildsKept() {
 
 /** Lets go of what only other versions have. */
 async function tidy() {
-  for (const name of await caches.keys()) if (name.startsWith('hearth-') && name !== CACHE) await caches.delete(name);
+  await caches.delete('hearth-page-1'); // where the page was kept before it had versions
   const cache = await caches.open(CACHE);
   const listed = new Set(Object.keys(FILES).map(keyOf));
   for (const request of await cache.keys()) if (!listed.has(request.url)) await cache.delete(request);

@@ -21,7 +21,10 @@ const WAYS = {
     source.onerror = reject;
   }),
   WebTransport: url => new WebTransport(url.replace(/^http:/, 'https:')).ready,
-  caches: async url => (await caches.open('hearth-escape')).add(url),
+  caches: async url => {
+    const cache = await caches.open('hearth escape');
+    await cache.add(url).finally(() => caches.delete('hearth escape'));
+  },
   FontFace: url => new FontFace('escape', `url("${url}")`).load(),
   import: url => import(url),
   importScripts: url => importScripts(url),
