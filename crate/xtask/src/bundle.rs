@@ -4,17 +4,26 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::models;
 use crate::process::{self, Result, command, root};
+use crate::{models, wasm};
 
 const TARGET: &str = "wasm32-unknown-unknown";
+
+/// What a package becomes: `FILE.js` and `FILE_bg.wasm`.
+struct Module {
+    package: &'static str,
+    file: &'static str,
+}
+
+const STORE: Module = Module { package: "bindings-store", file: "engine" };
+const ENGINE: Module = Module { package: "bindings-engine", file: "engine" };
+const LAB: Module = Module { package: "bindings-lab", file: "lab" };
 
 /// Modules that are made with the same flags. The engine is built three times, and the page takes the best that the browser and
 /// its server's headers allow. The lab has no use for relaxed SIMD.
 pub struct Build {
     name: &'static str,
-    /// Each of the package `bindings-NAME`.
-    modules: &'static [&'static str],
+    modules: &'static [Module],
     /// Given to cargo.
     config: &'static [&'static str],
     /// Atomics need a standard library compiled with them, which cargo offers on nightly, or here.
@@ -22,10 +31,10 @@ pub struct Build {
 }
 
 const BUILDS: [Build; 4] = [
-    Build { name: "store", modules: &["store"], config: &[], own_std: false },
-    Build { name: "base", modules: &["engine", "lab"], config: &[], own_std: false },
-    Build { name: "threads", modules: &["engine", "lab"], config: &[THREADS], own_std: true },
-    Build { name: "threads-relaxed", modules: &["engine"], config: &[THREADS, RELAXED], own_std: true },
+    Build { name: "store", modules: &[STORE], config: &[], own_std: false },
+    Build { name: "base", modules: &[ENGINE, LAB], config: &[], own_std: false },
+    Build { name: "threads", modules: &[ENGINE, LAB], config: &[THREADS], own_std: true },
+    Build { name: "threads-relaxed", modules: &[ENGINE], config: &[THREADS, RELAXED], own_std: true },
 ];
 
 const THREADS: &str = ".cargo/threads.toml";
@@ -65,13 +74,14 @@ fn run_in(staging: PathBuf) -> Result<()> {
         // single core.
         let mut cargo = build.cargo("build");
         cargo.args(["--profile", "page"]);
-        cargo.args(build.modules.iter().flat_map(|module| ["--package".to_owned(), format!("bindings-{module}")]));
-        process::run(&mut cargo)?;
-        for module in build.modules {
-            let options = ["--target", "no-modules", "--no-typescript", "--remove-name-section", "--out-name", module];
-            let mut generate = command("wasm-bindgen");
-            generate.args(options).arg("--out-dir").arg(staging.join("engine").join(build.name));
-            process::run(generate.arg(compiled.join(format!("bindings_{module}.wasm"))))?;
+        process::run(cargo.args(build.modules.iter().flat_map(|module| ["--package", module.package])))?;
+        for Module { package, file } in build.modules {
+            let module = compiled.join(package.replace('-', "_")).with_extension("wasm");
+            let lean = module.with_extension("lean.wasm");
+            std::fs::write(&lean, wasm::without_exports(&std::fs::read(&module)?, "llg_")?)?;
+            let options = ["--target", "no-modules", "--no-typescript", "--remove-name-section", "--out-name", file];
+            let out = staging.join("engine").join(build.name);
+            process::run(command("wasm-bindgen").args(options).arg("--out-dir").arg(out).arg(lean))?;
         }
     }
     models::publish(&staging.join("models"))
