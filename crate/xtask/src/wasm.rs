@@ -96,7 +96,8 @@ mod tests {
             push(&mut exports, 200 + i);
         }
         // Another section's bytes, which look like an export's, lie before, and another section behind.
-        [b"\0asm\x01\0\0\0".to_vec(), section(0, b"\x05llg_a\0\0"), section(EXPORTS, &exports), section(10, &[0; 300])].concat()
+        [b"\0asm\x01\0\0\0".to_vec(), section(0, b"\x05llg_a\0\0"), section(EXPORTS, &exports), section(10, &[0; 300])]
+            .concat()
     }
 
     #[test]
