@@ -1,8 +1,9 @@
 // Speed, device, sampling, system prompt.
 import {useDevice} from '../actions.js';
-import {$, h} from '../dom.js';
+import {$, h, redraw} from '../dom.js';
 import {megabytes, number, t} from '../i18n.js';
 import {on, SAMPLING, set, state} from '../store.js';
+import {promptPicker, samplingPicker} from './chat/presets.js';
 
 /** Name, lowest, highest, step, digits. */
 const SLIDERS = [
@@ -87,6 +88,7 @@ function device() {
 function controls() {
   $('controls').replaceChildren(
     h('section', {}, h('h2', {}, t('sampling')),
+      h('div', {id: 'samplings'}),
       SLIDERS.map(slider),
       h('div', {class: 'slider'}, h('label', {for: 's-seed'}, t('seed')),
         h('input', {
@@ -97,15 +99,20 @@ function controls() {
       h('textarea', {
         id: 'system', rows: 3, placeholder: t('system.hint'), oninput: event => set({system: event.currentTarget.value}),
       }, state.system),
-      h('button', {class: 'quiet', onclick: () => {
-        set({sampling: {...SAMPLING}, system: ''});
-        controls();
-      }}, t('settings.reset'))));
+      h('div', {id: 'prompts'}),
+      h('button', {class: 'quiet', onclick: () => set({sampling: {...SAMPLING}, system: '', chosen: {}})}, t('settings.reset'))));
+  pickers();
+}
+
+function pickers() {
+  redraw($('samplings'), samplingPicker());
+  redraw($('prompts'), promptPicker());
 }
 
 export function settings() {
   $('settings').append(h('div', {id: 'speed'}), h('div', {id: 'device'}), h('div', {id: 'controls'}));
   on(['timings', 'model', 'verdict', 'language'], () => $('speed').replaceChildren(speed()));
   on(['verdict', 'device', 'language'], () => $('device').replaceChildren(device()));
-  on(['language'], controls);
+  on(['language', 'chosen'], controls);
+  on(['sampling', 'system'], pickers);
 }
