@@ -96,10 +96,10 @@ function controls() {
           oninput: event => set({sampling: {...state.sampling, seed: event.currentTarget.value}}),
         }))),
     h('section', {}, h('h2', {}, h('label', {for: 'system'}, t('system'))),
+      h('div', {id: 'prompts'}),
       h('textarea', {
         id: 'system', rows: 3, placeholder: t('system.hint'), oninput: event => set({system: event.currentTarget.value}),
       }, state.system),
-      h('div', {id: 'prompts'}),
       h('button', {class: 'quiet', onclick: () => set({sampling: {...SAMPLING}, system: '', chosen: {}})}, t('settings.reset'))));
   pickers();
 }

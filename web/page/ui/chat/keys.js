@@ -51,9 +51,9 @@ function drawSheet() {
       h('button', {type: 'button', class: 'more', 'aria-label': t('keys.close'), onclick: () => sheet.close()}, '×')),
     h('dl', {},
       row(['Enter'], 'keys.send'), row(['Shift', 'Enter'], 'keys.line'), row(['Esc'], 'keys.stop'), row(['↑'], 'keys.up'),
-      CONTROL.map(([shift, key, text]) => row([control, ...shift ? ['Shift'] : [], key.toUpperCase()], text))),
+      CONTROL.flatMap(([shift, key, text]) => row([control, ...shift ? ['Shift'] : [], key.toUpperCase()], text))),
     h('h3', {}, t('keys.single')),
-    h('dl', {class: state.singleKeys ? '' : 'off'}, SINGLE.map(([key, text]) => row([key.toUpperCase()], text))),
+    h('dl', {class: state.singleKeys ? '' : 'off'}, SINGLE.flatMap(([key, text]) => row([key.toUpperCase()], text))),
     h('label', {class: 'check', for: 'single-keys'}, single, t('keys.singlekeys')));
 }
 

@@ -50,11 +50,10 @@ function renameRow({id, title}) {
   };
   input.addEventListener('keydown', event => {
     if (event.isComposing || event.keyCode === 229) return;
-    if (event.key === 'Enter') done(true);
-    if (event.key !== 'Escape') return;
+    if (!['Enter', 'Escape'].includes(event.key)) return;
     event.stopPropagation();
-    event.preventDefault();
-    done(false);
+    event.preventDefault(); // the title, which has the focus then, is not pressed
+    done(event.key === 'Enter');
   });
   input.addEventListener('blur', () => done(true));
   return h('li', {'data-id': id}, input);
