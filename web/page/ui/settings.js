@@ -5,6 +5,9 @@ import {megabytes, number, t} from '../i18n.js';
 import {on, SAMPLING, set, state} from '../store.js';
 import {promptPicker, samplingPicker} from './chat/presets.js';
 
+/** What is not known yet. */
+const NONE = '–';
+
 /** Name, lowest, highest, step, digits. */
 const SLIDERS = [
   ['temperature', 0, 2, 0.05, 2],
@@ -18,11 +21,11 @@ const SLIDERS = [
 function speed() {
   const {timings, model} = state;
   const rate = timings?.tokens > 1 ? (timings.tokens - 1) / timings.decode_ms * 1000 : undefined;
-  const rows = [];
-  if (timings) {
-    rows.push(['speed.prompt', `${number(timings.prompt_tokens / timings.prompt_ms * 1000)} ${t('speed.answer')}`]);
-    rows.push(['speed.first', t('seconds', {n: number(timings.first_token_ms / 1000, 2)})]);
-  }
+  // Places are kept before there is an answer: nothing moves when it comes.
+  const rows = [
+    ['speed.prompt', timings ? `${number(timings.prompt_tokens / timings.prompt_ms * 1000)} ${t('speed.answer')}` : NONE],
+    ['speed.first', timings ? t('seconds', {n: number(timings.first_token_ms / 1000, 2)}) : NONE],
+  ];
   if (model) {
     rows.push(['speed.load', t('seconds', {n: number(model.timings.load_ms / 1000, 2)})]);
     const {device, threads, adapter} = model.timings;
@@ -32,8 +35,7 @@ function speed() {
   }
   return h('section', {},
     h('h2', {}, t('speed')),
-    rate ? h('div', {class: 'big', id: 'rate'}, number(rate, 1), h('small', {}, ` ${t('speed.answer')}`))
-      : h('p', {class: 'small'}, t('speed.none')),
+    h('div', {class: 'big', id: 'rate'}, rate ? number(rate, 1) : NONE, h('small', {}, ` ${t('speed.answer')}`)),
     h('dl', {}, rows.flatMap(([key, value]) => [h('dt', {}, t(key)), h('dd', {}, value)])));
 }
 

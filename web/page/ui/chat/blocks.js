@@ -6,8 +6,24 @@ import {t} from '../../i18n.js';
 import {codeBlock} from './code.js';
 import {formula, mathExtensions} from './math.js';
 
+/**
+ * `**bold**` by what stands within alone. CommonMark also asks for spaces outside where there is punctuation within, which Chinese
+ * has none of: `**“炉”**边`.
+ */
+const strong = {
+  name: 'strong', level: 'inline', start: src => src.indexOf('**'),
+  tokenizer(src) {
+    const [raw, text] = /^\*\*(?![\s*])((?:[^*\n]|\*(?!\*))*?[^\s*])\*\*(?!\*)/.exec(src) ?? [];
+    return raw && {type: 'strong', raw, text, tokens: this.lexer.inlineTokens(text)};
+  },
+};
+
 const marked = new Marked({gfm: true});
-marked.use({extensions: mathExtensions});
+marked.use({
+  extensions: [...mathExtensions, strong],
+  // A line below a text makes no heading of it: each list in the making would flash up as one.
+  tokenizer: {lheading: () => undefined},
+});
 
 /** The blocks of a text as Marked's tokens. */
 export const blocks = text => marked.lexer(text);

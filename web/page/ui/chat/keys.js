@@ -48,7 +48,7 @@ function drawSheet() {
   const single = h('input', {type: 'checkbox', id: 'single-keys', checked: state.singleKeys, onchange: event => set({singleKeys: event.currentTarget.checked})});
   sheet.replaceChildren(
     h('div', {class: 'head'}, h('h2', {id: 'keys-title'}, t('keys')),
-      h('button', {type: 'button', class: 'more', 'aria-label': t('keys.close'), onclick: () => sheet.close()}, '×')),
+      h('button', {type: 'button', class: 'more', 'aria-label': t('close'), onclick: () => sheet.close()}, '×')),
     h('dl', {},
       row(['Enter'], 'keys.send'), row(['Shift', 'Enter'], 'keys.line'), row(['Esc'], 'keys.stop'), row(['↑'], 'keys.up'),
       CONTROL.flatMap(([shift, key, text]) => row([control, ...shift ? ['Shift'] : [], key.toUpperCase()], text))),

@@ -170,7 +170,8 @@ export function list() {
     newChat();
     set({view: 'chat'});
   }});
-  drawer.append(start);
+  const shut = h('button', {type: 'button', class: 'more', onclick: close}, '×');
+  drawer.append(h('div', {class: 'top'}, start, shut));
   drawer.addEventListener('click', event => {
     if (event.target === drawer) close(); // beside it
   });
@@ -202,6 +203,7 @@ export function list() {
   on(['language'], () => {
     for (const element of [button, drawer]) element.setAttribute('aria-label', t('list'));
     start.textContent = t('chat.new');
+    shut.setAttribute('aria-label', t('close'));
     drawHead();
   });
   on(['conversations', 'open', 'kept', 'language'], draw);

@@ -17,10 +17,20 @@ const found = (type, src, rules) => {
   return undefined;
 };
 
+/** Where a formula may begin. It is being written then: time to fetch what draws it. */
+function startAt(src, sign) {
+  const at = src.search(sign);
+  if (at >= 0) load();
+  return at;
+}
+
 /** For Marked. */
 export const mathExtensions = [
-  {name: 'mathBlock', level: 'block', start: src => src.search(/^ {0,3}(?:\$\$|\\\[)/m), tokenizer: src => found('mathBlock', src, BLOCK.map(rule => [rule, true]))},
-  {name: 'math', level: 'inline', start: src => src.search(/\$|\\[([]/), tokenizer: src => found('math', src, INLINE)},
+  {
+    name: 'mathBlock', level: 'block', start: src => startAt(src, /^ {0,3}(?:\$\$|\\\[)/m),
+    tokenizer: src => found('mathBlock', src, BLOCK.map(rule => [rule, true])),
+  },
+  {name: 'math', level: 'inline', start: src => startAt(src, /\$|\\[([]/), tokenizer: src => found('math', src, INLINE)},
 ];
 
 let loading;
