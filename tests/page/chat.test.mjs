@@ -120,6 +120,12 @@ async function ask(page, text) {
     && document.querySelectorAll('.answer .meta span').length > before, before, {timeout: 30_000});
 }
 
+/** Presses what asks for files, and gives one. */
+async function choose(page, button, name, text) {
+  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.click(button)]);
+  await chooser.setFiles({name, mimeType: 'text/plain', buffer: Buffer.from(text)});
+}
+
 const idle = page => page.waitForSelector('[aria-busy=false]');
 const answers = page => page.locator('.answer .md').allTextContents();
 const wait = (page, check, argument) => page.waitForFunction(check, argument, {timeout: 20_000});
@@ -131,7 +137,7 @@ const stored = page => page.evaluate(async () => {
   return Object.fromEntries(await Promise.all(['conversations', 'turns', 'tokens'].map(async name => [name, await kept.all(name)])));
 });
 
-test('the chat', {timeout: 240_000}, t => inBrowser(async ({page, host, context}) => {
+test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}) => {
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   await page.evaluate(() => {
     localStorage.setItem('hearth.messages', JSON.stringify([{role: 'user', content: 'An old question'}, {role: 'assistant', content: 'An old answer', meta: {}}]));
@@ -289,7 +295,10 @@ test('the chat', {timeout: 240_000}, t => inBrowser(async ({page, host, context}
     await page.click('[role=menuitem]:text("Delete all")');
     await page.click('.toast .more');
     await wait(page, () => document.querySelectorAll('.conversations li').length === 0);
-    const give = (name, text) => page.setInputFiles('#import-files', {name, mimeType: 'text/plain', buffer: Buffer.from(text)});
+    const give = async (name, text) => {
+      await page.click('#list-more');
+      await choose(page, '[role=menuitem]:text("Import")', name, text);
+    };
     await give('a.json', json.text);
     await wait(page, () => document.querySelectorAll('.conversations li').length === 3);
     assert.deepEqual((await stored(page)).turns, before.turns);
@@ -298,7 +307,8 @@ test('the chat', {timeout: 240_000}, t => inBrowser(async ({page, host, context}
     await wait(page, () => document.querySelectorAll('.conversations li').length === 4);
     assert.equal((await stored(page)).turns.length, before.turns.length + 4, 'what is here already is not added again');
     await give('c.json', '{}');
-    assert.match(await page.locator('.notice').textContent(), /cannot be imported.*not exported from Hearth/);
+    await page.waitForSelector('.notice');
+    assert.match(await page.textContent('.notice'), /cannot be imported.*not exported from Hearth/);
     await page.click('.notice .quiet');
   });
 
@@ -316,7 +326,7 @@ test('the chat', {timeout: 240_000}, t => inBrowser(async ({page, host, context}
   await t.test('text files stand beside a question; what is too long is told', async () => {
     await page.click('#new-chat');
     await speak(page, ['It is short.'], {context: 200});
-    const give = (name, text) => page.setInputFiles('#attach-files', {name, mimeType: 'text/plain', buffer: Buffer.from(text)});
+    const give = (name, text) => choose(page, '#attach', name, text);
     await give('picture.png', Buffer.from([0x89, 0x50, 0, 1]));
     await wait(page, () => /picture\.png is not a text file/.test(document.querySelector('#box-note').textContent));
     await give('long.txt', 'word '.repeat(400));
@@ -462,6 +472,26 @@ test('the chat', {timeout: 240_000}, t => inBrowser(async ({page, host, context}
     assert.equal(await page.locator('.turn').count(), 0);
   });
 
+  await t.test('what other tabs change is seen, and what cannot be kept is told', async () => {
+    await page.evaluate(async () => {
+      const {add} = await import('/page/chat/archive.js');
+      await add([{id: 'far', title: 'From afar', created: 1, changed: Date.now(), leaf: 'far1', turns: [{id: 'far1', parent: null, role: 'user', content: 'x'}]}]);
+      new BroadcastChannel('hearth-chat').postMessage('changed');
+    });
+    await page.waitForSelector('.conversations .title:text("From afar")');
+    await page.evaluate(() => {
+      window.put = IDBObjectStore.prototype.put;
+      IDBObjectStore.prototype.put = () => { throw new DOMException('no room', 'QuotaExceededError'); };
+    });
+    await speak(page, ['still here']);
+    await ask(page, 'Full?');
+    assert.match(await page.textContent('.notice'), /could not be kept; it is still on this page.*no room/);
+    assert.deepEqual(await answers(page), ['still here']);
+    await page.evaluate(() => { IDBObjectStore.prototype.put = window.put; });
+    await page.click('.notice .quiet');
+    await page.click('#new-chat');
+  });
+
   await t.test('what has been said is kept while it is said; a crash loses a second at most', async () => {
     await speak(page, ['word '.repeat(400)], {pause: 8});
     await page.fill('#ask', 'Long');
@@ -473,6 +503,25 @@ test('the chat', {timeout: 240_000}, t => inBrowser(async ({page, host, context}
     await wait(page, () => document.querySelector('.answer .md')?.textContent.length > 100);
     assert.ok((await answers(page))[0].length > length / 3, `${(await answers(page))[0].length} of ${length}`);
     assert.match(await page.textContent('.answer .meta'), /broken off.*Continue|broken off/);
+  });
+
+  await t.test('without a database conversations last as long as the tab, and it says so', async () => {
+    const other = await context.newPage();
+    await other.addInitScript(() => {
+      IDBFactory.prototype.open = new Proxy(IDBFactory.prototype.open, {apply(open, self, [name, ...more]) {
+        if (name === 'hearth-chat') throw new DOMException('not here', 'InvalidStateError');
+        return open.call(self, name, ...more);
+      }});
+    });
+    await other.goto(host.url);
+    await wait(other, () => /as long as this tab/.test(document.querySelector('.conversations').textContent));
+    await speak(other, ['one', 'two']);
+    await ask(other, 'First');
+    await other.click('#new-chat');
+    await ask(other, 'Second');
+    await other.click('.conversations .title:text("First")');
+    await wait(other, () => document.querySelector('.answer .md')?.textContent === 'one');
+    await other.close();
   });
 
   await t.test('on a phone the conversations are in a drawer', async () => {

@@ -99,6 +99,8 @@ export function ask(content, files = [], parent = state.messages.at(-1)?.id ?? n
  */
 export function answer(job = {to: state.messages.findLast(({role}) => role === 'user')?.id}) {
   waiting = job;
+  // Who asks does not wait for figures.
+  if (state.weighing) stop();
   next();
 }
 

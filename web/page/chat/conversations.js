@@ -57,7 +57,7 @@ export async function keep(put) {
     await (await kept.archive()).write({put});
     others?.postMessage('changed');
   } catch (error) {
-    unkept(error);
+    unkept(Object.assign(new Error(error.message), {code: 'unkept'}));
   }
 }
 

@@ -9,13 +9,10 @@ const lines = text => text.split('\n').length;
 /** Files as chips that open to show their text; with `remove`, which takes one away. */
 export function chips(files, remove) {
   if (files.length === 0) return null;
-  return h('div', {class: 'files'}, files.map(file => h('details', {class: 'attached'},
-    h('summary', {}, h('b', {}, file.name), h('span', {class: 'small'}, t('attach.lines', {n: number(lines(file.text))})),
-      remove && h('button', {type: 'button', 'aria-label': t('attach.remove', {name: file.name}), onclick: event => {
-        event.preventDefault();
-        remove(file);
-      }}, '×')),
-    h('pre', {tabindex: 0}, file.text))));
+  return h('div', {class: 'files'}, files.map(file => h('div', {class: 'attached'},
+    h('details', {}, h('summary', {}, h('b', {}, file.name), h('span', {class: 'small'}, t('attach.lines', {n: number(lines(file.text))}))),
+      h('pre', {tabindex: 0}, file.text)),
+    remove && h('button', {type: 'button', class: 'more', 'aria-label': t('attach.remove', {name: file.name}), onclick: () => remove(file)}, '×'))));
 }
 
 /** Reads files and puts them beside the question; `refused({name, why})` hears of those that are none. */

@@ -1,7 +1,7 @@
 // The box a question is written in: files beside it, how tokens are chosen, how much of the context it takes.
 import {ask, stop} from '../../actions.js';
 import {countSoon, shortened} from '../../chat/meter.js';
-import {$, h, icon} from '../../dom.js';
+import {$, choose, h, icon} from '../../dom.js';
 import {number, t} from '../../i18n.js';
 import {on, set, state} from '../../store.js';
 import {attach, chips, dropping} from './attach.js';
@@ -95,18 +95,13 @@ function send(event) {
 export function composer() {
   const box = $('ask');
   const row = $('context').parentElement;
-  const choose = h('input', {type: 'file', multiple: true, class: 'hidden', id: 'attach-files', tabindex: -1, 'aria-hidden': 'true'});
   const take = files => attach([...files], refused);
-  choose.onchange = () => {
-    take(choose.files);
-    choose.value = '';
-  };
-  const button = h('button', {type: 'button', id: 'attach', onclick: () => choose.click()});
+  const button = h('button', {type: 'button', id: 'attach', onclick: () => choose(take)});
   const meter = h('meter', {id: 'context-meter', min: 0, 'aria-labelledby': 'context', hidden: true});
   const beside = h('div', {id: 'files'});
   box.before(beside);
   row.before(h('div', {id: 'box-note', class: 'box-note', role: 'status'}));
-  row.prepend(button, choose, presetSelect());
+  row.prepend(button, presetSelect());
   $('context').before(meter);
   dropping($('chat'), box, take);
 

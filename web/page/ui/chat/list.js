@@ -2,7 +2,7 @@
 import {newChat, openChat} from '../../actions.js';
 import {search} from '../../chat/archive.js';
 import {dropUndo, remove, rename, undo} from '../../chat/conversations.js';
-import {$, h, icon} from '../../dom.js';
+import {$, choose, h, icon} from '../../dom.js';
 import {t} from '../../i18n.js';
 import {on, set, state} from '../../store.js';
 import {exportAll, exportOne, importFiles} from './files.js';
@@ -101,15 +101,13 @@ function draw() {
 }
 
 function drawHead() {
-  const choose = h('input', {type: 'file', multiple: true, accept: '.json,.md,application/json,text/markdown', class: 'hidden', tabindex: -1, 'aria-hidden': 'true', id: 'import-files'});
-  choose.onchange = () => importFiles([...choose.files]);
   const all = () => state.conversations.map(({id}) => id);
   const more = h('button', {type: 'button', class: 'more', id: 'list-more', 'aria-haspopup': 'menu', 'aria-expanded': 'false', 'aria-label': t('list.all'), onclick: () => menu(more, [
-    [t('list.import'), () => choose.click()],
+    [t('list.import'), () => choose(importFiles, '.json,.md,application/json,text/markdown')],
     state.conversations.length > 0 && [t('list.export'), exportAll],
     state.conversations.length > 0 && [t('list.deleteall'), () => remove(all())],
   ])}, icon(MORE));
-  head.replaceChildren(h('h2', {}, t('list')), choose, more);
+  head.replaceChildren(h('h2', {}, t('list')), more);
   find.placeholder = t('list.find');
   find.setAttribute('aria-label', t('list.find'));
 }
@@ -132,7 +130,7 @@ function look() {
 function toast() {
   const bar = h('div', {class: 'toast', role: 'status', hidden: true});
   let end;
-  document.body.append(bar);
+  document.querySelector('main').append(bar);
   on(['undo', 'language'], () => {
     const gone = state.undo;
     clearTimeout(end);

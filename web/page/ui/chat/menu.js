@@ -38,8 +38,8 @@ export function menu(button, items) {
   });
   document.addEventListener('pointerdown', elsewhere);
   open = {button, close};
-  // Within what it belongs to, so that a dialog does not cover it.
-  (button.closest('dialog') ?? document.body).append(element);
+  // Within what it belongs to: a dialog would cover it.
+  button.closest('dialog, nav, main').append(element);
   const {left, right, top, bottom} = button.getBoundingClientRect();
   const {offsetWidth, offsetHeight} = element;
   element.style.left = `${Math.max(8, Math.min(left, innerWidth - offsetWidth - 8, Math.max(right - offsetWidth, left)))}px`;
