@@ -478,11 +478,12 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
       await add([{id: 'far', title: 'From afar', created: 1, changed: Date.now(), leaf: 'far1', turns: [{id: 'far1', parent: null, role: 'user', content: 'x'}]}]);
       new BroadcastChannel('hearth-chat').postMessage('changed');
     });
-    await page.waitForSelector('.conversations .title:text("From afar")');
+    await page.waitForSelector('.conversations .title:has-text("From afar")');
     await page.evaluate(() => {
       window.put = IDBObjectStore.prototype.put;
       IDBObjectStore.prototype.put = () => { throw new DOMException('no room', 'QuotaExceededError'); };
     });
+    await page.click('#new-chat');
     await speak(page, ['still here']);
     await ask(page, 'Full?');
     assert.match(await page.textContent('.notice'), /could not be kept; it is still on this page.*no room/);
@@ -519,7 +520,7 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     await ask(other, 'First');
     await other.click('#new-chat');
     await ask(other, 'Second');
-    await other.click('.conversations .title:text("First")');
+    await other.click('.conversations .title:has-text("First")');
     await wait(other, () => document.querySelector('.answer .md')?.textContent === 'one');
     await other.close();
   });
@@ -528,7 +529,7 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     await page.setViewportSize({width: 390, height: 844});
     assert.equal(await page.locator('.conversations').isVisible(), false);
     await page.click('#drawer');
-    assert.ok(await page.locator('.conversations .title').count() > 3);
+    assert.equal(await page.locator('.conversations .title').first().isVisible(), true);
     await page.locator('.conversations .title', {hasText: 'Sum?'}).click();
     await wait(page, () => document.querySelector('.answer .md')?.textContent === 'Four');
     assert.equal(await page.locator('dialog[open]').count(), 0);

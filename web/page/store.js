@@ -69,7 +69,7 @@ export const {state, set, on} = makeStore({
   growing: null,
   /** Records of all conversations, the latest first; whether the browser keeps them; what was deleted last and can be had back. */
   conversations: [],
-  kept: true,
+  archived: true,
   undo: null,
   /** The person's own: `[{name, value}]`. */
   presets: [],

@@ -16,7 +16,7 @@ let unkept = () => {};
 export async function restore(fail) {
   unkept = fail;
   others?.addEventListener('message', refresh);
-  set({kept: (await kept.archive()).kept});
+  set({archived: (await kept.archive()).kept});
   await migrate();
   await kept.purgeDeleted();
   await refresh();

@@ -89,14 +89,14 @@ function marked(text) {
 }
 
 function draw() {
-  const {conversations, kept} = state;
+  const {conversations, archived} = state;
   const words = find.value.trim().toLocaleLowerCase();
   const shown = conversations.filter(({id, title}) => !words || title.toLocaleLowerCase().includes(words) || found?.has(id));
   find.hidden = conversations.length === 0;
   const focused = rows.contains(document.activeElement) && document.activeElement.closest('li')?.dataset.id;
   rows.replaceChildren(...shown.map(row));
   if (focused && renaming !== focused) rows.querySelector(`[data-id="${focused}"] .title`)?.focus({preventScroll: true});
-  note.textContent = !kept ? t('list.unkept') : conversations.length === 0 ? t('list.empty') : shown.length === 0 ? t('list.nothing') : '';
+  note.textContent = !archived ? t('list.unkept') : conversations.length === 0 ? t('list.empty') : shown.length === 0 ? t('list.nothing') : '';
   note.hidden = !note.textContent;
 }
 
@@ -204,5 +204,5 @@ export function list() {
     shut.setAttribute('aria-label', t('close'));
     drawHead();
   });
-  on(['conversations', 'open', 'kept', 'language'], draw);
+  on(['conversations', 'open', 'archived', 'language'], draw);
 }
