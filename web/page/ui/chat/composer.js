@@ -118,7 +118,9 @@ export function composer() {
   on(['messages', 'draft', 'files', 'system', 'model', 'answering'], measure);
   on(['used', 'model', 'language', 'answering'], drawMeter);
 
-  box.value = state.draft;
+  // Who wrote before the page was ready keeps that.
+  if (box.value) set({draft: box.value});
+  else box.value = state.draft;
   fit();
   box.addEventListener('input', () => {
     set({draft: box.value});
