@@ -2,7 +2,8 @@
 // words of what it has seen as tokens.
 
 /** Puts it in the page's place of a model. `says`: what it says to each question in turn, and then the last again. */
-export const speak = (page, says, {pause = 0, context = 8192, name = 'Words', device = 'cpu'} = {}) => page.evaluate(async ([says, pause, context, name, device]) => {
+export const speak = (page, says, {pause = 0, context = 8192, name = 'Words', device = 'cpu'} = {}) => page.evaluate(async given => {
+  const [says, pause, context, name, device] = given;
   const {set} = await import('/page/store.js');
   const vocabulary = ['<end>'];
   const idOf = word => vocabulary.includes(word) ? vocabulary.indexOf(word) : vocabulary.push(word) - 1;
@@ -13,7 +14,9 @@ export const speak = (page, says, {pause = 0, context = 8192, name = 'Words', de
   let said = 0;
   window.asked = [];
   window.says = says;
-  const likely = (id, other) => [{id, bytes: bytes(id), logprob: Math.log(0.6)}, {id: other, bytes: bytes(other), logprob: Math.log(0.3)}];
+  const one = (id, p) => ({id, bytes: bytes(id), logprob: Math.log(p)});
+  /** Every token could have been another, or the end. */
+  const likely = id => ({...one(id, 0.6), top: [one(id, 0.6), one(idOf(' other'), 0.3), ...id === 0 ? [] : [one(0, 0.05)]]});
   const model = {
     ...encoder, verdict: null, info: {architecture: 'words', context, chat: true, template: 'file', encoder: false},
     timings: {device, threads: 1, load_ms: 1, peak_memory_bytes: 1e6, tokens: 0},
@@ -21,7 +24,7 @@ export const speak = (page, says, {pause = 0, context = 8192, name = 'Words', de
     unload() {},
     async* generate({messages, tokens, begun, logprobs, signal, max_tokens = 512, ...more}) {
       window.asked.push({messages, tokens, begun, logprobs, max_tokens, ...more});
-      const told = id => logprobs === undefined ? {} : {logprobs: {...likely(id, idOf(' other'))[0], top: likely(id, idOf(' other'))}};
+      const told = id => logprobs === undefined ? {} : {logprobs: likely(id)};
       if (tokens) {
         await wait();
         return yield {token: 0, text: '', ...told(idOf(' next')), prompt_left: 0, finish: 'length'};
@@ -43,8 +46,9 @@ export const speak = (page, says, {pause = 0, context = 8192, name = 'Words', de
         const id = idOf(word);
         yield {token: id, text: word, content: '', [kind]: word, ...told(id), prompt_left: 0, finish: null};
       }
-      model.timings = {...model.timings, tokens: made, prompt_tokens: 1, prompt_ms: 1, first_token_ms: 1, decode_ms: made, context_used: made};
-      yield finish === 'end' ? {token: 0, text: '', content: '', ...told(0), prompt_left: 0, finish} : {token: null, text: '', content: '', prompt_left: 0, finish};
+      const took = {tokens: made, prompt_tokens: 1, prompt_ms: 1, first_token_ms: 1, decode_ms: made, context_used: made};
+      model.timings = {...model.timings, ...took};
+      yield {token: null, text: '', content: '', ...finish === 'end' ? {token: 0, ...told(0)} : {}, prompt_left: 0, finish};
     },
   };
   set({model, name, phase: 'ready'});

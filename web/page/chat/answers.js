@@ -53,7 +53,9 @@ export async function answerTurn({to, turn, begin}, signal, fail) {
   if (latest) update({...latest, meta: {...figures, finish: ended.finish}});
 }
 
-const records = (turn, list) => ({turns: [turn], tokens: [{id: turn.id, conversation: turn.conversation, model: turn.model, list}]});
+const records = (turn, list) => ({
+  turns: [turn], tokens: [{id: turn.id, conversation: turn.conversation, model: turn.model, list}],
+});
 
 /** An answer has its place: in the conversation, if that is shown, and in the archive. */
 function settle(turn, list) {

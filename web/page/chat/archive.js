@@ -28,7 +28,9 @@ async function inDatabase() {
   const db = await openDB('hearth-chat', 1, {
     upgrade(db) {
       db.createObjectStore('conversations', {keyPath: 'id'});
-      for (const name of ['turns', 'tokens']) db.createObjectStore(name, {keyPath: 'id'}).createIndex('conversation', 'conversation');
+      for (const name of ['turns', 'tokens']) {
+        db.createObjectStore(name, {keyPath: 'id'}).createIndex('conversation', 'conversation');
+      }
     },
     // A tab of a newer version waits for us.
     blocking: (_, __, event) => event.target.close(),

@@ -91,7 +91,8 @@ export function newTurn(parent, turn) {
 /** Adds a turn, or puts it in the place of its former self, and shows the path down to it. */
 export function add(turn) {
   const now = Date.now();
-  const before = state.conversation ?? {id: turn.conversation, title: titleOf(turn.content || turn.files?.[0].name || ''), created: now};
+  const about = turn.content || turn.files?.[0].name || '';
+  const before = state.conversation ?? {id: turn.conversation, title: titleOf(about), created: now};
   const conversation = {...before, changed: now, leaf: turn.id};
   const turns = new Map(state.turns).set(turn.id, turn);
   set({

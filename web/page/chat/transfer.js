@@ -13,7 +13,8 @@ export const toJson = conversations => JSON.stringify({format: FORMAT, version: 
 
 const text = value => typeof value === 'string';
 
-const isTurn = turn => ROLES.includes(turn?.role) && text(turn.content) && text(turn.id) && (turn.parent === null || text(turn.parent))
+const isTurn = turn => ROLES.includes(turn?.role) && text(turn.content) && text(turn.id)
+  && (turn.parent === null || text(turn.parent))
   && ['reasoning', 'model'].every(key => turn[key] === undefined || text(turn[key]))
   && (turn.files === undefined || (Array.isArray(turn.files) && turn.files.every(file => text(file?.name) && text(file.text))));
 

@@ -9,10 +9,15 @@ const lines = text => text.split('\n').length;
 /** Files as chips that open to show their text; with `remove`, which takes one away. */
 export function chips(files, remove) {
   if (files.length === 0) return null;
-  return h('div', {class: 'files'}, files.map(file => h('div', {class: 'attached'},
-    h('details', {}, h('summary', {}, h('b', {}, file.name), h('span', {class: 'small'}, t('attach.lines', {n: number(lines(file.text))}))),
-      h('pre', {tabindex: 0}, file.text)),
-    remove && h('button', {type: 'button', class: 'more', 'aria-label': t('attach.remove', {name: file.name}), onclick: () => remove(file)}, '×'))));
+  const chip = file => {
+    const {name, text} = file;
+    const size = h('span', {class: 'small'}, t('attach.lines', {n: number(lines(text))}));
+    const away = {type: 'button', class: 'more', 'aria-label': t('attach.remove', {name}), onclick: () => remove(file)};
+    return h('div', {class: 'attached'},
+      h('details', {}, h('summary', {}, h('b', {}, name), size), h('pre', {tabindex: 0}, text)),
+      remove && h('button', away, '×'));
+  };
+  return h('div', {class: 'files'}, files.map(chip));
 }
 
 /** Reads files and puts them beside the question; `refused({name, why})` hears of those that are none. */

@@ -59,13 +59,14 @@ const INLINE = {
 
 const inline = tokens => tokens.flatMap(token => INLINE[token.type]?.(token) ?? token.raw);
 
-const cell = name => ({tokens, align}) => h(name, {class: align && `to-${align}`, scope: name === 'th' ? 'col' : null}, inline(tokens));
+const cell = name => ({tokens, align}) =>
+  h(name, {class: align && `to-${align}`, scope: name === 'th' ? 'col' : null}, inline(tokens));
 
 function item({task, checked, tokens, loose}) {
   const box = task ? [checked ? '☑ ' : '☐ '] : [];
   // In a tight list texts stand by themselves, without paragraphs.
-  const children = tokens.filter(({type}) => type !== 'checkbox').flatMap(token => token.type === 'text' && !loose ? inline([token]) : block(token));
-  return h('li', {class: task && 'task'}, box, children);
+  const part = token => token.type === 'text' && !loose ? inline([token]) : block(token);
+  return h('li', {class: task && 'task'}, box, tokens.filter(({type}) => type !== 'checkbox').flatMap(part));
 }
 
 const BLOCK = {

@@ -1,14 +1,15 @@
-// Code of an answer: its language, a button to copy it, and colours once the language's grammar is here, which is fetched by itself.
+// Code of an answer: its language, a button to copy it, and colours once the language's grammar is here, each fetched when it is
+// first needed.
 import hljs from '../../../vendor/highlight/core.min.js';
 import {h} from '../../dom.js';
 import {t} from '../../i18n.js';
 
 /** The grammars we have, with what else they are called. */
 const GRAMMARS = {
-  bash: 'sh zsh console terminal', c: 'h', cpp: 'c++ cc hpp', csharp: 'cs c#', css: '', diff: 'patch', dockerfile: 'docker', go: 'golang',
-  ini: 'toml', java: '', javascript: 'js jsx mjs node', json: 'jsonc json5', kotlin: 'kt', latex: 'tex', lua: '', makefile: 'make',
-  markdown: 'md', php: '', python: 'py python3', r: '', ruby: 'rb', rust: 'rs', scala: '', shell: 'shellsession', sql: 'sqlite mysql postgresql',
-  swift: '', typescript: 'ts tsx', xml: 'html svg xhtml vue', yaml: 'yml',
+  bash: 'sh zsh console terminal', c: 'h', cpp: 'c++ cc hpp', csharp: 'cs c#', css: '', diff: 'patch', dockerfile: 'docker',
+  go: 'golang', ini: 'toml', java: '', javascript: 'js jsx mjs node', json: 'jsonc json5', kotlin: 'kt', latex: 'tex',
+  lua: '', makefile: 'make', markdown: 'md', php: '', python: 'py python3', r: '', ruby: 'rb', rust: 'rs', scala: '', shell: 'shellsession',
+  sql: 'sqlite mysql postgresql', swift: '', typescript: 'ts tsx', xml: 'html svg xhtml vue', yaml: 'yml',
 };
 const NAMES = new Map(Object.entries(GRAMMARS).flatMap(([name, more]) => [name, ...more.split(' ')].map(one => [one, name])));
 

@@ -70,8 +70,9 @@ function tooLong(used, all, over) {
     const text = await shortened(model, longest.text, tokens - over - 2 * ROOM);
     set({files: state.files.map(file => file === longest ? {...file, text} : file)});
   };
-  return [h('p', {}, t(longest ? 'ask.long.file' : 'ask.long', {used: number(used), all: number(all)})),
-    longest && h('button', {type: 'button', class: 'quiet', onclick: shorten}, t('attach.shorten', {name: longest.name}))].filter(Boolean);
+  const note = h('p', {}, t(longest ? 'ask.long.file' : 'ask.long', {used: number(used), all: number(all)}));
+  if (!longest) return [note];
+  return [note, h('button', {type: 'button', class: 'quiet', onclick: shorten}, t('attach.shorten', {name: longest.name}))];
 }
 
 function refused({name, why}) {

@@ -45,7 +45,10 @@ function row(keys, text) {
 
 function drawSheet() {
   const control = MAC ? '⌘' : 'Ctrl';
-  const single = h('input', {type: 'checkbox', id: 'single-keys', checked: state.singleKeys, onchange: event => set({singleKeys: event.currentTarget.checked})});
+  const single = h('input', {
+    type: 'checkbox', id: 'single-keys', checked: state.singleKeys,
+    onchange: event => set({singleKeys: event.currentTarget.checked}),
+  });
   sheet.replaceChildren(
     h('div', {class: 'head'}, h('h2', {id: 'keys-title'}, t('keys')),
       h('button', {type: 'button', class: 'more', 'aria-label': t('close'), onclick: () => sheet.close()}, '×')),
@@ -75,7 +78,8 @@ function press(event) {
     event.preventDefault();
     return found[3]();
   }
-  if (ctrlKey || metaKey || altKey || !state.singleKeys || writing(event) || document.querySelector('dialog[open]')) return undefined;
+  if (ctrlKey || metaKey || altKey || !state.singleKeys || writing(event)) return undefined;
+  if (document.querySelector('dialog[open]')) return undefined;
   const found = SINGLE.find(([name]) => name === key.toLowerCase());
   if (!found || !(state.view === 'chat' || state.view === 'settings' || key === '?')) return undefined;
   event.preventDefault();

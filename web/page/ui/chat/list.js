@@ -26,6 +26,14 @@ const note = h('p', {class: 'small'});
 const element = h('div', {class: 'conversations'}, head, find, rows, note);
 const drawer = h('dialog', {class: 'drawer'});
 
+const menuButton = (attributes, items) => {
+  const button = h('button', {
+    type: 'button', class: 'more', 'aria-haspopup': 'menu', 'aria-expanded': 'false', ...attributes,
+    onclick: () => menu(button, items()),
+  }, icon(MORE));
+  return button;
+};
+
 function close() {
   if (drawer.open) drawer.close();
 }
@@ -68,16 +76,18 @@ function row(conversation) {
     draw();
     rows.querySelector('input')?.select();
   };
-  const more = h('button', {type: 'button', class: 'more', 'aria-haspopup': 'menu', 'aria-expanded': 'false', 'aria-label': t('list.more', {title}), onclick: () => menu(more, [
-    [t('list.rename'), startRename],
-    [t('list.markdown'), () => exportOne(id, 'markdown')],
-    [t('list.json'), () => exportOne(id, 'json')],
-    [t('list.delete'), () => remove([id])],
-  ])}, icon(MORE));
+  const open = {
+    type: 'button', class: 'title', 'aria-current': id === state.open && 'true', title,
+    onclick: () => go(id), ondblclick: startRename,
+  };
   return h('li', {'data-id': id, class: id === state.open ? 'here' : ''},
-    h('button', {type: 'button', class: 'title', 'aria-current': id === state.open && 'true', title, onclick: () => go(id), ondblclick: startRename},
-      h('span', {}, title), here && h('span', {class: 'found'}, here.before && '…', ...marked(here.text))),
-    more);
+    h('button', open, h('span', {}, title), here && h('span', {class: 'found'}, here.before && '…', ...marked(here.text))),
+    menuButton({'aria-label': t('list.more', {title})}, () => [
+      [t('list.rename'), startRename],
+      [t('list.markdown'), () => exportOne(id, 'markdown')],
+      [t('list.json'), () => exportOne(id, 'json')],
+      [t('list.delete'), () => remove([id])],
+    ]));
 }
 
 /** A text with what is looked for marked. */
@@ -96,17 +106,18 @@ function draw() {
   const focused = rows.contains(document.activeElement) && document.activeElement.closest('li')?.dataset.id;
   rows.replaceChildren(...shown.map(row));
   if (focused && renaming !== focused) rows.querySelector(`[data-id="${focused}"] .title`)?.focus({preventScroll: true});
-  note.textContent = !archived ? t('list.unkept') : conversations.length === 0 ? t('list.empty') : shown.length === 0 ? t('list.nothing') : '';
-  note.hidden = !note.textContent;
+  const about = !archived ? 'list.unkept' : conversations.length === 0 ? 'list.empty' : 'list.nothing';
+  note.hidden = archived && shown.length > 0;
+  note.textContent = note.hidden ? '' : t(about);
 }
 
 function drawHead() {
   const all = () => state.conversations.map(({id}) => id);
-  const more = h('button', {type: 'button', class: 'more', id: 'list-more', 'aria-haspopup': 'menu', 'aria-expanded': 'false', 'aria-label': t('list.all'), onclick: () => menu(more, [
+  const more = menuButton({id: 'list-more', 'aria-label': t('list.all')}, () => [
     [t('list.import'), () => choose(importFiles, '.json,.md,application/json,text/markdown')],
     state.conversations.length > 0 && [t('list.export'), exportAll],
     state.conversations.length > 0 && [t('list.deleteall'), () => remove(all())],
-  ])}, icon(MORE));
+  ]);
   head.replaceChildren(h('h2', {}, t('list')), more);
   find.placeholder = t('list.find');
   find.setAttribute('aria-label', t('list.find'));
@@ -141,7 +152,9 @@ function toast() {
       if (bar.matches(':hover, :focus-within')) end = setTimeout(drop, UNDO_MS);
       else dropUndo();
     }, UNDO_MS);
-    return bar.replaceChildren(h('span', {}, gone.length === 1 ? t('list.deleted', {title: gone[0].title}) : t('list.deleted.many', {n: gone.length})),
+    const [one, another] = gone;
+    const words = another ? t('list.deleted.many', {n: gone.length}) : t('list.deleted', {title: one.title});
+    return bar.replaceChildren(h('span', {}, words),
       h('button', {type: 'button', id: 'undo', onclick: undo}, t('list.undo')),
       h('button', {type: 'button', class: 'more', 'aria-label': t('error.dismiss'), onclick: dropUndo}, '×'));
   });

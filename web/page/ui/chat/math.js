@@ -38,8 +38,8 @@ let loading;
 /** Temml is a plain script that makes a global. */
 function load() {
   loading ??= new Promise((resolve, reject) => {
-    const script = h('script', {src: new URL('../../../vendor/temml/temml.min.js', import.meta.url), onload: resolve, onerror: reject});
-    document.head.append(script);
+    const src = new URL('../../../vendor/temml/temml.min.js', import.meta.url);
+    document.head.append(h('script', {src, onload: resolve, onerror: reject}));
   }).then(drawWaiting, () => {
     loading = undefined;
   });
@@ -58,7 +58,8 @@ export function formula({tex, display}) {
   }
   const home = h('span');
   try {
-    globalThis.temml.render(tex, home, {displayMode: Boolean(display), throwOnError: true, trust: false, maxExpand: 500, maxSize: [20, 200]});
+    const limits = {throwOnError: true, trust: false, maxExpand: 500, maxSize: [20, 200]};
+    globalThis.temml.render(tex, home, {displayMode: Boolean(display), ...limits});
   } catch {
     source.className = '';
     return source;

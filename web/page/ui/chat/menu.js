@@ -8,10 +8,11 @@ export function menu(button, items) {
   const mine = open?.button === button;
   open?.close();
   if (mine) return;
-  const rows = items.filter(Boolean).map(([text, act, more = {}]) => h('button', {type: 'button', role: 'menuitem', tabindex: -1, ...more, onclick: () => {
+  const row = ([text, act]) => h('button', {type: 'button', role: 'menuitem', tabindex: -1, onclick: () => {
     close(true);
     act();
-  }}, text));
+  }}, text);
+  const rows = items.filter(Boolean).map(row);
   const element = h('div', {class: 'menu', role: 'menu'}, rows);
   const elsewhere = ({target}) => {
     if (!element.contains(target) && !button.contains(target)) close(false);

@@ -6,7 +6,9 @@ import {on, set, state} from '../../store.js';
 
 const useSampling = value => set({sampling: {...state.sampling, ...value}, chosen: {}});
 
-const samplings = () => [...OURS.map(({id, value}) => ({name: t(`preset.${id}`), value})), ...state.presets.map(one => ({...one, own: true}))];
+const own = list => list.map(one => ({...one, own: true}));
+
+const samplings = () => [...OURS.map(({id, value}) => ({name: t(`preset.${id}`), value})), ...own(state.presets)];
 
 /** Options of a select; the first stands for what none of them says. */
 function options(all, current, none) {
@@ -28,15 +30,18 @@ export function presetSelect() {
 /** A select of named things with saving and removing: `{id, all, current, none, use, value, key}`, `key` of what is kept. */
 function picker({id, label, all, current, none, use, value, key}) {
   const here = all().find(one => current(one.value));
-  const select = h('select', {id, 'aria-label': label, onchange: () => use(all()[select.value].value)}, options(all(), current, none));
+  const change = () => use(all()[select.value].value);
+  const select = h('select', {id, 'aria-label': label, onchange: change}, options(all(), current, none));
   const buttons = h('div', {class: 'actions'});
   const naming = () => {
-    const input = h('input', {type: 'text', maxlength: 60, 'aria-label': t('preset.name'), placeholder: t('preset.name'), required: true});
+    const name = t('preset.name');
+    const input = h('input', {type: 'text', maxlength: 60, 'aria-label': name, placeholder: name, required: true});
     const save = event => {
       event.preventDefault();
       if (input.value.trim()) set({[key]: named(state[key], input.value.trim(), value()), chosen: {}});
     };
-    buttons.replaceChildren(h('form', {class: 'naming', onsubmit: save}, input, h('button', {class: 'quiet', type: 'submit'}, t('preset.keep'))));
+    const done = h('button', {class: 'quiet', type: 'submit'}, t('preset.keep'));
+    buttons.replaceChildren(h('form', {class: 'naming', onsubmit: save}, input, done));
     input.focus();
   };
   const remove = () => set({[key]: state[key].filter(({name}) => name !== here.name), chosen: {}});
@@ -47,13 +52,13 @@ function picker({id, label, all, current, none, use, value, key}) {
 
 /** For the settings: how tokens are chosen. */
 export const samplingPicker = () => picker({
-  id: 's-preset', label: t('preset'), all: samplings, current: value => matches(state.sampling, value), none: t('preset.none'), use: useSampling,
-  value: () => valueOf(state.sampling), key: 'presets',
+  id: 's-preset', label: t('preset'), key: 'presets', none: t('preset.none'), all: samplings,
+  current: value => matches(state.sampling, value), use: useSampling, value: () => valueOf(state.sampling),
 });
 
 /** For the settings: system prompts. */
 export const promptPicker = () => picker({
   id: 's-prompt', label: t('prompts'), key: 'prompts', none: t('prompts.none'),
-  all: () => [{name: t('prompts.empty'), value: ''}, ...state.prompts.map(one => ({...one, own: true}))],
+  all: () => [{name: t('prompts.empty'), value: ''}, ...own(state.prompts)],
   current: value => value === state.system, use: system => set({system, chosen: {}}), value: () => state.system,
 });

@@ -1,7 +1,7 @@
 // An answer token by token: how sure the model was is drawn under the words; each tells what else could have stood there, and the
 // answer can go on from that.
 import {answer, weighAnswer} from '../../actions.js';
-import {add, newTurn} from '../../chat/conversations.js';
+import {add, keep, newTurn} from '../../chat/conversations.js';
 import {alone, probability, retold, sureness, texts, weighed} from '../../chat/tokens.js';
 import {tokensOf} from '../../chat/weigh.js';
 import {h} from '../../dom.js';
@@ -20,18 +20,22 @@ const visible = text => text.replace(/ /g, '·').replace(/\n/g, '↵').replace(/
 /** Goes on with an answer that ended early. */
 export async function goOn(turn) {
   const {model, name} = state;
-  const known = await tokensOf(turn);
-  const begin = known.model === name && known.list.length > 0 ? known.list : retold(await model.tokenize(turn.content), turn.content);
-  answer({to: turn.parent, turn, begin});
+  const {list, model: whose} = await tokensOf(turn);
+  const theirs = async () => retold(await model.tokenize(turn.content), turn.content);
+  answer({to: turn.parent, turn, begin: whose === name && list.length > 0 ? list : await theirs()});
 }
 
 /** Answers anew with the same beginning and `choice` at place `at`; an answer that is to end there does. */
 function goOnWith(turn, list, at, choice) {
-  if (isEnd(turn, list, choice)) {
-    const {model, meta} = turn;
-    return add(newTurn(turn.parent, {role: 'assistant', model, content: texts(list.slice(0, at)).join(''), meta: {...meta, tokens: undefined}}));
-  }
-  return answer({to: turn.parent, begin: [...list.slice(0, at), [...choice.slice(0, 3), list[at][3]]]});
+  const begin = [...list.slice(0, at), [...choice.slice(0, 3), list[at][3]]];
+  if (!isEnd(turn, list, choice)) return answer({to: turn.parent, begin});
+  if (at === list.length - 1) return undefined;
+  const {role, model, reasoning, content} = turn;
+  const left = texts(list.slice(0, -1)).slice(at).join('').length;
+  const begun = content.slice(0, Math.max(0, content.length - left));
+  const ended = newTurn(turn.parent, {role, model, reasoning, content: begun, meta: {finish: 'end'}});
+  keep({tokens: [{id: ended.id, conversation: ended.conversation, model, list: begin}]});
+  return add(ended);
 }
 
 /** Whether a token is the one that ended the answer, which has no text. */
@@ -44,14 +48,19 @@ function alternatives(turn, list, at, {usable, close}) {
   const said = list[at];
   const choices = said[3].some(([id]) => id === said[0]) ? said[3] : [...said[3], said];
   const most = Math.max(...choices.map(probability));
-  const rows = choices.map(choice => h('button', {
-    type: 'button', class: choice[0] === said[0] ? 'said' : '', disabled: !usable, onclick: () => {
+  const row = choice => {
+    const p = probability(choice);
+    const take = () => {
       close();
       goOnWith(turn, list, at, choice);
-    },
-  }, h('span', {class: 'word'}, label(turn, list, choice)),
-  h('meter', {'aria-hidden': 'true', min: 0, max: most, value: probability(choice)}), h('span', {class: 'percent'}, percent(probability(choice)))));
-  const element = h('div', {class: 'alternatives', role: 'group', 'aria-label': t('tokens.instead', {token: label(turn, list, said)})},
+    };
+    return h('button', {type: 'button', class: choice[0] === said[0] ? 'said' : '', disabled: !usable, onclick: take},
+      h('span', {class: 'word'}, label(turn, list, choice)),
+      h('meter', {'aria-hidden': 'true', min: 0, max: most, value: p}), h('span', {class: 'percent'}, percent(p)));
+  };
+  const rows = choices.map(row);
+  const instead = t('tokens.instead', {token: label(turn, list, said)});
+  const element = h('div', {class: 'alternatives', role: 'group', 'aria-label': instead},
     rows, h('p', {class: 'small'}, t(usable ? 'tokens.choose' : state.model ? 'tokens.other' : 'tokens.nomodel')));
   element.addEventListener('keydown', event => {
     if (event.key === 'Escape') {
@@ -99,23 +108,27 @@ function tokens(turn, {list, model}) {
   flow.append(...list.map((token, i) => {
     const p = probability(token);
     const end = isEnd(turn, list, token) && i === list.length - 1;
+    const level = LEVELS.filter(level => p < level).length;
     return h('button', {
-      type: 'button', class: `token level${LEVELS.filter(level => p < level).length}${end ? ' end' : ''}`, 'data-row': 0, 'data-column': i,
-      'aria-expanded': 'false', 'aria-label': t('tokens.token', {token: label(turn, list, token), p: percent(p)}), title: percent(p),
+      type: 'button', class: `token level${level}${end ? ' end' : ''}`, 'data-row': 0, 'data-column': i, 'aria-expanded': 'false',
+      'aria-label': t('tokens.token', {token: label(turn, list, token), p: percent(p)}), title: percent(p),
       onclick: event => open(event.currentTarget, i),
     }, end ? t('tokens.end') : said[i]);
   }));
   rove(flow);
   const {mean, rare} = sureness(list, LEVELS[2]);
-  element.append(h('p', {class: 'small'}, t('tokens.sure', {mean: percent(mean), rare: number(rare), all: number(list.length), low: percent(LEVELS[2])})),
-    h('p', {class: 'small'}, t('tokens.how')));
+  const sure = {mean: percent(mean), rare: number(rare), all: number(list.length), low: percent(LEVELS[2])};
+  element.append(h('p', {class: 'small'}, t('tokens.sure', sure)), h('p', {class: 'small'}, t('tokens.how')));
   return element;
 }
 
 /** Offers to find out what nobody asked for while the answer was made. */
 function unknown(turn) {
   const {model, weighing, name} = state;
-  if (weighing?.id === turn.id) return h('p', {class: 'small', role: 'status'}, t('tokens.weighing', {done: number(weighing.done), of: number(weighing.of)}));
+  if (weighing?.id === turn.id) {
+    const {done, of} = weighing;
+    return h('p', {class: 'small', role: 'status'}, t('tokens.weighing', {done: number(done), of: number(of)}));
+  }
   return h('div', {class: 'actions'}, h('p', {class: 'small'}, t(model ? 'tokens.unknown' : 'tokens.nomodel', {name})),
     model && h('button', {type: 'button', class: 'quiet', onclick: () => weighAnswer(turn)}, t('tokens.find')));
 }

@@ -102,7 +102,8 @@ function facts({meta, model}) {
 
 function foot(turn, place, tokens) {
   const {busy} = place;
-  const act = (id, onclick, label, more = {}) => h('button', {type: 'button', id: `${id}-${place.depth}`, disabled: busy, onclick, ...more}, label);
+  const act = (id, onclick, label, more = {}) =>
+    h('button', {type: 'button', id: `${id}-${place.depth}`, disabled: busy, onclick, ...more}, label);
   const unfinished = !turn.meta || ['length', 'stopped'].includes(turn.meta.finish);
   return [branches(turn, place), facts(turn).map(fact => h('span', {}, fact)), copyButton(turn.content),
     act('again', () => answer({to: turn.parent}), t('act.again'), {disabled: busy || !state.model}),
@@ -111,10 +112,12 @@ function foot(turn, place, tokens) {
   ].flat().filter(Boolean);
 }
 
+const NESTING = /^(UL|OL|LI|PRE|FIGURE|BLOCKQUOTE|TABLE|TBODY|TR|DIV)$/;
+
 /** Puts the caret behind the last word: in a list that is within its last item. */
 function placeCaret(caret, body) {
   let last = body.lastElementChild;
-  while (last && /^(UL|OL|LI|PRE|FIGURE|BLOCKQUOTE|TABLE|TBODY|TR|DIV)$/.test(last.nodeName) && last.lastElementChild) last = last.lastElementChild;
+  while (last?.lastElementChild && NESTING.test(last.nodeName)) last = last.lastElementChild;
   (last && !/^(BR|HR|math)$/.test(last.nodeName) ? last : body).append(caret);
 }
 
