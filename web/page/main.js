@@ -1,6 +1,5 @@
 // Starts the page: texts, panels, and the model that was used last if it is all here.
 import {hearth, load, fail, newChat} from './actions.js';
-import {restore} from './chat/conversations.js';
 import {$, h, icon} from './dom.js';
 import {LANGUAGES, loadTexts, t} from './i18n.js';
 import {on, set, state} from './store.js';
@@ -75,7 +74,6 @@ async function start() {
   models();
   bench();
   settings();
-  restore(fail).catch(fail);
   try {
     const api = await hearth();
     const {models: known} = await api.catalog();

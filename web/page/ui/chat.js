@@ -1,4 +1,6 @@
 // The chat: conversations, what is said, the box below it, shortcuts.
+import {fail} from '../actions.js';
+import {restore} from '../chat/conversations.js';
 import {composer} from './chat/composer.js';
 import {flow} from './chat/flow.js';
 import {keys} from './chat/keys.js';
@@ -9,4 +11,5 @@ export function chat() {
   composer();
   list();
   keys();
+  restore(fail).catch(fail);
 }
