@@ -60,7 +60,7 @@ export interface Measurement {
 
 export class Hearth {
   private constructor();
-  static open(options?: {build?: Build}): Promise<Hearth>;
+  static open(options?: {build?: Build; networkWorker?: 'blob' | 'file'}): Promise<Hearth>;
   readonly build: Build;
   catalog(): Promise<{models: CatalogEntry[]}>;
   stored(): Promise<StoredFile[]>;
@@ -70,7 +70,17 @@ export class Hearth {
   /** Opens the compression lab on a model. */
   lab(source: Source, options?: Pick<LoadOptions, 'threads' | 'onProgress' | 'signal'>): Promise<Lab>;
   measure(options?: {threads?: number[]; kernels?: boolean; budget_ms?: number}): Promise<Measurement>;
+  /** Tries every way out of a worker like those that see text. */
+  tryToEscape(url: string): Promise<{way: string; outcome: string}[]>;
 }
+
+/**
+ * Calls `listener` with the browser's records, as JSON, of what a worker has asked of servers. `who`: 'store', 'engine' or 'lab';
+ * `origin`: when its times begin.
+ */
+export function onRequests(listener: (who: string, requests: object[], origin: number) => void): void;
+/** The policy that workers which see text are under. */
+export const WALL: string;
 
 export type Pooling = 'mean' | 'cls' | 'last';
 

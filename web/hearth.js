@@ -12,7 +12,7 @@
 // the module and posts it. Helpers of the second stand behind the same wall, and so does the compression lab's (lab.js).
 
 import {
-  bestBuild, fetchBuild, fetchPrograms, get, HearthError, memoryFor, Remote, startEngine, workerOf,
+  bestBuild, fetchBuild, fetchPrograms, get, HearthError, memoryFor, networkWorker, onRequests, Remote, startEngine, WALL,
 } from './worker/start.js';
 import {Lab} from './lab.js';
 import {Model} from './model.js';
@@ -20,7 +20,7 @@ import {direct, grouped, plansAt, titleOf} from './worker/addresses.js';
 import {fileBytes, given, nameOf, stored, wanted} from './worker/files.js';
 import {arePlain, findAdapter, judge, kernelsOf, PLAIN, verdicts} from './worker/device.js';
 
-export {direct, HearthError, Lab, nameOf, titleOf};
+export {direct, HearthError, Lab, nameOf, onRequests, titleOf, WALL};
 
 const BASE = new URL('./', import.meta.url);
 const BUILDS = ['base', 'threads', 'threads-relaxed'];
@@ -93,9 +93,10 @@ export class Hearth {
 
   /**
    * Compiles the engine and opens the browser's storage. `build`: 'threads-relaxed', 'threads' or 'base'; by itself the best
-   * that this browser and the page's headers allow.
+   * that this browser and the page's headers allow. `networkWorker`: 'file' for a page whose policy keeps it from other hosts, and
+   * allows `worker-src 'self'`; by itself 'blob', which also works where this library lies on another host.
    */
-  static async open({build} = {}) {
+  static async open({build, networkWorker: made = 'blob'} = {}) {
     const hearth = new Hearth();
     if (typeof WebAssembly !== 'object') throw new HearthError('no_wasm', 'this browser has no WebAssembly');
     const best = bestBuild();
@@ -106,7 +107,7 @@ export class Hearth {
     hearth.#build = build;
     const [store, programs] = await Promise.all([fetchBuild('store'), fetchPrograms(), hearth.#module(build, 'engine')]);
     hearth.#programs = programs;
-    hearth.#store = new Remote(workerOf(`${store.glue}\n${programs.store}`, window));
+    hearth.#store = new Remote(networkWorker(store.glue, programs, made === 'file'), 'store');
     await hearth.#store.call('init', {module: store.module});
     return hearth;
   }
@@ -363,6 +364,24 @@ export class Hearth {
       this.#modules.set(key, coming);
     }
     return this.#modules.get(key);
+  }
+
+  /**
+   * Makes a worker like those that see text and tries every way out of it there is, to `url`: `[{way, outcome}]`. Where the wall
+   * stands, all outcomes are 'refused: ...', with the policy's directive that did.
+   */
+  async tryToEscape(url) {
+    const engine = await this.#start(MEASURED);
+    try {
+      await engine.init();
+      const tried = [];
+      for (const way of await engine.remote.call('ways')) {
+        tried.push({way, outcome: await engine.remote.call('escape', {way, url})});
+      }
+      return tried;
+    } finally {
+      engine.end();
+    }
   }
 
   /** A worker of this program for `size` bytes; in the build without threads where no memory can be shared. */

@@ -17,7 +17,7 @@ let waiting;
 
 /** The API, opened once. */
 export function hearth() {
-  opening ??= Hearth.open().catch(error => {
+  opening ??= Hearth.open({networkWorker: 'file'}).catch(error => {
     opening = undefined;
     throw error;
   });

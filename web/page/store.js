@@ -99,6 +99,10 @@ export const {state, set, on} = makeStore({
   catalog: null,
   /** `[{plan, stored_bytes, whole}]` */
   stored: [],
+  /** What to call for a new version of the page, once there is one. */
+  update: null,
+  /** What of the page is kept for visits without a network: `{files}`, or `{message}` where that failed. */
+  kept: null,
 }, KEPT, 'hearth');
 
 state.sampling = {...SAMPLING, ...state.sampling};

@@ -34,7 +34,7 @@ function row({source, name, facts, licence, size, have, whole, key}) {
     load(source, name);
   };
   return h('li', {class: 'card model'},
-    h('div', {}, h('h3', {}, name), h('p', {class: 'small'}, [...facts, status].join(' · '), licence && ' · ', licence)),
+    h('div', {}, h('h2', {}, name), h('p', {class: 'small'}, [...facts, status].join(' · '), licence && ' · ', licence)),
     h('div', {class: 'actions'},
       have > 0 && !using && !mine && h('button', {class: 'quiet', onclick: remove}, t('models.remove')),
       !using && !mine && h('button', {class: 'main', onclick: use}, t(label))));
@@ -116,12 +116,12 @@ export function models() {
     word('h1', 'models.title'), word('p', 'models.text', {class: 'soft'}),
     progressCard(), list,
     h('div', {class: 'card', ondragover: event => event.preventDefault(), ondrop: openDropped},
-      word('h3', 'models.file'), word('p', 'models.file.text', {class: 'small'}),
+      word('h2', 'models.file'), word('p', 'models.file.text', {class: 'small'}),
       h('div', {class: 'actions'},
         chooser('models.file.choose', {accept: '.gguf,.safetensors,.json,.jinja', multiple: true}),
         chooser('models.file.folder', {webkitdirectory: true}))),
     h('form', {class: 'card', onsubmit: openAddress},
-      h('h3', {}, word('label', 'models.url', {for: 'address'})), word('p', 'models.url.text', {class: 'small'}),
+      h('h2', {}, word('label', 'models.url', {for: 'address'})), word('p', 'models.url.text', {class: 'small'}),
       h('div', {class: 'actions'}, address, word('button', 'models.url.get', {class: 'main'})))));
   on(['language'], () => address.setAttribute('placeholder', t('models.url.hint')));
   on(['catalog', 'stored', 'phase', 'wanted', 'source', 'model', 'language'], () => list.replaceChildren(...rows().map(row)));
