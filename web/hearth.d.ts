@@ -216,6 +216,8 @@ export interface GenerateOptions extends Sampling {
   enable_thinking?: boolean;
   reasoning_effort?: string;
   chat_template_kwargs?: Record<string, unknown>;
+  /** How the answer begins: it goes on from there. */
+  begun?: {tokens: number[]; text: string};
   signal?: AbortSignal;
 }
 
@@ -236,6 +238,8 @@ export interface Step {
   tool_calls?: {index: number; id?: string; type?: 'function'; function: {name?: string; arguments?: string}}[];
   prompt_left: number;
   prompt_tokens: number;
+  /** Tells how the answer begins, where that was given. */
+  begun?: true;
   finish: 'end' | 'stop' | 'length' | 'context' | null;
   logprobs?: TokenProbability & {top: TokenProbability[]};
 }

@@ -84,8 +84,8 @@ function threadsFor(asked, build) {
 }
 
 export class Hearth {
-  #engine;
-  #base;
+  #build;
+  #modules = new Map();
   #programs;
   #store;
   #catalog;
@@ -104,8 +104,8 @@ export class Hearth {
     if (!BUILDS.includes(build) || BUILDS.indexOf(build) > BUILDS.indexOf(best)) {
       throw new HearthError('invalid_input', `build is ${build}; the best that runs here is ${best}`);
     }
-    const [engine, store, programs] = await Promise.all([fetchBuild(build), fetchBuild('store'), fetchPrograms()]);
-    hearth.#engine = engine;
+    hearth.#build = build;
+    const [store, programs] = await Promise.all([fetchBuild('store'), fetchPrograms(), hearth.#module(build, 'engine')]);
     hearth.#programs = programs;
     hearth.#store = new Remote(networkWorker(store.glue, programs, made === 'file'), 'store');
     await hearth.#store.call('init', {module: store.module});
@@ -114,7 +114,7 @@ export class Hearth {
 
   /** The build in use. */
   get build() {
-    return this.#engine.build;
+    return this.#build;
   }
 
   /** The models we know: `{models: [{id, name, size_bytes, licence, ...}]}`. */
@@ -355,6 +355,17 @@ export class Hearth {
     }
   }
 
+  /** A module of a build, fetched and compiled once; again where that failed. */
+  #module(build, name) {
+    const key = `${build}/${name}`;
+    if (!this.#modules.has(key)) {
+      const coming = fetchBuild(build, name);
+      coming.catch(() => this.#modules.delete(key));
+      this.#modules.set(key, coming);
+    }
+    return this.#modules.get(key);
+  }
+
   /**
    * Makes a worker like those that see text and tries every way out of it there is, to `url`: `[{way, outcome}]`. Where the wall
    * stands, all outcomes are 'refused: ...', with the policy's directive that did.
@@ -375,12 +386,11 @@ export class Hearth {
 
   /** A worker of this program for `size` bytes; in the build without threads where no memory can be shared. */
   async #start(size, program = 'engine') {
-    const memory = this.build === 'base' ? undefined : memoryFor(size);
-    if (this.build === 'base' || memory) {
-      return {...await startEngine(this.#engine, this.#programs, memory, program), build: this.build};
-    }
-    this.#base ??= await fetchBuild('base');
-    return {...await startEngine(this.#base, this.#programs, undefined, program), build: 'base'};
+    const memory = this.#build === 'base' ? undefined : memoryFor(size);
+    const build = memory ? this.#build : 'base';
+    // The lab multiplies no bytes: relaxed SIMD would give it nothing.
+    const module = await this.#module(program === 'lab' && memory ? 'threads' : build, program);
+    return {...await startEngine(module, this.#programs, memory, program), build};
   }
 
   /**

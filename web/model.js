@@ -170,10 +170,13 @@ export class Model {
    * `response_format`: what the answer must be: `{type: 'json_object'}`, `{type: 'json_schema', json_schema: {schema}}`, `{type:
    * 'regex', regex}` or `{type: 'grammar', grammar}` in llama.cpp's notation or Lark's.
    *
+   * `begun`: how the answer begins, `{tokens, text}`, as steps have told it; a first step tells of it once more, then it goes on from
+   * there. `max_tokens` counts its tokens, too.
+   *
    * `signal` ends it early, without an error.
    */
   async* generate({
-    prompt, messages, tokens, stop, response_format, seed = Math.floor(Math.random() * 2 ** 31), signal, ...more
+    prompt, messages, tokens, stop, response_format, begun, seed = Math.floor(Math.random() * 2 ** 31), signal, ...more
   } = {}) {
     const [turn, rest] = conversation(more);
     const unknown = Object.keys(rest).find(name => !OPTIONS.includes(name));
@@ -184,7 +187,7 @@ export class Model {
     const asked = messages
       ? {options, chat: {...turn, ...format, messages}}
       : {prompt, tokens, options: {...options, ...format}};
-    const told = {tokens: [], text: ''};
+    const told = {tokens: [...begun?.tokens ?? []], text: begun?.text ?? '', begun: begun !== undefined};
     await this.#handover;
     try {
       yield* this.#answer(asked, told, signal);
@@ -220,7 +223,7 @@ export class Model {
     return this.#call('restore', {saved: saved instanceof Uint8Array ? saved : new Uint8Array(saved)});
   }
 
-  /** An answer's steps behind what has been `told`, its tokens and text, which grow by what it tells. */
+  /** An answer's steps behind what has been `told`, its tokens and text, which grow by what it tells; `begun`: before the first step. */
   async* #answer(asked, told, signal) {
     // It may have come while we waited.
     if (signal?.aborted) return;
@@ -230,12 +233,13 @@ export class Model {
     let failure;
     const halt = () => this.#remote.call('stop').catch(() => {});
     signal?.addEventListener('abort', halt);
-    const before = {told: [...told.tokens], told_text: told.text};
+    const before = {told: [...told.tokens], told_text: told.text, begun: told.begun};
     const call = this.#remote.call('generate', {...asked, ...before}, {
       step: made => {
         steps.push(...made);
+        told.begun = false;
         told.tokens.push(...made.map(({token}) => token).filter(token => token !== null));
-        told.text += made.map(({text}) => text).join('');
+        told.text += made.filter(({begun}) => !begun).map(({text}) => text).join('');
         wake();
       },
     });

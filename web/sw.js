@@ -18,8 +18,8 @@ const ISOLATION = {
   'Cross-Origin-Resource-Policy': 'same-origin',
 };
 
-/** The engine's builds: a browser needs one or two of them. */
-const buildOf = path => /^engine\/(base|threads.*)\//.exec(path)?.[1];
+/** The modules of the engine's builds, such as threads/lab: a browser needs a few of them. */
+const moduleOf = path => /^engine\/((base|threads[^/]*)\/(engine|lab))\b/.exec(path)?.[1];
 
 const addressOf = path => new URL(path, registration.scope).href;
 const keyOf = path => `${addressOf(path)}?sha256=${FILES[path]}`;
@@ -48,11 +48,11 @@ async function fetchFile(path) {
   return isolated(response, {'Server-Timing': 'kept'});
 }
 
-/** Keeps all files but the engine's builds that are not in `builds`. */
-async function keep(builds) {
+/** Keeps all files but those of modules that are not in `modules`. */
+async function keep(modules) {
   const cache = await caches.open(CACHE);
   const kept = new Set((await cache.keys()).map(({url}) => url));
-  const wanted = Object.keys(FILES).filter(path => !buildOf(path) || builds.includes(buildOf(path)));
+  const wanted = Object.keys(FILES).filter(path => !moduleOf(path) || modules.includes(moduleOf(path)));
   const missing = wanted.filter(path => !kept.has(keyOf(path)));
   try {
     await Promise.all(missing.map(async path => cache.put(keyOf(path), await fetchFile(path))));
@@ -70,11 +70,11 @@ async function tell(paths) {
   tabs.forEach(tab => tab.postMessage({requests, origin: performance.timeOrigin}));
 }
 
-/** The builds of which something is kept. */
-async function buildsKept() {
+/** The modules of which something is kept. */
+async function modulesKept() {
   const cache = await caches.open(CACHE);
-  const builds = (await cache.keys()).map(({url}) => buildOf(url.slice(registration.scope.length)));
-  return [...new Set(builds.filter(Boolean))];
+  const modules = (await cache.keys()).map(({url}) => moduleOf(url.slice(registration.scope.length)));
+  return [...new Set(modules.filter(Boolean))];
 }
 
 /** Lets go of what only other versions have. */
@@ -86,8 +86,8 @@ async function tidy() {
 }
 
 self.addEventListener('install', event => {
-  // The first has nothing to replace: the page waits for its headers alone, and says later which build is to be kept.
-  if (registration.active) event.waitUntil(buildsKept().then(keep));
+  // The first has nothing to replace: the page waits for its headers alone, and says later which modules are to be kept.
+  if (registration.active) event.waitUntil(modulesKept().then(keep));
 });
 
 self.addEventListener('activate', event => event.waitUntil(Promise.all([tidy(), self.clients.claim()])));

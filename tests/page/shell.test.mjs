@@ -37,7 +37,7 @@ test('the list of files to keep is that of the bundle', () => {
 });
 
 test('after the first visit everything works without a network', () => inBrowser(async ({page, host}) => {
-  assert.deepEqual(await kept(page), {files: Object.keys(listed()).filter(path => !path.startsWith('engine/threads/')).length});
+  assert.deepEqual(await kept(page), {files: Object.keys(listed()).filter(path => !path.startsWith('engine/threads/engine')).length});
   await host.close();
   await page.reload();
   assert.ok(await page.evaluate(() => crossOriginIsolated));

@@ -8,6 +8,8 @@ export async function use(files: FileList): Promise<void> {
   const model: Model = await hearth.load(files, {device: 'auto', onProgress: ({loaded, total}) => loaded / total});
   const steps: Step[] = [];
   for await (const step of model.generate({messages: [{role: 'user', content: 'Hi'}], top_k: 40, logprobs: 3})) steps.push(step);
+  const begun = {tokens: [1, 2], text: 'Hi'};
+  for await (const step of model.generate({messages: [{role: 'user', content: 'Hi'}], begun})) console.log(step.begun, step.text);
   const best: number | undefined = steps[0]?.logprobs?.top[0]?.logprob;
   const {vector}: {vector: Float32Array} = await model.embed('text', {pooling: 'mean', dimensions: 64});
   await model.restore(await model.save());

@@ -1,17 +1,19 @@
 // What a person can do: load a model, ask, stop, begin anew.
 import {Hearth} from '../hearth.js';
 import {bench} from './bench/run.js';
+import {answerTurn} from './chat/answers.js';
+import {add, fresh, newTurn, open} from './chat/conversations.js';
+import {weigh} from './chat/weigh.js';
 import {state, set} from './store.js';
 
 let opening;
 let loading;
-let answering;
-/** The answer under way, as a promise that never fails. */
+/** Ends what the model is doing for us. */
+let working;
+/** The work under way, as a promise that never fails; undefined while the engine is free. */
 let running;
-/** The last turn waits for a model, or for the answer before it to end. */
-let queued = false;
-/** Counts conversations: an answer belongs to the one it was asked in. */
-let chat = 0;
+/** What is to be answered once there is a model and it is free: see `answer`. */
+let waiting;
 
 /** The API, opened once. */
 export function hearth() {
@@ -44,12 +46,16 @@ export async function load(source, name) {
       },
     });
     if (loading !== mine) return model.unload();
+    // What waits is for the new one.
+    const held = waiting;
+    waiting = undefined;
     stop();
     await running;
+    waiting ??= held;
     state.model?.unload();
     const kept = typeof source === 'string' ? source : null;
     set({model, verdict: model.verdict, name, source: kept, phase: 'ready', wanted: null, progress: null, timings: null});
-    if (queued) answer();
+    next();
   } catch (error) {
     if (loading !== mine) return;
     const kept = state.phase === 'download' ? state.progress : undefined;
@@ -78,56 +84,55 @@ export function pause() {
   idle();
 }
 
-/** Adds a person's turn and answers it, or waits for the model if there is none yet. */
-export function ask(content) {
-  if (!content.trim()) return;
-  set({messages: [...state.messages, {role: 'user', content}], error: null});
-  answer();
+/** Adds a person's turn behind `parent`, by itself the last one, and answers it, or waits for the model if there is none yet. */
+export function ask(content, files = [], parent = state.messages.at(-1)?.id ?? null) {
+  if (!content.trim() && files.length === 0) return;
+  const turn = newTurn(parent, {role: 'user', content, ...files.length > 0 ? {files} : {}});
+  set({error: null});
+  add(turn);
+  answer({to: turn.id});
 }
 
-/** Answers the last turn; if it has an answer already, makes another, which takes its place once it begins. */
-export function answer() {
-  queued = !state.model || state.answering || state.bench !== null;
-  if (!queued) running = reply();
+/**
+ * Makes an answer to the turn `to`, by itself the last question; if it has answers already, another one, which is shown once it
+ * begins. `turn`: an answer that goes on instead; `begin`: tokens to begin with.
+ */
+export function answer(job = {to: state.messages.findLast(({role}) => role === 'user')?.id}) {
+  waiting = job;
+  // Who asks does not wait for figures.
+  if (state.weighing) stop();
+  next();
 }
 
-async function reply() {
-  const mine = chat;
-  const {model, system} = state;
-  const history = [...state.messages];
-  while (history.at(-1)?.role === 'assistant') history.pop();
-  const messages = history.map(({role, content}) => ({role, content}));
-  if (system.trim()) messages.unshift({role: 'system', content: system});
-  const {seed, ...sampling} = state.sampling;
-  const options = seed === '' ? sampling : {...sampling, seed: Math.max(0, Math.floor(Number(seed)))};
-  const show = (turn, more = {}) => {
-    if (mine === chat) set({messages: [...history, {role: 'assistant', ...turn}], ...more});
-  };
-  answering = new AbortController();
-  let content = '';
-  let reasoning = '';
-  let finish = 'stopped';
-  set({answering: true});
-  try {
-    for await (const step of model.generate({messages, ...options, signal: answering.signal})) {
-      content += step.content ?? step.text;
-      reasoning += step.reasoning ?? '';
-      finish = step.finish ?? finish;
-      set({reading: step.prompt_left, verdict: model.verdict});
-      if (content || reasoning) show({content, reasoning});
-    }
-    if (content || reasoning) show({content, reasoning, meta: {...model.timings, finish}}, {timings: model.timings});
-  } catch (error) {
-    if (error.code === 'crashed') {
-      model.unload();
-      set({model: null});
-      idle();
-    }
-    if (mine === chat) fail(error, [error.code === 'prompt_too_long' ? ['error.newchat', newChat] : ['error.retry', retry]]);
-  } finally {
-    set({answering: false, reading: 0});
+function next() {
+  if (!waiting || !state.model || running) return;
+  const job = waiting;
+  waiting = undefined;
+  if (!state.turns.has(job.to)) return;
+  work(signal => answerTurn(job, signal, answerFailed));
+}
+
+/** Does what only one can do at a time, then what waits. */
+function work(task) {
+  working = new AbortController();
+  running = task(working.signal).catch(fail).finally(() => {
+    running = undefined;
+    next();
+  });
+}
+
+function answerFailed(error) {
+  if (error.code === 'crashed') {
+    state.model?.unload();
+    set({model: null});
+    idle();
   }
-  if (queued) answer();
+  fail(error, [error.code === 'prompt_too_long' ? ['error.newchat', newChat] : ['error.retry', retry]]);
+}
+
+/** Finds how likely the model in use finds an answer, token by token. */
+export function weighAnswer(turn) {
+  if (state.model && !running) work(signal => weigh(turn, signal));
 }
 
 function retry() {
@@ -138,13 +143,11 @@ function retry() {
 
 /** Measures the model in use. The conversation stays; the model will read it again. */
 export function measure() {
-  if (!state.model || state.answering || state.bench) return;
-  running = measureNow();
+  if (state.model && !running) work(measureNow);
 }
 
-async function measureNow() {
+async function measureNow(signal) {
   const {model, name} = state;
-  const {signal} = answering = new AbortController();
   set({bench: {done: 0, all: 1}, error: null});
   try {
     set({benchResult: await bench(await hearth(), model, name, {signal, onProgress: bench => set({bench})})});
@@ -153,16 +156,26 @@ async function measureNow() {
   } finally {
     set({bench: null});
   }
-  if (queued) answer();
 }
 
 export function stop() {
-  answering?.abort();
+  working?.abort();
+}
+
+/** Leaves the conversation; an answer that is being made stays as it is. */
+function leave() {
+  waiting = undefined;
+  stop();
+  set({error: null, timings: null, files: []});
 }
 
 export function newChat() {
-  chat += 1;
-  queued = false;
-  stop();
-  set({messages: [], error: null, timings: null});
+  leave();
+  fresh();
+}
+
+export function openChat(id) {
+  if (id === state.open) return undefined;
+  leave();
+  return open(id);
 }

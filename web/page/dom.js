@@ -40,3 +40,10 @@ export function save(file, name = file.name) {
   h('a', {href: url, download: name}).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
+
+/** Lets a person choose files, of the kinds that `accept` names; `take` gets them. */
+export function choose(take, accept) {
+  const input = h('input', {type: 'file', multiple: true, accept});
+  input.onchange = () => take([...input.files]);
+  input.click();
+}

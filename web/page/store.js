@@ -42,7 +42,7 @@ export const SAMPLING = {
   temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.05, repetition_penalty: 1.1, max_tokens: 512, seed: '',
 };
 
-const KEPT = ['language', 'theme', 'source', 'messages', 'sampling', 'system', 'draft', 'device'];
+const KEPT = ['language', 'theme', 'source', 'sampling', 'system', 'draft', 'device', 'open', 'presets', 'prompts', 'singleKeys'];
 
 export const {state, set, on} = makeStore({
   view: 'chat',
@@ -60,10 +60,31 @@ export const {state, set, on} = makeStore({
   /** 'none' | 'download' | 'load' | 'trial' | 'ready' */
   phase: 'none',
   progress: null,
-  /** `[{role, content, meta}]` */
+  /** Id of the conversation that is shown, or was last; '' for one that has not begun. Its record, and its turns by id. */
+  open: '',
+  conversation: null,
+  turns: new Map(),
+  /** The turns that are shown, see chat/tree.js, and the answer that is being made behind them. */
   messages: [],
-  /** What is written in the box and not sent. */
+  growing: null,
+  /** Records of all conversations, the latest first; whether the browser keeps them; what was deleted last and can be had back. */
+  conversations: [],
+  archived: true,
+  undo: null,
+  /** The person's own: `[{name, value}]`. */
+  presets: [],
+  prompts: [],
+  /** Changes when sampling or system prompt is chosen as a whole. */
+  chosen: {},
+  /** Whether single keys are shortcuts. */
+  singleKeys: true,
+  /** The answer whose tokens are being weighed, `{id, done, of}`. */
+  weighing: null,
+  /** Tokens that the conversation takes with what is written in the box, or undefined. */
+  used: undefined,
+  /** What is written in the box and not sent, and the files beside it, `[{name, text}]`. */
   draft: '',
+  files: [],
   answering: false,
   /** Prompt tokens still to read. */
   reading: 0,

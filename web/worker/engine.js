@@ -127,12 +127,13 @@ serve({
   // Makes an answer. Steps are posted several together, each {token, text, prompt_left, prompt_tokens, finish}; the result is the
   // answer's timings.
   // `chat`: a conversation instead of a prompt, {messages, tools, ...}; its steps say what of the text is what: {content, reasoning,
-  // tool_calls}. `told`: tokens of the answer that were told of before, by another engine, and `told_text`, their text.
-  async generate({prompt, chat, tokens, told = [], told_text = '', options}, post) {
+  // tool_calls}. `told`: tokens of the answer that were told of before, by another engine, and `told_text`, their text. `begun`: they
+  // were not; a first step, `{begun: true}`, tells what they are.
+  async generate({prompt, chat, tokens, told = [], told_text = '', begun = false, options}, post) {
     if (busy) throw Object.assign(new Error('this model is answering already'), {code: 'busy'});
     const start = performance.now();
     const asked = tokens ?? model.tokenize(chat ? model.converse(chat, options.seed) : prompt);
-    if (chat && told_text) model.tell(told_text, false);
+    const retold = chat && told_text ? model.tell(told_text, false) : {};
     const ids = [...asked, ...told];
     stopping = false;
     const {response_format, ...more} = options;
@@ -140,7 +141,7 @@ serve({
     const prompt_tokens = model.start(Uint32Array.from(ids), begin, Boolean(chat), response_format);
     timings = {prompt_tokens, asked_tokens: asked.length, tokens: told.length, context_used: ids.length};
     let first;
-    let steps = [];
+    let steps = begun ? [{token: null, text: told_text, prompt_left: prompt_tokens, finish: null, ...retold, prompt_tokens, begun}] : [];
     let posted = -Infinity;
     busy = true;
     try {

@@ -1,8 +1,8 @@
-// How the engine gets going: which of its three builds, with what memory, in which workers.
+// How the engine and the lab get going: which build, with what memory, in which workers.
 //
 //   base              SIMD128; works everywhere
 //   threads           and shared memory, which needs a page that is cross-origin isolated (two headers of its server)
-//   threads-relaxed   and relaxed SIMD: products of bytes
+//   threads-relaxed   and relaxed SIMD: products of bytes, which the lab does not use
 
 /** An error with a stable `code`, such as 'quota', 'shard_hash', 'prompt_too_long'. */
 export class HearthError extends Error {
@@ -73,10 +73,10 @@ export function memoryFor(size) {
   return undefined;
 }
 
-/** `build`'s compiled module and the text of its JavaScript. */
-export async function fetchBuild(build) {
+/** A compiled module of `build`, 'engine' or 'lab', and the text of its JavaScript. */
+export async function fetchBuild(build, name = 'engine') {
   const [module, glue] = await Promise.all([
-    compile(`engine/${build}/engine_bg.wasm`), text(`engine/${build}/engine.js`),
+    compile(`engine/${build}/${name}_bg.wasm`), text(`engine/${build}/${name}.js`),
   ]);
   return {build, module, glue};
 }

@@ -63,7 +63,7 @@ function watch(registration) {
   offer();
 }
 
-/** Keeps the page with this build of the engine, and the one that runs where memory is refused. */
+/** Keeps the page with the modules of this build, and of the one that runs where memory is refused. */
 export async function keepPage(build) {
   if (!('serviceWorker' in navigator)) return;
   watch(await register());
@@ -72,6 +72,7 @@ export async function keepPage(build) {
   const answered = new Promise(resolve => {
     port1.onmessage = ({data}) => resolve(data);
   });
-  active.postMessage({keep: [build, 'base']}, [port2]);
+  const lab = build === 'base' ? 'base/lab' : 'threads/lab';
+  active.postMessage({keep: [`${build}/engine`, lab, 'base/engine', 'base/lab']}, [port2]);
   set({kept: await answered});
 }

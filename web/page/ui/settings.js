@@ -1,8 +1,12 @@
 // Speed, device, sampling, system prompt.
 import {useDevice} from '../actions.js';
-import {$, h} from '../dom.js';
+import {$, h, redraw} from '../dom.js';
 import {megabytes, number, t} from '../i18n.js';
 import {on, SAMPLING, set, state} from '../store.js';
+import {promptPicker, samplingPicker} from './chat/presets.js';
+
+/** What is not known yet. */
+const NONE = '–';
 
 /** Name, lowest, highest, step, digits. */
 const SLIDERS = [
@@ -17,11 +21,11 @@ const SLIDERS = [
 function speed() {
   const {timings, model} = state;
   const rate = timings?.tokens > 1 ? (timings.tokens - 1) / timings.decode_ms * 1000 : undefined;
-  const rows = [];
-  if (timings) {
-    rows.push(['speed.prompt', `${number(timings.prompt_tokens / timings.prompt_ms * 1000)} ${t('speed.answer')}`]);
-    rows.push(['speed.first', t('seconds', {n: number(timings.first_token_ms / 1000, 2)})]);
-  }
+  // Places are kept before there is an answer: nothing moves when it comes.
+  const rows = [
+    ['speed.prompt', timings ? `${number(timings.prompt_tokens / timings.prompt_ms * 1000)} ${t('speed.answer')}` : NONE],
+    ['speed.first', timings ? t('seconds', {n: number(timings.first_token_ms / 1000, 2)}) : NONE],
+  ];
   if (model) {
     rows.push(['speed.load', t('seconds', {n: number(model.timings.load_ms / 1000, 2)})]);
     const {device, threads, adapter} = model.timings;
@@ -31,8 +35,7 @@ function speed() {
   }
   return h('section', {},
     h('h2', {}, t('speed')),
-    rate ? h('div', {class: 'big', id: 'rate'}, number(rate, 1), h('small', {}, ` ${t('speed.answer')}`))
-      : h('p', {class: 'small'}, t('speed.none')),
+    h('div', {class: 'big', id: 'rate'}, rate ? number(rate, 1) : NONE, h('small', {}, ` ${t('speed.answer')}`)),
     h('dl', {}, rows.flatMap(([key, value]) => [h('dt', {}, t(key)), h('dd', {}, value)])));
 }
 
@@ -87,6 +90,7 @@ function device() {
 function controls() {
   $('controls').replaceChildren(
     h('section', {}, h('h2', {}, t('sampling')),
+      h('div', {id: 'samplings'}),
       SLIDERS.map(slider),
       h('div', {class: 'slider'}, h('label', {for: 's-seed'}, t('seed')),
         h('input', {
@@ -94,18 +98,23 @@ function controls() {
           oninput: event => set({sampling: {...state.sampling, seed: event.currentTarget.value}}),
         }))),
     h('section', {}, h('h2', {}, h('label', {for: 'system'}, t('system'))),
+      h('div', {id: 'prompts'}),
       h('textarea', {
         id: 'system', rows: 3, placeholder: t('system.hint'), oninput: event => set({system: event.currentTarget.value}),
       }, state.system),
-      h('button', {class: 'quiet', onclick: () => {
-        set({sampling: {...SAMPLING}, system: ''});
-        controls();
-      }}, t('settings.reset'))));
+      h('button', {class: 'quiet', onclick: () => set({sampling: {...SAMPLING}, system: '', chosen: {}})}, t('settings.reset'))));
+  pickers();
+}
+
+function pickers() {
+  redraw($('samplings'), samplingPicker());
+  redraw($('prompts'), promptPicker());
 }
 
 export function settings() {
   $('settings').append(h('div', {id: 'speed'}), h('div', {id: 'device'}), h('div', {id: 'controls'}));
   on(['timings', 'model', 'verdict', 'language'], () => $('speed').replaceChildren(speed()));
   on(['verdict', 'device', 'language'], () => $('device').replaceChildren(device()));
-  on(['language'], controls);
+  on(['language', 'chosen'], controls);
+  on(['sampling', 'system'], pickers);
 }

@@ -1,5 +1,7 @@
 //! `Models`: what can be had, what is here, and fetching the rest.
+#![cfg(target_arch = "wasm32")]
 
+use bindings::{error, from_js, to_js};
 use hearth_store::catalog::Catalog;
 use hearth_store::database::Store;
 use hearth_store::download;
@@ -7,8 +9,6 @@ use hearth_store::plan::Plan;
 use js_sys::{ArrayBuffer, Function};
 use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
-
-use crate::{error, from_js, to_js};
 
 fn store_error(problem: hearth_store::Error) -> JsValue {
     error(problem.code(), &problem.to_string())

@@ -1,0 +1,476 @@
+// Conversations as a person keeps them: branches, search, files; Markdown while it grows; token by token. With a model that says
+// what it is told to.
+import assert from 'node:assert/strict';
+import {readFile} from 'node:fs/promises';
+import {test} from 'node:test';
+import {inBrowser} from './browser.mjs';
+import {speak} from './words.mjs';
+
+const MARKDOWN = `Light **counts** out, in *ten* seconds: 3 < 4 &amp; $5. 看**“炉”**边。
+
+## How
+
+1. First \`count\`
+2. Then the dark
+   - nested
+
+| Light | Flash |
+|:--|--:|
+| Ar-Men | 3 |
+
+\`\`\`python
+def flash(s):
+    return "dark"
+\`\`\`
+
+The period is $T = \\frac{1}{f}$, and
+
+$$\\int_0^T P(t)\\,dt$$
+
+[log](https://example.org/log) [bad](javascript:alert(1)) ![picture](https://evil.example/leak.png)
+<img src=x onerror="window.hacked = 1"><script>window.hacked = 1</script>`;
+
+/** Asks, and waits until the answer has ended. */
+async function ask(page, text) {
+  const before = await page.locator('.answer .meta span').count();
+  await page.fill('#ask', text);
+  await page.press('#ask', 'Enter');
+  await page.waitForFunction(before => document.querySelector('[aria-busy=false]')
+    && document.querySelectorAll('.answer .meta span').length > before, before, {timeout: 30_000});
+}
+
+/** Presses what asks for files, and gives one. */
+async function choose(page, button, name, text) {
+  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.click(button)]);
+  await chooser.setFiles({name, mimeType: 'text/plain', buffer: Buffer.from(text)});
+}
+
+const idle = page => page.waitForSelector('[aria-busy=false]');
+const answers = page => page.locator('.answer .md').allTextContents();
+const wait = (page, check, argument) => page.waitForFunction(check, argument, {timeout: 20_000});
+
+/** What is in the page's database. */
+const stored = page => page.evaluate(async () => {
+  const {archive} = await import('/page/chat/archive.js');
+  const kept = await archive();
+  return Object.fromEntries(await Promise.all(['conversations', 'turns', 'tokens'].map(async name => [name, await kept.all(name)])));
+});
+
+test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}) => {
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.evaluate(() => {
+    const old = [{role: 'user', content: 'An old question'}, {role: 'assistant', content: 'An old answer', meta: {}}];
+    localStorage.setItem('hearth.messages', JSON.stringify(old));
+  });
+  await page.reload();
+
+  await t.test('the one conversation of before the database is taken over', async () => {
+    await wait(page, () => document.querySelector('.answer .md')?.textContent === 'An old answer');
+    assert.deepEqual(await page.locator('.conversations .title').allTextContents(), ['An old question']);
+    assert.equal(await page.evaluate(() => localStorage.getItem('hearth.messages')), null);
+    assert.equal((await stored(page)).turns.length, 2);
+  });
+
+  await t.test('Markdown is drawn, and nothing of it is more than text', async () => {
+    await page.click('#new-chat');
+    await speak(page, [MARKDOWN], {pause: 4});
+    await ask(page, 'How do lighthouses work?');
+    const md = page.locator('.md').last();
+    for (const [selector, text] of [
+      ['strong', 'counts'], ['strong:nth-of-type(2)', '“炉”'], ['em', 'ten'], ['h4', 'How'],
+      ['ol > li:first-child code', 'count'], ['ol li ul li', 'nested'], ['td.to-right', '3'],
+      ['figure.code code', 'def flash(s):\n    return "dark"'], ['a', 'log'],
+    ]) assert.equal(await md.locator(selector).first().textContent(), text, selector);
+    assert.match(await md.locator('p').first().textContent(), /3 < 4 & \$5/);
+    await page.waitForSelector('.md .hljs-keyword');
+    await page.waitForSelector('.md math mfrac');
+    assert.equal(await md.locator('math').count(), 2);
+    assert.equal(await md.locator('a[rel~=noreferrer]').count(), 2, 'the log, and the picture, which is not fetched');
+    assert.equal(await md.locator('img, script, [onerror], [href^=javascript]').count(), 0);
+    assert.equal(await page.evaluate(() => window.hacked), undefined);
+    assert.match(await md.textContent(), /<img src=x onerror/);
+    assert.ok(!host.requests.some(url => /evil|leak/.test(url)));
+    await md.locator('.copy').click();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'def flash(s):\n    return "dark"');
+    await page.click('.answer .meta button:text-is("Copy")');
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), MARKDOWN);
+  });
+
+  await t.test('while an answer grows what is done stays as it is, and nothing moves', async () => {
+    await page.click('#new-chat');
+    const list = Array.from({length: 12}, (_, i) => `${i + 1}. Number **${i}** of \`twelve\`, with some more words`).join('\n');
+    await speak(page, [`# Head\n\nFirst paragraph.\n\n${list}\n\n${MARKDOWN}`], {pause: 6});
+    await page.evaluate(() => {
+      window.seen = {long: [], shift: 0, removed: [], carets: 0};
+      new PerformanceObserver(all => window.seen.long.push(...all.getEntries().map(({duration}) => duration)))
+        .observe({type: 'longtask'});
+      new PerformanceObserver(all => all.getEntries().forEach(({value, hadRecentInput}) => {
+        if (!hadRecentInput) window.seen.shift += value;
+      })).observe({type: 'layout-shift'});
+      new MutationObserver(records => records.forEach(({target, removedNodes}) => {
+        const block = target.closest?.('.md > *');
+        const settled = block && [...block.parentElement.children].indexOf(block) < block.parentElement.childElementCount - 3;
+        if (!settled && !target.matches?.('.md')) return;
+        window.seen.removed.push(...[...removedNodes].filter(({className}) => className !== 'caret').map(node => node.textContent));
+      })).observe(document.querySelector('#messages'), {childList: true, subtree: true});
+    });
+    await page.fill('#ask', 'A long one');
+    await page.press('#ask', 'Enter');
+    await page.waitForSelector('.md h3');
+    await page.evaluate(() => {
+      window.first = document.querySelector('.md p');
+      getSelection().selectAllChildren(window.first);
+    });
+    await idle(page);
+    await page.waitForSelector('.answer .meta span');
+    const {long, shift, removed, same, selected} = await page.evaluate(() => ({
+      ...window.seen, same: document.querySelector('.md p') === window.first, selected: getSelection().toString(),
+    }));
+    assert.deepEqual([same, selected], [true, 'First paragraph.'], 'what was selected still is');
+    // A block may become another while it is the last: a line of a table is a paragraph first.
+    assert.ok(removed.every(text => text.length < 60), removed.join('|'));
+    assert.ok(shift < 0.005, `layout shift ${shift}`);
+    t.diagnostic(`layout shift ${shift.toFixed(4)}, tasks above 50 ms: ${long.map(Math.round).join(' ') || 'none'}`);
+  });
+
+  await t.test('a question is edited, an answer made again, and the branches are walked', async () => {
+    await speak(page, ['one', 'two', 'three', 'four']);
+    await page.click('#new-chat');
+    await ask(page, 'First?');
+    await page.click('#again-1');
+    await wait(page, () => document.querySelector('.answer .md').textContent === 'two');
+    await ask(page, 'And then?');
+    assert.deepEqual(await answers(page), ['two', 'three']);
+    await page.click('#earlier-1');
+    assert.deepEqual(await answers(page), ['one'], 'what follows belongs to the other branch');
+    assert.equal(await page.textContent('.branches .of'), '1/2');
+    await page.focus('#later-1');
+    await page.keyboard.press('Enter');
+    assert.deepEqual(await answers(page), ['two', 'three']);
+    // By keyboard: an arrow up in the empty box edits the last question.
+    await page.focus('#ask');
+    await page.keyboard.press('ArrowUp');
+    assert.equal(await page.inputValue('.editor textarea'), 'And then?');
+    await page.keyboard.press('Escape');
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'edit-2');
+    await page.click('#edit-0');
+    await page.fill('.editor textarea', 'First of all?');
+    await page.keyboard.press('Enter');
+    await wait(page, () => document.querySelector('.answer .md')?.textContent === 'four');
+    assert.deepEqual(await page.evaluate(() => window.asked.at(-1).messages), [{role: 'user', content: 'First of all?'}]);
+    // What is shown is shown after a reload, too, with its branches.
+    await page.reload();
+    await wait(page, () => document.querySelector('.answer .md')?.textContent === 'four');
+    await page.click('#earlier-0');
+    assert.deepEqual(await answers(page), ['two', 'three']);
+  });
+
+  await t.test('conversations are found, renamed, deleted and had back', async () => {
+    const titles = () => page.locator('.conversations .title > span:first-child').allTextContents();
+    assert.deepEqual(await titles(), ['First?', 'A long one', 'How do lighthouses work?', 'An old question']);
+    await page.keyboard.press('Control+k');
+    await page.keyboard.type('OLD ans');
+    await page.waitForSelector('.found mark');
+    assert.deepEqual(await titles(), ['An old question']);
+    assert.equal(await page.textContent('.found mark'), 'old ans');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await wait(page, () => document.querySelector('.answer .md')?.textContent === 'An old answer');
+    await page.fill('#find', 'nowhere');
+    await wait(page, () => /Nothing found/.test(document.querySelector('.conversations').textContent));
+    await page.fill('#find', '');
+
+    await page.locator('.conversations li', {hasText: 'First?'}).locator('.more').click();
+    await page.click('[role=menuitem]:text("Rename")');
+    await page.keyboard.type('Renamed');
+    await page.keyboard.press('Enter');
+    assert.deepEqual(await titles(), ['Renamed', 'A long one', 'How do lighthouses work?', 'An old question']);
+
+    await page.locator('.conversations li', {hasText: 'An old'}).locator('.more').click();
+    await page.keyboard.press('End');
+    await page.keyboard.press('Enter');
+    assert.deepEqual(await titles(), ['Renamed', 'A long one', 'How do lighthouses work?']);
+    assert.equal(await page.locator('.turn').count(), 0);
+    assert.match(await page.textContent('.toast'), /Deleted “An old question”/);
+    await page.click('#undo');
+    await wait(page, () => document.querySelectorAll('.conversations li').length === 4);
+    await page.locator('.conversations li', {hasText: 'An old'}).locator('.title').focus();
+    await page.keyboard.press('Delete');
+    await page.click('.toast .more');
+    await wait(page, async () => (await (await (await import('/page/chat/archive.js')).archive()).all('conversations')).length === 3);
+    assert.ok(!(await stored(page)).turns.some(({content}) => /old/.test(content)), 'nothing of it is left');
+  });
+
+  await t.test('conversations are exported and imported', async () => {
+    const download = async item => {
+      const [file] = await Promise.all([page.waitForEvent('download'), page.click(`[role=menuitem]:text("${item}")`)]);
+      return {name: file.suggestedFilename(), text: await readFile(await file.path(), 'utf8')};
+    };
+    const renamed = page.locator('.conversations li', {hasText: 'Renamed'});
+    await renamed.locator('.more').click();
+    const markdown = await download('Markdown');
+    assert.equal(markdown.name, 'Renamed.md');
+    assert.match(markdown.text, /^# Renamed\n\n<!-- hearth: user -->\n## You\n\nFirst\?\n\n/);
+    assert.match(markdown.text, /<!-- hearth: assistant, Words -->\n## Words\n\ntwo\n/);
+    await page.click('#list-more');
+    const json = await download('Export all');
+    const before = await stored(page);
+    await page.click('#list-more');
+    await page.click('[role=menuitem]:text("Delete all")');
+    await page.click('.toast .more');
+    await wait(page, () => document.querySelectorAll('.conversations li').length === 0);
+    const give = async (name, text) => {
+      await page.click('#list-more');
+      await choose(page, '[role=menuitem]:text("Import")', name, text);
+    };
+    await give('a.json', json.text);
+    await wait(page, () => document.querySelectorAll('.conversations li').length === 3);
+    assert.deepEqual((await stored(page)).turns, before.turns);
+    await give('a.json', json.text);
+    await give('b.md', markdown.text);
+    await wait(page, () => document.querySelectorAll('.conversations li').length === 4);
+    assert.equal((await stored(page)).turns.length, before.turns.length + 4, 'what is here already is not added again');
+    await give('c.json', '{}');
+    await page.waitForSelector('.notice');
+    assert.match(await page.textContent('.notice'), /cannot be imported.*not exported from Hearth/);
+    await page.click('.notice .quiet');
+  });
+
+  await t.test('thoughts are folded and not told to the model again', async () => {
+    await page.click('#new-chat');
+    await speak(page, ['Two and two.</think>Four']);
+    await ask(page, 'Sum?');
+    assert.equal(await page.locator('.thoughts[open]').count(), 0);
+    assert.equal(await page.textContent('.thoughts p'), 'Two and two.');
+    assert.deepEqual(await answers(page), ['Four']);
+    await ask(page, 'Sure?');
+    assert.deepEqual((await page.evaluate(() => window.asked.at(-1).messages)).map(({content}) => content), ['Sum?', 'Four', 'Sure?']);
+  });
+
+  await t.test('text files stand beside a question; what is too long is told', async () => {
+    await page.click('#new-chat');
+    await speak(page, ['It is short.'], {context: 200});
+    const give = (name, text) => choose(page, '#attach', name, text);
+    await give('picture.png', Buffer.from([0x89, 0x50, 0, 1]));
+    await wait(page, () => /picture\.png is not a text file/.test(document.querySelector('#box-note').textContent));
+    await give('long.txt', 'word '.repeat(400));
+    await wait(page, () => /more than the 200/.test(document.querySelector('#box-note').textContent));
+    await page.click('#box-note button');
+    await wait(page, () => document.querySelector('#box-note').textContent === ''
+      && /tokens$/.test(document.querySelector('#context').textContent));
+    await page.click('#files button');
+    assert.equal(await page.locator('#files .attached').count(), 0);
+    await page.evaluate(() => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File(['day one\nday two'], 'log.txt'));
+      document.querySelector('#chat').dispatchEvent(new DragEvent('drop', {dataTransfer: transfer, bubbles: true}));
+    });
+    await page.waitForSelector('#files .attached');
+    await ask(page, 'What is it?');
+    assert.equal(await page.locator('#files .attached').count(), 0);
+    assert.match(await page.textContent('.you'), /log\.txt2 lines/);
+    const [{content}] = await page.evaluate(() => window.asked.at(-1).messages);
+    assert.equal(content, 'log.txt\n```\nday one\nday two\n```\n\nWhat is it?');
+    await wait(page, () => /^\d+ of 200 tokens$/.test(document.querySelector('#context').textContent));
+  });
+
+  await t.test('presets and system prompts have names and reach the model', async () => {
+    await page.click('#new-chat');
+    await speak(page, ['ok']);
+    await page.selectOption('#preset', {label: 'Precise'});
+    assert.equal(await page.inputValue('#s-temperature'), '0');
+    await page.fill('#s-temperature', '0.3');
+    assert.equal(await page.locator('#preset option:checked').textContent(), 'As set');
+    await page.click('#samplings button');
+    await page.keyboard.type('Mine');
+    await page.keyboard.press('Enter');
+    assert.equal(await page.locator('#preset option:checked').textContent(), 'Mine');
+    await page.fill('#system', 'Be brief.');
+    await page.click('#prompts button');
+    await page.keyboard.type('Brief');
+    await page.keyboard.press('Enter');
+    await page.selectOption('#s-prompt', {label: 'None'});
+    assert.equal(await page.inputValue('#system'), '');
+    await page.reload();
+    await page.waitForSelector('#s-prompt');
+    await page.selectOption('#s-prompt', {label: 'Brief'});
+    await speak(page, ['ok']);
+    await ask(page, 'Go');
+    const {messages, temperature} = await page.evaluate(() => window.asked.at(-1));
+    assert.deepEqual([messages[0], temperature], [{role: 'system', content: 'Be brief.'}, 0.3]);
+    await page.click('#samplings button');
+    await page.click('#prompts button');
+    await page.selectOption('#preset', {label: 'Balanced'});
+    assert.deepEqual(await page.locator('#preset option:not([hidden])').allTextContents(), ['Balanced', 'Precise', 'Creative']);
+    await page.click('.quiet:text("Back to defaults")');
+  });
+
+  await t.test('each token tells what else could have stood there, and the answer goes on from it', async () => {
+    await page.click('#new-chat');
+    await speak(page, ['the light is out', ' and stays so']);
+    await ask(page, 'Well?');
+    await page.click('#tokens-1');
+    await page.waitForSelector('.token');
+    assert.deepEqual(await page.locator('.token').allTextContents(), ['the', ' light', ' is', ' out', 'end']);
+    assert.match(await page.textContent('.tokens'), /On average 60 % a token.*0 of 5 below 20 %/);
+    assert.equal(await page.locator('.token.level1').count(), 5);
+    // By keyboard: one stop of Tab, arrows from token to token.
+    await page.focus('.token');
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('Enter');
+    assert.deepEqual(await page.locator('.alternatives .word').allTextContents(), ['·light', '·other', 'end']);
+    assert.deepEqual(await page.locator('.alternatives .percent').allTextContents(), ['60 %', '30 %', '5.0 %']);
+    await page.keyboard.press('Escape');
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), ' light');
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await wait(page, () => document.querySelector('.answer .md').textContent === 'the other and stays so');
+    assert.equal((await page.evaluate(() => window.asked.at(-1).begun)).text, 'the other');
+    assert.equal(await page.textContent('.branches .of'), '2/2');
+    // The model could have ended there.
+    await page.click('#earlier-1');
+    await page.click('#tokens-1');
+    await page.waitForSelector('.token.end');
+    assert.equal(await page.locator('.token').count(), 5, 'the first answer still has its own');
+    await page.locator('.token').nth(2).click();
+    await page.click('.alternatives button:has-text("end")');
+    await wait(page, () => document.querySelector('.answer .md').textContent === 'the light');
+    assert.equal(await page.textContent('.branches .of'), '3/3');
+    await page.click('#tokens-1');
+    await page.waitForSelector('.token.end');
+    assert.deepEqual(await page.locator('.token').allTextContents(), ['the', ' light', 'end']);
+  });
+
+  await t.test('an answer that ended early goes on; one without probabilities is weighed', async () => {
+    await page.click('#new-chat');
+    await speak(page, ['a b c d', ' e f'], {device: 'gpu'});
+    await page.evaluate(async () => {
+      const {set, state} = await import('/page/store.js');
+      set({sampling: {...state.sampling, max_tokens: 2}});
+    });
+    await ask(page, 'Letters');
+    assert.match(await page.textContent('.answer .meta'), /longest answer/);
+    assert.equal(await page.evaluate(() => window.asked.at(-1).logprobs), undefined, 'the GPU is not held up');
+    await page.click('#goon-1');
+    await wait(page, () => document.querySelector('.answer .md').textContent === 'a b e f'
+      && document.querySelector('[aria-busy=false]'));
+    assert.equal((await stored(page)).turns.filter(({content}) => content === 'a b e f').length, 1);
+    assert.equal(await page.locator('.branches').count(), 0, 'it is the same answer');
+    assert.match(await page.textContent('.answer .meta'), /4 tokens/);
+    await page.click('#tokens-1');
+    await page.click('.tokens button:text("Find out")');
+    await page.waitForSelector('.token');
+    assert.deepEqual(await page.locator('.token').allTextContents(), ['a', ' b', ' e', ' f', 'end']);
+    await page.evaluate(async () => {
+      const {set, SAMPLING} = await import('/page/store.js');
+      set({sampling: SAMPLING});
+    });
+  });
+
+  await t.test('single keys, and the sheet that tells of them', async () => {
+    await page.click('#new-chat');
+    await speak(page, ['uno', 'due', 'tre']);
+    await ask(page, 'Conta');
+    const away = () => page.evaluate(() => document.activeElement.blur());
+    await away();
+    await page.keyboard.press('r');
+    await wait(page, () => document.querySelector('.answer .md').textContent === 'due');
+    await page.keyboard.press('[');
+    assert.deepEqual(await answers(page), ['uno']);
+    await away();
+    await page.keyboard.press(']');
+    assert.deepEqual(await answers(page), ['due']);
+    await away();
+    await page.keyboard.press('t');
+    await page.waitForSelector('.token');
+    await page.keyboard.press('t');
+    assert.equal(await page.locator('.token').count(), 0);
+    await page.keyboard.press('/');
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'ask');
+    await page.keyboard.type('r?');
+    assert.equal(await page.inputValue('#ask'), 'r?', 'keys are letters while one writes');
+    await page.fill('#ask', '');
+    await away();
+    await page.keyboard.press('?');
+    assert.match(await page.textContent('dialog.sheet[open]'), /Regenerate/);
+    await page.click('#single-keys');
+    await page.keyboard.press('Escape');
+    assert.equal(await page.locator('dialog[open]').count(), 0);
+    await away();
+    await page.keyboard.press('r');
+    await page.keyboard.press('?');
+    assert.equal(await page.locator('dialog[open]').count(), 0, 'single keys are off');
+    assert.deepEqual(await answers(page), ['due']);
+    await page.keyboard.press('Control+Shift+o');
+    assert.equal(await page.locator('.turn').count(), 0);
+  });
+
+  await t.test('what other tabs change is seen, and what cannot be kept is told', async () => {
+    await page.evaluate(async () => {
+      const {add} = await import('/page/chat/archive.js');
+      const turns = [{id: 'far1', parent: null, role: 'user', content: 'x'}];
+      await add([{id: 'far', title: 'From afar', created: 1, changed: Date.now(), leaf: 'far1', turns}]);
+      new BroadcastChannel('hearth-chat').postMessage('changed');
+    });
+    await page.waitForSelector('.conversations .title:has-text("From afar")');
+    await page.evaluate(() => {
+      window.put = IDBObjectStore.prototype.put;
+      IDBObjectStore.prototype.put = () => { throw new DOMException('no room', 'QuotaExceededError'); };
+    });
+    await page.click('#new-chat');
+    await speak(page, ['still here']);
+    await ask(page, 'Full?');
+    assert.match(await page.textContent('.notice'), /could not be kept; it is still on this page.*no room/);
+    assert.deepEqual(await answers(page), ['still here']);
+    await page.evaluate(() => { IDBObjectStore.prototype.put = window.put; });
+    await page.click('.notice .quiet');
+    await page.click('#new-chat');
+  });
+
+  await t.test('what has been said is kept while it is said; a crash loses a second at most', async () => {
+    await speak(page, ['word '.repeat(400)], {pause: 8});
+    await page.fill('#ask', 'Long');
+    await page.press('#ask', 'Enter');
+    await wait(page, () => document.querySelector('.answer .md')?.textContent.length > 900);
+    const length = await page.evaluate(() => document.querySelector('.answer .md').textContent.length);
+    await page.goto('about:blank');
+    await page.goto(host.url);
+    await wait(page, () => document.querySelector('.answer .md')?.textContent.length > 100);
+    assert.ok((await answers(page))[0].length > length / 3, `${(await answers(page))[0].length} of ${length}`);
+    assert.match(await page.textContent('.answer .meta'), /broken off.*Continue|broken off/);
+  });
+
+  await t.test('without a database conversations last as long as the tab, and it says so', async () => {
+    const other = await context.newPage();
+    await other.addInitScript(() => {
+      IDBFactory.prototype.open = new Proxy(IDBFactory.prototype.open, {apply(open, self, [name, ...more]) {
+        if (name === 'hearth-chat') throw new DOMException('not here', 'InvalidStateError');
+        return open.call(self, name, ...more);
+      }});
+    });
+    await other.goto(host.url);
+    await wait(other, () => /as long as this tab/.test(document.querySelector('.conversations').textContent));
+    await speak(other, ['one', 'two']);
+    await ask(other, 'First');
+    await other.click('#new-chat');
+    await ask(other, 'Second');
+    await other.click('.conversations .title:has-text("First")');
+    await wait(other, () => document.querySelector('.answer .md')?.textContent === 'one');
+    await other.close();
+  });
+
+  await t.test('on a phone the conversations are in a drawer', async () => {
+    await page.setViewportSize({width: 390, height: 844});
+    assert.equal(await page.locator('.conversations').isVisible(), false);
+    await page.click('#drawer');
+    assert.equal(await page.locator('.conversations .title').first().isVisible(), true);
+    await page.locator('.conversations .title', {hasText: 'Sum?'}).click();
+    await wait(page, () => document.querySelector('.answer .md')?.textContent === 'Four');
+    assert.equal(await page.locator('dialog[open]').count(), 0);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(wide <= 0, `${wide} px too wide`);
+    await page.setViewportSize({width: 1280, height: 800});
+    assert.equal(await page.locator('.conversations').isVisible(), true);
+  });
+}, {viewport: {width: 1280, height: 800}}));

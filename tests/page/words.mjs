@@ -1,0 +1,55 @@
+// A model for tests of the page that says what it is told to say, word by word, at once or with a pause before each. It knows the
+// words of what it has seen as tokens.
+
+/** Puts it in the page's place of a model. `says`: what it says to each question in turn, and then the last again. */
+export const speak = (page, says, {pause = 0, context = 8192, name = 'Words', device = 'cpu'} = {}) => page.evaluate(async given => {
+  const [says, pause, context, name, device] = given;
+  const {set} = await import('/page/store.js');
+  const vocabulary = ['<end>'];
+  const idOf = word => vocabulary.includes(word) ? vocabulary.indexOf(word) : vocabulary.push(word) - 1;
+  const words = text => text.match(/\s*\S+|\s+$/g) ?? [];
+  const bytes = id => [...new TextEncoder().encode(vocabulary[id])];
+  const encoder = {tokenize: async text => words(text).map(idOf), detokenize: async ids => ids.map(id => vocabulary[id]).join('')};
+  const wait = () => new Promise(resolve => setTimeout(resolve, pause));
+  let said = 0;
+  window.asked = [];
+  window.says = says;
+  const one = (id, p) => ({id, bytes: bytes(id), logprob: Math.log(p)});
+  /** Every token could have been another, or the end. */
+  const likely = id => ({...one(id, 0.6), top: [one(id, 0.6), one(idOf(' other'), 0.3), ...id === 0 ? [] : [one(0, 0.05)]]});
+  const model = {
+    ...encoder, verdict: null, info: {architecture: 'words', context, chat: true, template: 'file', encoder: false},
+    timings: {device, threads: 1, load_ms: 1, peak_memory_bytes: 1e6, tokens: 0},
+    render: async messages => messages.map(({role, content}) => `${role}: ${content}`).join('\n'),
+    unload() {},
+    async* generate({messages, tokens, begun, logprobs, signal, max_tokens = 512, ...more}) {
+      window.asked.push({messages, tokens, begun, logprobs, max_tokens, ...more});
+      const told = id => logprobs === undefined ? {} : {logprobs: likely(id)};
+      if (tokens) {
+        await wait();
+        return yield {token: 0, text: '', ...told(idOf(' next')), prompt_left: 0, finish: 'length'};
+      }
+      const answer = window.says[Math.min(said++, window.says.length - 1)];
+      if (answer.error) throw Object.assign(new Error(answer.error), {code: answer.error});
+      if (begun) yield {token: null, text: begun.text, content: begun.text, prompt_left: 0, finish: null, begun: true};
+      const [thought, spoken] = answer.includes('</think>') ? answer.split('</think>') : ['', answer];
+      const rest = [...words(thought).map(word => ['reasoning', word]), ...words(spoken).map(word => ['content', word])];
+      let made = begun?.tokens.length ?? 0;
+      let finish = 'end';
+      for (const [kind, word] of rest) {
+        if (pause) await wait();
+        if (signal?.aborted) return;
+        if (made++ >= max_tokens) {
+          finish = 'length';
+          break;
+        }
+        const id = idOf(word);
+        yield {token: id, text: word, content: '', [kind]: word, ...told(id), prompt_left: 0, finish: null};
+      }
+      const took = {tokens: made, prompt_tokens: 1, prompt_ms: 1, first_token_ms: 1, decode_ms: made, context_used: made};
+      model.timings = {...model.timings, ...took};
+      yield {token: null, text: '', content: '', ...finish === 'end' ? {token: 0, ...told(0)} : {}, prompt_left: 0, finish};
+    },
+  };
+  set({model, name, phase: 'ready'});
+}, [says, pause, context, name, device]);

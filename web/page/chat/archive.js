@@ -1,0 +1,122 @@
+// Where conversations are kept: a database of their own, which only this page reads. Turns are records by themselves, so that
+// a long conversation is not written anew for each answer. Where the browser refuses storage, they last as long as the tab.
+import {openDB} from '../../vendor/idb/index.js';
+
+const STORES = ['conversations', 'turns', 'tokens'];
+
+/** What another tab has deleted can be had back there for so long. */
+const UNDO_MS = 60_000;
+
+/** The same few calls over Maps. */
+function inMemory() {
+  const stores = Object.fromEntries(STORES.map(name => [name, new Map()]));
+  return {
+    kept: false,
+    get: async (name, id) => stores[name].get(id),
+    all: async name => [...stores[name].values()],
+    of: async (name, conversation) => [...stores[name].values()].filter(one => one.conversation === conversation),
+    async write({put = {}, remove = {}}) {
+      for (const name of STORES) {
+        for (const record of put[name] ?? []) stores[name].set(record.id, record);
+        for (const id of remove[name] ?? []) stores[name].delete(id);
+      }
+    },
+  };
+}
+
+async function inDatabase() {
+  const db = await openDB('hearth-chat', 1, {
+    upgrade(db) {
+      db.createObjectStore('conversations', {keyPath: 'id'});
+      for (const name of ['turns', 'tokens']) {
+        db.createObjectStore(name, {keyPath: 'id'}).createIndex('conversation', 'conversation');
+      }
+    },
+    // A tab of a newer version waits for us.
+    blocking: (_, __, event) => event.target.close(),
+  });
+  return {
+    kept: true,
+    get: (name, id) => db.get(name, id),
+    all: name => db.getAll(name),
+    of: (name, conversation) => db.getAllFromIndex(name, 'conversation', conversation),
+    async write({put = {}, remove = {}}) {
+      const change = db.transaction(STORES, 'readwrite');
+      const done = STORES.flatMap(name => [
+        ...(put[name] ?? []).map(record => change.objectStore(name).put(record)),
+        ...(remove[name] ?? []).map(id => change.objectStore(name).delete(id)),
+      ]);
+      await Promise.all([...done, change.done]);
+    },
+  };
+}
+
+let opening;
+
+/** The archive, opened once. */
+export function archive() {
+  opening ??= inDatabase().catch(error => {
+    console.warn('Hearth: conversations are not kept', error);
+    return inMemory();
+  });
+  return opening;
+}
+
+/** Records of all conversations that are not deleted, what changed last first. */
+export async function list() {
+  const all = await (await archive()).all('conversations');
+  return all.filter(({deleted}) => !deleted).sort((a, b) => b.changed - a.changed);
+}
+
+/** A conversation and its turns as a file has them. */
+export async function whole(id) {
+  const kept = await archive();
+  const [{deleted, ...conversation}, turns] = await Promise.all([kept.get('conversations', id), kept.of('turns', id)]);
+  return {...conversation, turns: turns.map(({conversation, ...turn}) => turn)};
+}
+
+/** Forgets conversations for good. */
+export async function purge(ids) {
+  const kept = await archive();
+  for (const id of ids) {
+    const [turns, tokens] = await Promise.all(['turns', 'tokens'].map(name => kept.of(name, id)));
+    const idsOf = records => records.map(record => record.id);
+    await kept.write({remove: {conversations: [id], turns: idsOf(turns), tokens: idsOf(tokens)}});
+  }
+}
+
+/** Forgets what was deleted and not had back. */
+export async function purgeDeleted(now = Date.now()) {
+  const all = await (await archive()).all('conversations');
+  await purge(all.filter(({deleted}) => deleted && now - deleted >= UNDO_MS).map(({id}) => id));
+}
+
+/** Adds conversations from a file; of turns that are here already nothing changes. How many there were. */
+export async function add(conversations) {
+  const kept = await archive();
+  for (const {turns, ...conversation} of conversations) {
+    const before = await kept.get('conversations', conversation.id);
+    const known = await Promise.all(turns.map(({id}) => kept.get('turns', id)));
+    const record = before && !before.deleted && before.changed > conversation.changed ? before : conversation;
+    const fresh = turns.filter((_, i) => !known[i]).map(turn => ({...turn, conversation: conversation.id}));
+    await kept.write({put: {conversations: [record], turns: fresh}});
+  }
+  return conversations.length;
+}
+
+/** Where `words` are found: a Map from a conversation's id to the text around the first of them. */
+export async function search(words) {
+  const wanted = words.trim().toLocaleLowerCase();
+  const found = new Map();
+  for (const {conversation, content, files = []} of await (await archive()).all('turns')) {
+    if (found.has(conversation)) continue;
+    for (const text of [content, ...files.map(file => file.text)]) {
+      const at = text.toLocaleLowerCase().indexOf(wanted);
+      if (at < 0) continue;
+      const from = Math.max(0, at - 20);
+      found.set(conversation, {text: text.slice(from, at + 80).replace(/\s+/g, ' '), before: from > 0});
+      break;
+    }
+  }
+  return found;
+}

@@ -1,0 +1,163 @@
+// The conversation that is shown and the list of all: opening, renaming, deleting, files. What changes is kept at once, and other
+// tabs are told.
+import {set, state} from '../store.js';
+import * as kept from './archive.js';
+import {leafBelow, newId, path} from './tree.js';
+
+const TITLE = 60;
+
+/** Tells other tabs that something has changed. */
+const others = typeof BroadcastChannel === 'function' ? new BroadcastChannel('hearth-chat') : null;
+
+/** Called where something could not be kept. */
+let unkept = () => {};
+
+/** Reads what is kept and shows what was open last. `fail`: is told what could not be kept. */
+export async function restore(fail) {
+  unkept = fail;
+  others?.addEventListener('message', refresh);
+  set({archived: (await kept.archive()).kept});
+  await migrate();
+  await kept.purgeDeleted();
+  await refresh();
+  // Who was quick has asked something already.
+  if (state.conversation) return;
+  if (state.conversations.some(({id}) => id === state.open)) await open(state.open);
+  else set({open: ''});
+}
+
+/** Until this page had a database the one conversation was in localStorage. */
+async function migrate() {
+  let old;
+  try {
+    old = JSON.parse(localStorage.getItem('hearth.messages'));
+  } catch {
+    // Unreadable is as good as never kept.
+  }
+  if (Array.isArray(old) && old.length > 0) {
+    const now = Date.now();
+    const turns = [];
+    for (const {role, content, reasoning, meta} of old) {
+      turns.push({id: newId(), parent: turns.at(-1)?.id ?? null, role, content, reasoning, meta});
+    }
+    const conversation = {id: newId(), title: titleOf(turns[0].content), created: now, changed: now, leaf: turns.at(-1).id, turns};
+    await kept.add([conversation]);
+    set({open: conversation.id});
+  }
+  if ((await kept.archive()).kept) localStorage.removeItem('hearth.messages');
+}
+
+async function refresh() {
+  set({conversations: await kept.list()});
+}
+
+/** Writes records, and keeps the list up with them. */
+export async function keep(put) {
+  try {
+    await (await kept.archive()).write({put});
+    others?.postMessage('changed');
+  } catch (error) {
+    unkept(Object.assign(new Error(error.message), {code: 'unkept'}));
+  }
+}
+
+function titleOf(text) {
+  const line = text.trim().split('\n')[0];
+  return line.length > TITLE ? `${line.slice(0, TITLE).trimEnd()}…` : line;
+}
+
+function listed(conversation) {
+  const rest = state.conversations.filter(({id}) => id !== conversation.id);
+  return [...rest, conversation].sort((a, b) => b.changed - a.changed);
+}
+
+/** Shows an empty conversation, which is kept once something is said. */
+export function fresh() {
+  set({open: '', conversation: null, turns: new Map(), messages: [], growing: null});
+}
+
+export async function open(id) {
+  const {turns: all, ...conversation} = await kept.whole(id);
+  const turns = new Map(all.map(turn => [turn.id, {...turn, conversation: id}]));
+  // An answer that was cut off by a crash lies below the leaf.
+  set({open: id, conversation, turns, messages: path(turns, leafBelow(turns, conversation.leaf)), growing: null});
+}
+
+/** A new turn of the conversation that is shown, behind `parent`; the first one begins the conversation. */
+export function newTurn(parent, turn) {
+  return {id: newId(), conversation: state.conversation?.id ?? newId(), parent, ...turn};
+}
+
+/** Adds a turn, or puts it in the place of its former self, and shows the path down to it. */
+export function add(turn) {
+  const now = Date.now();
+  const about = turn.content || turn.files?.[0].name || '';
+  const before = state.conversation ?? {id: turn.conversation, title: titleOf(about), created: now};
+  const conversation = {...before, changed: now, leaf: turn.id};
+  const turns = new Map(state.turns).set(turn.id, turn);
+  set({
+    open: conversation.id, conversation, turns, messages: path(turns, turn.id), conversations: listed(conversation),
+  });
+  return keep({conversations: [conversation], turns: [turn]});
+}
+
+/** Puts a turn in the place of its former self, wherever that is. */
+export function update(turn) {
+  if (state.conversation?.id === turn.conversation) {
+    set({turns: new Map(state.turns).set(turn.id, turn), messages: state.messages.map(one => one.id === turn.id ? turn : one)});
+  }
+  return keep({turns: [turn]});
+}
+
+/** Shows the branch that a turn is on. */
+export function showBranch(id) {
+  const {turns} = state;
+  const conversation = {...state.conversation, leaf: leafBelow(turns, id)};
+  set({conversation, messages: path(turns, conversation.leaf), conversations: listed(conversation)});
+  return keep({conversations: [conversation]});
+}
+
+export function rename(id, title) {
+  const name = title.trim().slice(0, 200);
+  const before = state.conversations.find(one => one.id === id);
+  if (!name || !before || before.title === name) return undefined;
+  const conversation = {...before, title: name};
+  set({conversations: listed(conversation), ...state.conversation?.id === id ? {conversation} : {}});
+  return keep({conversations: [conversation]});
+}
+
+/** Deletes conversations; `undo` has them until it is dropped. */
+export async function remove(ids) {
+  const gone = state.conversations.filter(({id}) => ids.includes(id));
+  if (gone.length === 0) return;
+  if (state.undo) await dropUndo();
+  const deleted = Date.now();
+  set({conversations: state.conversations.filter(one => !gone.includes(one)), undo: gone});
+  if (ids.includes(state.open)) fresh();
+  await keep({conversations: gone.map(one => ({...one, deleted}))});
+}
+
+/** Has back what was deleted last. */
+export async function undo() {
+  const back = state.undo;
+  if (!back) return;
+  set({undo: null});
+  await keep({conversations: back});
+  await refresh();
+}
+
+/** Forgets for good what was deleted last. */
+export async function dropUndo() {
+  const gone = state.undo;
+  set({undo: null});
+  if (gone) await kept.purge(gone.map(({id}) => id));
+}
+
+/** Takes in conversations from a file and shows the first; how many there were. */
+export async function take(conversations) {
+  const count = await kept.add(conversations);
+  others?.postMessage('changed');
+  await refresh();
+  await open(conversations[0].id);
+  return count;
+}

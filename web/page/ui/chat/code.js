@@ -1,0 +1,61 @@
+// Code of an answer: its language, a button to copy it, and colours once the language's grammar is here, each fetched when it is
+// first needed.
+import hljs from '../../../vendor/highlight/core.min.js';
+import {h} from '../../dom.js';
+import {t} from '../../i18n.js';
+
+/** The grammars we have, with what else they are called. */
+const GRAMMARS = {
+  bash: 'sh zsh console terminal', c: 'h', cpp: 'c++ cc hpp', csharp: 'cs c#', css: '', diff: 'patch', dockerfile: 'docker',
+  go: 'golang', ini: 'toml', java: '', javascript: 'js jsx mjs node', json: 'jsonc json5', kotlin: 'kt', latex: 'tex',
+  lua: '', makefile: 'make', markdown: 'md', php: '', python: 'py python3', r: '', ruby: 'rb', rust: 'rs', scala: '', shell: 'shellsession',
+  sql: 'sqlite mysql postgresql', swift: '', typescript: 'ts tsx', xml: 'html svg xhtml vue', yaml: 'yml',
+};
+const NAMES = new Map(Object.entries(GRAMMARS).flatMap(([name, more]) => [name, ...more.split(' ')].map(one => [one, name])));
+
+/** Longer code stays plain: colours would take longer than a frame. */
+const MOST = 30_000;
+
+const loading = new Map();
+
+async function load(name) {
+  const {default: grammar} = await import(`../../../vendor/highlight/languages/${name}.min.js`);
+  hljs.registerLanguage(name, grammar);
+  for (const element of document.querySelectorAll(`code[data-language="${name}"]`)) {
+    element.replaceChildren(...coloured(element.textContent, name));
+  }
+}
+
+/** Text and spans of a class, whatever else the markup may have. */
+function copied(node) {
+  if (node.nodeType === Node.TEXT_NODE) return node.data;
+  return h('span', {class: node.className}, [...node.childNodes].map(copied));
+}
+
+function coloured(text, name) {
+  if (!name || text.length > MOST) return [text];
+  if (!hljs.getLanguage(name)) {
+    if (!loading.has(name)) loading.set(name, load(name).catch(() => loading.delete(name)));
+    return [text];
+  }
+  const {value} = hljs.highlight(text, {language: name, ignoreIllegals: true});
+  return [...new DOMParser().parseFromString(value, 'text/html').body.childNodes].map(copied);
+}
+
+export function codeBlock({text, lang = ''}) {
+  const said = lang.split(/\s/)[0].toLowerCase();
+  const name = NAMES.get(said);
+  return h('figure', {class: 'code'},
+    h('figcaption', {}, h('span', {}, said), navigator.clipboard && h('button', {type: 'button', class: 'copy'}, t('act.copy'))),
+    h('pre', {tabindex: 0}, h('code', {'data-language': name}, coloured(text, name))));
+}
+
+/** Lets the copy buttons within `container` work, also those to come. */
+export function copying(container) {
+  container.addEventListener('click', async ({target}) => {
+    if (!target.classList.contains('copy')) return;
+    await navigator.clipboard.writeText(target.closest('figure').querySelector('code').textContent);
+    target.textContent = t('act.copied');
+    setTimeout(() => { target.textContent = t('act.copy'); }, 2000);
+  });
+}
