@@ -19,7 +19,7 @@ const ISOLATION = {
 };
 
 /** The modules of the engine's builds, such as threads/lab: a browser needs a few of them. */
-const moduleOf = path => /^engine\/((base|threads[^/]*)\/(engine|lab))\b/.exec(path)?.[1];
+const moduleOf = path => /^engine\/((base|threads[^/]*)\/(engine|lab))(_bg)?\./.exec(path)?.[1];
 
 const addressOf = path => new URL(path, registration.scope).href;
 const keyOf = path => `${addressOf(path)}?sha256=${FILES[path]}`;
