@@ -8,10 +8,11 @@ import {coming, on, state} from '../store.js';
 const SHARD = 4 << 20;
 const MOST = 64;
 
-function facts({loaded = 0, total = 0, bytes_per_second = 0, seconds_left, elsewhere}) {
+function facts({loaded = 0, total = 0, bytes_per_second = 0, seconds_left, elsewhere, checking}) {
   if (!total) return '\u00a0';
   const facts = [t('download.amount', {loaded: megabytes(loaded), total: megabytes(total)})];
-  if (elsewhere) facts.push(t('download.elsewhere'));
+  if (checking) facts.push(t('download.checking'));
+  else if (elsewhere) facts.push(t('download.elsewhere'));
   else if (state.phase === 'download' && bytes_per_second > 0) {
     facts.push(t('download.speed', {speed: number(bytes_per_second / 1e6, 1)}));
     if (seconds_left !== undefined && loaded < total) facts.push(t('download.left', {time: duration(seconds_left)}));
