@@ -43,7 +43,8 @@ fn listener(listener: &Function) -> impl Fn(Progress) {
     move |Progress { stored, arriving, received, checked }| {
         let [stored, arriving, received, checked] = [stored, arriving, received, checked].map(|bytes| bytes as f64);
         // A listener that throws must not end the download.
-        let _ = to_js(&Told { stored, arriving, received, checked }).and_then(|told| listener.call1(&JsValue::NULL, &told));
+        let _ =
+            to_js(&Told { stored, arriving, received, checked }).and_then(|told| listener.call1(&JsValue::NULL, &told));
     }
 }
 

@@ -179,7 +179,8 @@ impl Error {
 
     /// Whether it is a place's, so that another place may do better.
     pub(crate) fn is_of_a_place(&self) -> bool {
-        let for_good = matches!(self, Error::Http { .. } | Error::Page { .. } | Error::Changed { .. } | Error::Replaced { .. });
+        let for_good =
+            matches!(self, Error::Http { .. } | Error::Page { .. } | Error::Changed { .. } | Error::Replaced { .. });
         self.is_passing() || for_good
     }
 

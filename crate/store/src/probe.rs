@@ -125,7 +125,13 @@ fn length(answer: &impl Answer) -> Option<u64> {
 
 /// The hash of a file on Hugging Face, or by what a mirror of it tells: large ones are kept apart from their history, which has
 /// pointers of three lines instead (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md). Nothing depends on it.
-async fn told_hash(source: &impl Source, clock: &impl Clock, url: &str, mirrors: &[String], size_bytes: u64) -> Option<String> {
+async fn told_hash(
+    source: &impl Source,
+    clock: &impl Clock,
+    url: &str,
+    mirrors: &[String],
+    size_bytes: u64,
+) -> Option<String> {
     if size_bytes < LARGE || !url.starts_with("https://huggingface.co/") {
         return None;
     }

@@ -146,7 +146,9 @@ impl<'a, S: Source, V: Vault, C: Clock> Transfer<'a, S, V, C> {
     pub(crate) async fn keep(&self, index: usize, bytes: &[u8], hash: &str) -> Result<()> {
         for tries in 1.. {
             match self.vault.write(&self.plan.key, index, bytes, hash).await {
-                Err(Error::Database(_)) if tries < WRITES => self.clock.sleep(rest_ms(tries, self.clock.chance())).await,
+                Err(Error::Database(_)) if tries < WRITES => {
+                    self.clock.sleep(rest_ms(tries, self.clock.chance())).await
+                }
                 result => {
                     let len = bytes.len() as u64;
                     self.count(|progress| {
@@ -162,7 +164,7 @@ impl<'a, S: Source, V: Vault, C: Clock> Transfer<'a, S, V, C> {
 
     /// A chunk with its hash, which must be `expected` if that is known.
     pub(crate) async fn chunk(&self, index: usize, expected: Option<&str>) -> Result<(Vec<u8>, String)> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(self.plan.extent(index).1 as usize);
         let gathered = self.gather(index, expected, &mut bytes).await;
         gathered.inspect_err(|_| self.let_go(&mut bytes)).map(|hash| (bytes, hash))
     }
@@ -174,7 +176,8 @@ impl<'a, S: Source, V: Vault, C: Clock> Transfer<'a, S, V, C> {
         loop {
             let promise = self.promise(len).await?;
             let Some(next) = self.places.best(&wrong, self.clock.now_ms()) else {
-                let damaged = wrong.iter().position(|&times| times == WRONG).map(|place| self.places.get(place).url.clone());
+                let damaged =
+                    wrong.iter().position(|&times| times == WRONG).map(|place| self.places.get(place).url.clone());
                 let hash = |url| Error::Hash { index, count: self.plan.count(), url };
                 return Err(damaged.map_or_else(|| self.places.refusal(), hash));
             };

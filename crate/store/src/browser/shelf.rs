@@ -119,7 +119,9 @@ impl Vault for Shelf {
             None => Vec::new(),
         };
         let held = self.plans.borrow();
-        plans.extend(held.values().filter(|held| !plans.iter().any(|plan| plan.key == held.key)).cloned().collect::<Vec<_>>());
+        plans.extend(
+            held.values().filter(|held| !plans.iter().any(|plan| plan.key == held.key)).cloned().collect::<Vec<_>>(),
+        );
         Ok(plans)
     }
 

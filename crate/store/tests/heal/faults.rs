@@ -101,7 +101,8 @@ impl Story {
 
     /// What a place does wrong. Where nothing is known of the file, nobody could tell that it is another.
     fn faults_of(&self, place: usize) -> Vec<Fault> {
-        let tells = |fault: &&Fault| self.known != Known::Nothing || !matches!(fault, Fault::Wrong(_) | Fault::Swapped(_));
+        let tells =
+            |fault: &&Fault| self.known != Known::Nothing || !matches!(fault, Fault::Wrong(_) | Fault::Swapped(_));
         self.faults[place].iter().filter(tells).cloned().collect()
     }
 

@@ -68,7 +68,8 @@ fn asking_is_patient_and_knows_mirrors() {
 fn the_hash_is_that_of_the_pointer() {
     let time = Time::new(1);
     let file = bytes(1 << 20);
-    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n", sha256(&file), 1 << 20);
+    let pointer =
+        format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n", sha256(&file), 1 << 20);
     let net = net(&time, [(URL, File::new(&file)), (POINTER, File::new(pointer.as_bytes()))]);
     let shelf = Shelf::new(&time);
     let plan = plan(&net, &shelf, &[]).unwrap();

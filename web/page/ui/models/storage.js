@@ -103,10 +103,11 @@ function room() {
     await refresh();
     if (!kept) set({error: {code: 'persist', message: t('storage.refused'), actions: []}});
   };
+  if (quota === 0) return [];
   return [
-    quota > 0 && h('progress', {value: usage, max: quota, 'aria-label': t('storage.title')}),
-    h('p', {class: 'small'}, t('storage.room', {used: megabytes(usage), all: megabytes(quota)}), ' ', t(persisted ? 'storage.kept' : 'storage.notkept')),
-    !persisted && h('button', {class: 'quiet', id: 'persist', onclick: keep}, t('storage.persist')),
+    h('progress', {value: usage, max: quota, 'aria-label': t('storage.title')}),
+    h('p', {class: 'small'}, t(persisted ? 'storage.kept' : 'storage.notkept', {used: megabytes(usage), all: megabytes(quota)})),
+    !persisted && h('button', {class: 'quiet', onclick: keep}, t('storage.persist')),
   ];
 }
 

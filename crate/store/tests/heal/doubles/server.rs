@@ -21,7 +21,11 @@ pub enum Fault {
     Silence,
     Status(u16),
     /// 429 or 503, to come back after so many seconds, told as a number or as a date.
-    Busy { status: u16, seconds: u64, date: bool },
+    Busy {
+        status: u16,
+        seconds: u64,
+        date: bool,
+    },
     /// The connection breaks after so many bytes.
     Broken(usize),
     /// The body ends after so many bytes as if it were whole.
@@ -113,7 +117,8 @@ impl<'a> Source for &'a Net<'a> {
         }
         let fault = file.faults.borrow_mut().pop_front();
         self.under_way.borrow_mut().extend(mine);
-        let mut reply = Reply { net: self, status: 200, headers: BTreeMap::new(), body: VecDeque::new(), end: None, mine };
+        let mut reply =
+            Reply { net: self, status: 200, headers: BTreeMap::new(), body: VecDeque::new(), end: None, mine };
         self.time.passes().await;
         reply.answer(file, ask, fault, self.time.now_ms());
         match reply.end.take_if(|end| matches!(end, Fault::Refused | Fault::Silence)) {
