@@ -241,7 +241,14 @@ impl<'a, S: Source, V: Vault, C: Clock> Transfer<'a, S, V, C> {
         ask.fresh = fresh;
         let mut answer = self.within(&ask.url, self.source.ask(&ask)).await?;
         self.accept(&answer, place, ask.range)?;
-        while let Some(piece) = self.within(&ask.url, answer.piece()).await? {
+        loop {
+            let piece = match self.within(&ask.url, answer.piece()).await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break,
+                // All has come: it does not matter how the connection ends.
+                Err(Error::Network { .. }) if bytes.len() as u64 == len => break,
+                Err(error) => return Err(error),
+            };
             let found = (bytes.len() + piece.len()) as u64;
             self.receive(&piece, &mut promise);
             if found > len {

@@ -15,7 +15,7 @@ export function models() {
   $('models').append(h('div', {class: 'column'},
     word('h1', 'models.title'), word('p', 'models.text', {class: 'soft'}),
     progressCard(), list(), fromDisk(word), fromAddress(word), storage(word), network(word)));
-  on(['view', 'phase'], () => {
+  on(['view', 'phase', 'catalog'], () => {
     if (state.catalog) refresh().catch(fail);
   });
 }

@@ -11,6 +11,7 @@ use hearth_store::{Error, Limits, Progress, Transfer, sha256};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 const URL: &str = "https://example.org/model.gguf";
 const MIRROR: &str = "https://mirror.example/model.gguf";
@@ -196,8 +197,17 @@ impl Story {
     }
 }
 
+/// The same stories each time. `PROPTEST_RNG_SEED` makes others, `PROPTEST_CASES` more of them.
+fn config() -> ProptestConfig {
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    match config.rng_seed {
+        RngSeed::Random => ProptestConfig { rng_seed: RngSeed::Fixed(7), ..config },
+        RngSeed::Fixed(_) => config,
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn the_end_is_the_right_bytes(story in story()) {
