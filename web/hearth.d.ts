@@ -50,6 +50,8 @@ export interface LoadOptions extends FetchOptions {
   threads?: number | 'auto';
   /** Positions at most. */
   context?: number;
+  /** A LoRA file for the model; on the CPU. */
+  adapter?: Blob | ArrayBuffer;
 }
 
 /**
@@ -191,7 +193,7 @@ export interface Speeds {
 
 export interface Verdict {
   device: 'cpu' | 'gpu';
-  why: 'asked' | 'no_webgpu' | 'no_adapter' | 'faster' | 'slower' | 'wrong' | 'failed';
+  why: 'asked' | 'no_webgpu' | 'no_adapter' | 'faster' | 'slower' | 'wrong' | 'failed' | 'adapter';
   adapter?: string;
   kernels?: unknown;
   message?: string;
@@ -391,6 +393,22 @@ export interface LabPreset {
 export interface CompressOptions extends LabOptions {
   /** Calibrates. */
   text?: string;
+  /** An importance matrix, where a recipe needs no more. */
+  imatrix?: Blob | ArrayBuffer;
+}
+
+/** A text, how much of it is used, and the progress on it. */
+export interface ReadOptions extends LabOptions {
+  text: string;
+  tokens?: number;
+  /** Of a sequence. */
+  length?: number;
+}
+
+export interface Made {
+  file: File;
+  ms: number;
+  peak_memory_bytes: number;
 }
 
 export interface Compressed {
@@ -484,6 +502,9 @@ export class Lab {
   /** `null`: the base. */
   evaluate(file: Blob | ArrayBuffer | null, options: EvaluateOptions): Promise<Quality | Likeness>;
   work(file: Blob | ArrayBuffer | null, options?: LabOptions): Promise<Work>;
+  imatrix(options: ReadOptions & {name?: string}): Promise<File>;
+  adapter(file: Blob | ArrayBuffer, options: ReadOptions & {rank?: number}): Promise<Made>;
+  merge(adapter: Blob | ArrayBuffer, options?: LabOptions & {format?: string}): Promise<Made & {info: LabInfo}>;
   sensitivity(options: SensitivityOptions): Promise<SensitivityMap>;
   close(): void;
 }

@@ -18,7 +18,7 @@ import {Lab} from './lab.js';
 import {Model} from './model.js';
 import {check, memoryForecast, meter, Storage} from './storage.js';
 import {direct, titleOf, typed} from './worker/addresses.js';
-import {given, nameOf, wanted} from './worker/files.js';
+import {fileBytes, given, nameOf, wanted} from './worker/files.js';
 import {arePlain, findAdapter, judge, kernelsOf, PLAIN, verdicts} from './worker/device.js';
 
 export {direct, HearthError, Lab, memoryForecast, nameOf, Storage, titleOf, typed};
@@ -131,22 +131,28 @@ export class Hearth {
    * second or two, made once for each adapter and browser. `threads`: a number (at most
    * the device's cores are used), or 'auto'. `context`: positions at most, by itself 8192 on the CPU and 4096 on the GPU, and of
    * models whose positions turn otherwise in long contexts (LongRoPE, dynamic NTK) no more than do not.
+   * `adapter`: a LoRA file for the model, GGUF (File, Blob, ArrayBuffer), applied beside the weights; on the CPU.
    * `onProgress({phase: 'download' | 'load' | 'trial', loaded, total, bytes_per_second, seconds_left, elsewhere, checking,
    * received})`; `received`: all bytes that came over the network. `signal` stops it; what was downloaded stays.
    * `network`: `{connections, attempts, budget_bytes, hub}`: requests at once (4), failures in a row after which a server is given
    * up (7), bytes that may be received, and an address that has what https://huggingface.co has. `mirrors`: other addresses of the
    * same file. `store: false` keeps the model in this tab's memory alone.
    */
-  async load(source, {device = 'auto', threads = 'auto', context, onProgress, signal, network, mirrors, store} = {}) {
+  async load(source, {device = 'auto', threads = 'auto', context, adapter, onProgress, signal, network, mirrors, store} = {}) {
     const start = performance.now();
     threadsFor(threads, this.build);
     if (!DEVICES.includes(device)) {
       throw new HearthError('invalid_input', `device is ${device}; ${DEVICES.join(', ')} are known`);
     }
+    if (adapter && device === 'gpu') {
+      throw new HearthError('invalid_input', 'adapters run on the CPU: load the model there, or merge the two in the lab');
+    }
     const set = await this.#files(source, {onProgress, signal, network, mirrors, store});
+    const lora = adapter && await fileBytes('the adapter', adapter);
     const run = (device, options = {}) =>
-      this.#run(set, {device, threads, context, phase: 'load', signal, onProgress, ...options});
-    const [running, verdict, failed] = device === 'auto'
+      this.#run(set, {device, threads, context, adapter: lora, phase: 'load', signal, onProgress, ...options});
+    const [running, verdict, failed] = device === 'auto' && adapter ? [await run('cpu'), {device: 'cpu', why: 'adapter'}]
+      : device === 'auto'
       ? await this.#choose(run, {size: set.size, threads, signal})
       : [await run(device), {device, why: 'asked'}];
     // Only a GPU needs somebody to take over, and the file for it.
@@ -186,7 +192,7 @@ export class Hearth {
   }
 
   /** A model in an engine of its own: `{engine, started, info, fixed}`. */
-  async #run(set, {device, threads, context, phase, kernels, onProgress, signal}) {
+  async #run(set, {device, threads, context, adapter: lora, phase, kernels, onProgress, signal}) {
     const engine = await this.#start(set.size);
     const {remote} = engine;
     try {
@@ -196,7 +202,7 @@ export class Hearth {
       const about = gpu && [engine.build, (await findAdapter())?.key];
       if (gpu) kernels ??= kernelsOf.read(...about);
       const {adapter, kernels: used} = await remote.call('begin', {
-        device, threads: count, context, kernels, files: set.files,
+        device, threads: count, context, kernels, files: set.files, adapter: lora,
       });
       // A tab in the background is slowed down.
       if (gpu && !kernels && !document.hidden) kernelsOf.keep(used, ...about);

@@ -10,7 +10,7 @@
 // by ending the worker; the next one starts another and gives it the base again. Calls that come meanwhile wait.
 
 import {HearthError} from './worker/start.js';
-import {given, wanted} from './worker/files.js';
+import {fileBytes, given, wanted} from './worker/files.js';
 
 const aborted = () => new HearthError('aborted', 'stopped; the base is as it was');
 
@@ -18,6 +18,9 @@ const aborted = () => new HearthError('aborted', 'stopped; the base is as it was
 const FATAL = ['crashed', 'out_of_memory', 'unloaded'];
 
 const stem = name => name.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^-+|-+$/g, '');
+
+/** What is given of some options. */
+const defined = options => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 
 /** Throws if a text is none. */
 function checkText(what, text) {
@@ -70,22 +73,61 @@ export class Lab {
 
   /**
    * Follows a recipe, `{version: 1, name, calibration: {tokens, length}, gates, steps: [{method, ...options}]}`, an object or its
-   * JSON; `text` calibrates, if any step needs one. Gives `{file, recipe, info, ms, peak_memory_bytes}`: a GGUF `File`, the recipe
+   * JSON; `text` calibrates, if any step needs one, or `imatrix`, an importance matrix's file, where that is enough. Gives `{file, recipe, info, ms, peak_memory_bytes}`: a GGUF `File`, the recipe
    * with what it left out, what the model is (as `lab.info`), and what it took. The same recipe, base and text give the same bytes
    * everywhere. Whether its gates hold, `evaluate` tells. `onProgress({what, done, of, peak_memory_bytes})`; `signal` stops it, with an error of code 'aborted'.
    */
-  async compress(recipe, {text, onProgress, signal} = {}) {
+  async compress(recipe, {text, imatrix, onProgress, signal} = {}) {
     if (text !== undefined) checkText('the calibration text', text);
     const asked = typeof recipe === 'string' ? recipe : JSON.stringify(recipe);
+    const known = imatrix && await fileBytes('the importance matrix', imatrix);
+    const named = ({recipe}) => recipe.name || 'compressed';
+    return this.#alone(remote => this.#made(remote, 'compress', {recipe: asked, text, imatrix: known}, named, onProgress), {
+      signal, onProgress,
+    });
+  }
+
+  /**
+   * How large each input of each of the base's matrices is, by `tokens` of a text in sequences of `length`; `name` is the text's.
+   * Gives a `File` that weighs what a recipe rounds, here or in llama.cpp.
+   */
+  async imatrix({text, name = 'text', tokens, length, onProgress, signal} = {}) {
+    checkText('the text', text);
+    const step = ({progress}) => onProgress?.(progress);
     return this.#alone(async remote => {
-      const start = performance.now();
-      const pieces = [];
-      const step = ({piece, progress}) => (piece ? pieces.push(new Blob([piece])) : onProgress?.(progress));
-      this.#other = undefined;
-      const made = await remote.call('compress', {recipe: asked, text}, {step});
-      const name = [this.info.name ?? 'model', made.recipe.name || 'compressed'].map(stem).join('-');
-      return {file: new File(pieces, `${name}.gguf`), ...made, ms: performance.now() - start};
+      const bytes = await remote.call('imatrix', {text, name, calibration: defined({tokens, length})}, {step});
+      return new File([bytes], `${stem(this.info.name ?? 'model')}-imatrix.gguf`);
     }, {signal, onProgress});
+  }
+
+  /**
+   * A LoRA file of `rank` 8 that brings the model in `file`, made of the base by rounding alone, nearer to the base by `tokens` of a
+   * text. Gives `{file, ms, peak_memory_bytes}`; `hearth.load(model, {adapter: file})` applies it.
+   */
+  async adapter(file, {text, rank = 8, tokens, length, onProgress, signal} = {}) {
+    checkText('the calibration text', text);
+    if (!(Number.isInteger(rank) && rank > 0)) throw new HearthError('invalid_input', `the rank is ${rank}; give 1 or more`);
+    const asked = {text, rank, calibration: defined({tokens, length})};
+    return this.#with(file, (remote, which) => this.#made(remote, 'adapter', {which, ...asked}, () => 'lora', onProgress), {
+      signal, onProgress,
+    });
+  }
+
+  /** The base with a LoRA file added to its matrices, which become `format`. Gives `{file, info, ms, peak_memory_bytes}`. */
+  async merge(adapter, {format = 'F16', onProgress, signal} = {}) {
+    const bytes = await fileBytes('the adapter', adapter);
+    return this.#alone(remote => this.#made(remote, 'merge', {adapter: bytes, format}, () => 'merged', onProgress), {signal, onProgress});
+  }
+
+  /** A call that makes a file: what it answers, the file and what it took. `named` gives the file's name from the answer. */
+  async #made(remote, method, asked, named, onProgress) {
+    const start = performance.now();
+    const pieces = [];
+    const step = ({piece, progress}) => (piece ? pieces.push(new Blob([piece])) : onProgress?.(progress));
+    if (asked.which === undefined) this.#other = undefined;
+    const made = await remote.call(method, asked, {step});
+    const name = [this.info.name ?? 'model', named(made)].map(stem).join('-');
+    return {file: new File(pieces, `${name}.gguf`), ...made, ms: performance.now() - start};
   }
 
   /**
@@ -99,9 +141,8 @@ export class Lab {
   async evaluate(file, {text, calibration, protocol, context, tokens, onProgress, signal} = {}) {
     checkText('the test text', text);
     if (calibration !== undefined) checkText('the calibration text', calibration);
-    const asked = Object.entries({protocol, context, tokens}).filter(([, value]) => value !== undefined);
     return this.#with(file, (remote, which) => remote.call(
-      'evaluate', {which, text, calibration, test: Object.fromEntries(asked)}, {step: ({progress}) => onProgress?.(progress)},
+      'evaluate', {which, text, calibration, test: defined({protocol, context, tokens})}, {step: ({progress}) => onProgress?.(progress)},
     ), {signal, onProgress});
   }
 

@@ -52,7 +52,7 @@ export class Model {
    * Why the model runs on the device it does: `{device, why, adapter, kernels, message, error, cpu, gpu}`. `kernels`: how it makes
    * products, `{matvec, matmul, subgroups}`. `why`: 'asked',
    * 'no_webgpu', 'no_adapter', 'faster' or 'slower' (the GPU, in a trial), 'wrong' (its numbers, by `error`), 'failed' (it, as
-   * `message` says). `cpu` and `gpu` are their speeds in the trial, `{prompt_per_second, decode_per_second}`.
+   * `message` says), 'adapter' (which runs on the CPU). `cpu` and `gpu` are their speeds in the trial, `{prompt_per_second, decode_per_second}`.
    */
   verdict;
 

@@ -109,6 +109,41 @@ test('every build makes the command line\'s bytes and figures', () => inBrowser(
   assert.ok((await answers(page)).text.length > 0);
 }));
 
+test('importance matrices and adapters are the command line\'s, and do what they are for', () => inBrowser(async ({page, host}) => {
+  const path = name => join(scratch, `${name}.gguf`);
+  const [model, known, quarter, lora, merged] = [TINY, ...['known', 'quarter', 'lora', 'merged'].map(path)];
+  const recipe = {version: 1, steps: [{method: 'quantize', format: 'Q4_0', rounding: 'weighted'}]};
+  hearth('imatrix', model, known, '--text', calibration, '--tokens', '512', '--length', '64');
+  hearth('compress', model, quarter, '--recipe', JSON.stringify(recipe), '--imatrix', known);
+  hearth('adapter', model, quarter, lora, '--text', calibration, '--rank', '4', '--tokens', '512');
+  hearth('merge', model, lora, merged, '--to', 'F32');
+  await open(page, host, 'tiny-llama.gguf', {threads: 2});
+  const found = await page.evaluate(async ([recipe, text]) => {
+    const hash = async file => [...new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer()))]
+      .map(byte => byte.toString(16).padStart(2, '0')).join('');
+    const lab = window.opened;
+    const known = await lab.imatrix({text, name: 'calibration.txt', tokens: 512, length: 64});
+    const {file: quarter} = await lab.compress(recipe, {imatrix: known});
+    const {file: lora} = await lab.adapter(quarter, {text, rank: 4, tokens: 512});
+    const {file: merged} = await lab.merge(lora, {format: 'F32'});
+    const say = async (options = {}) => {
+      const model = await window.hearth.load(quarter, {device: 'cpu', ...options});
+      const steps = [];
+      for await (const step of model.generate({prompt: 'the sea', max_tokens: 4, temperature: 0, logprobs: 1})) steps.push(step.logprobs?.logprob);
+      model.unload();
+      return steps;
+    };
+    const refused = await window.hearth.load(quarter, {device: 'gpu', adapter: lora}).catch(({code, message}) => `${code}: ${message}`);
+    const wrong = await lab.merge(quarter).catch(({message}) => message);
+    const [without, beside] = [await say(), await say({adapter: lora})];
+    return {hashes: await Promise.all([known, quarter, lora, merged].map(hash)), without, beside, refused, wrong};
+  }, [recipe, CALIBRATION]);
+  assert.deepEqual(found.hashes, [known, quarter, lora, merged].map(file => hash(readFileSync(file))));
+  assert.notDeepEqual(found.beside, found.without);
+  assert.match(found.refused, /^invalid_input: adapters run on the CPU/);
+  assert.match(found.wrong, /adapter/);
+}));
+
 test('what comes of it tells what it is', () => inBrowser(async ({page, host}) => {
   const {info} = await open(page, host, 'tiny-llama.gguf', {threads: 2});
   assert.equal(info.size_bytes, readFileSync(TINY).length);

@@ -12,62 +12,17 @@ From SOURCE (by default the model above) it writes files in several formats and 
 - in the format of the source, tensors are the source's and llama.cpp's answers all the same.
 """
 
-import json
 import pathlib
-import subprocess
 import sys
 import tempfile
-import urllib.request
 
 import gguf
 import numpy
-import xllamacpp
+from llamacpp import LEAST_ALIKE, PROMPTS, ROOT, alike, hearth, llama_cpp
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
 SOURCE = ROOT / "models" / "files" / "smollm2-135m-instruct-q8_0.gguf"
 FORMATS = ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL", "Q4_K", "Q6_K", "F16"]
 ABOUT_QUANTIZING = {"general.file_type", "general.quantization_version"}
-PROMPTS = [
-    "The capital of France is",
-    "Once upon a time, in a village by the sea,",
-    "<|im_start|>user\nWhy is the sky blue?<|im_end|>\n<|im_start|>assistant\n",
-]
-TOKENS = 32
-# Hearth rounds activations otherwise than llama.cpp: of two tokens nearly as likely either may be the likeliest. How much less
-# likely, in nats, one may be, and the share of tokens that must be so likely.
-NEARLY = 0.3
-LEAST_ALIKE = 0.96
-
-
-def hearth(*arguments):
-    command = ["cargo", "run", "--quiet", "--release", "--package", "hearth-cli", "--", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-
-
-def llama_cpp(file):
-    """Its greedy answers to all prompts: tokens and text."""
-    params = xllamacpp.CommonParams()
-    params.model.path = str(file)
-    params.n_ctx = 512
-    params.n_parallel = 1
-    params.cpuparams.n_threads = 1
-    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-    params.port = 0
-    params.hostnames = ["127.0.0.1"]
-    server = xllamacpp.Server(params)
-
-    def ask(path, body):
-        address = f"{server.listening_address}{path}"
-        request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
-        return json.load(urllib.request.urlopen(request))
-
-    def answer(prompt):
-        tokens = ask("/tokenize", {"content": prompt, "add_special": True, "parse_special": True})["tokens"]
-        body = {"prompt": tokens, "n_predict": TOKENS, "temperature": 0, "top_k": 1, "repeat_penalty": 1.0}
-        found = ask("/completion", body | {"cache_prompt": False, "return_tokens": True, "ignore_eos": True})
-        return found["tokens"], found["content"]
-
-    return [answer(prompt) for prompt in PROMPTS]
 
 
 def metadata(reader):
@@ -103,16 +58,6 @@ def check_contents(source, file, name):
     for tensor in after.tensors:
         kinds[tensor.tensor_type.name] = kinds.get(tensor.tensor_type.name, 0) + 1
     print(f"{name}: {kinds}, {unchanged} tensors unchanged, {compared} with the package's bytes", flush=True)
-
-
-def alike(file, prompt, tokens, text):
-    """At how many of an answer's tokens Hearth, having read what is before, finds none but the end likelier, or hardly."""
-    lines = [json.loads(line) for line in hearth("logprobs", file, "--json", "--top", 2, "--text", prompt + text).splitlines()]
-    answer = lines[-len(tokens) :]
-    assert [line["id"] for line in answer] == tokens, "the answer's text has other tokens"
-    end = gguf.GGUFReader(file).get_field("tokenizer.ggml.eos_token_id").contents()
-    best = [next(top["logprob"] for top in line["top"] if top["id"] != end) for line in answer]
-    return sum(best - line["logprob"] <= NEARLY for best, line in zip(best, answer))
 
 
 def main():

@@ -39,9 +39,10 @@ serve({
   ...walled,
 
   // Gives what the adapter calls itself and which kernels it has, `kernels` or what is found best, if there is an adapter.
-  async begin({device, threads, context, kernels, files}) {
+  async begin({device, threads, context, kernels, files, adapter}) {
     const {Loader} = wasm_bindgen;
     loader = device === 'gpu' ? await Loader.onGpu(context, kernels, files) : new Loader(device, threads, context, files);
+    if (adapter) loader = loader.adapted(new Uint8Array(adapter));
     return {adapter: loader.adapter, kernels: loader.kernels};
   },
 

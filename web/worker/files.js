@@ -13,6 +13,12 @@ function weightBytes(files) {
   return (weights.length > 0 ? weights : files).reduce((sum, {size_bytes}) => sum + size_bytes, 0);
 }
 
+/** The bytes of one small file that the page has in its hands. */
+export async function fileBytes(what, source) {
+  if (!isBytes(source)) throw new HearthError('invalid_input', `${what} is given by a File, a Blob or an ArrayBuffer`);
+  return (source instanceof Blob ? source : new Blob([source])).arrayBuffer();
+}
+
 /** Files that the page has in its hands: one, or those of a model together. */
 export function given(source) {
   const list = Array.isArray(source) || source instanceof FileList ? [...source] : [source];

@@ -24,6 +24,16 @@ function telling(post) {
   };
 }
 
+// Posts a file in pieces, {piece}; gives what `tell` says of it.
+function written(made, tell, post) {
+  try {
+    made.write(({buffer}) => post({piece: buffer}, [buffer]));
+    return {...tell(made), peak_memory_bytes: peak()};
+  } finally {
+    made.free();
+  }
+}
+
 serve({
   ...walled,
 
@@ -60,16 +70,24 @@ serve({
     return models.base.count(text);
   },
 
-  // The file is posted in pieces, {piece}; the result tells what it is.
-  compress({recipe, text}, post) {
+  compress({recipe, text, imatrix}, post) {
     forget('other'); // its memory is needed
-    const made = lab.compress(models.base, recipe, text, telling(post));
-    try {
-      made.write(({buffer}) => post({piece: buffer}, [buffer]));
-      return {recipe: made.recipe(), info: made.info(), peak_memory_bytes: peak()};
-    } finally {
-      made.free();
-    }
+    const known = imatrix && new Uint8Array(imatrix);
+    return written(lab.compress(models.base, recipe, text, known, telling(post)), made => ({recipe: made.recipe(), info: made.info()}), post);
+  },
+
+  imatrix({name, text, calibration}, post) {
+    return lab.imatrix(models.base, name, text, calibration, telling(post));
+  },
+
+  // For the other.
+  adapter({which, text, calibration, rank}, post) {
+    return written(lab.adapter(models.base, models[which], text, calibration, rank, telling(post)), () => ({}), post);
+  },
+
+  merge({adapter, format}, post) {
+    forget('other'); // its memory is needed
+    return written(lab.merge(models.base, new Uint8Array(adapter), format), made => ({info: made.info()}), post);
   },
 
   // Compares the other, or the base itself, with the base.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
+use hearth_engine::adapter::Adapter;
 use hearth_engine::chat::{Capabilities, Origin, Request, ResponseFormat, Turn};
 use hearth_engine::cpu::measure;
 use hearth_engine::cpu::team::{Shared, Team};
@@ -149,6 +150,12 @@ impl Loader {
         };
         let inner = EngineLoader::of(from_js(files)?, device, room(context, CONTEXT)).map_err(engine_error)?;
         Ok(Loader { gpu: None, inner })
+    }
+
+    /// With an adapter, the bytes of a LoRA file; to be said before anything is pushed.
+    pub fn adapted(self, adapter: &[u8]) -> Result<Loader, JsValue> {
+        let adapter = Adapter::from_gguf(adapter).map_err(engine_error)?;
+        Ok(Loader { inner: self.inner.adapted(adapter), ..self })
     }
 
     /// Which bytes of which file to push next, `{file, offset, bytes}`, in pieces of any size; null when all has come.

@@ -4,6 +4,8 @@
 use hearth_engine::cpu::team::Team;
 use hearth_engine::quant::Format;
 use hearth_engine::tokenizer::Tokenizer;
+use hearth_lab::adapter::{between, merge};
+use hearth_lab::imatrix::Imatrix;
 use hearth_lab::info::Info;
 use hearth_lab::methods::METHODS;
 use hearth_lab::model::{Loader, Model};
@@ -84,11 +86,11 @@ impl Weights {
     }
 }
 
-/// A compressed model, on its way out.
+/// A model, or a file that goes with one, on its way out.
 #[wasm_bindgen]
 pub struct Made {
     model: Model,
-    recipe: Recipe,
+    recipe: Option<Recipe>,
 }
 
 #[wasm_bindgen]
@@ -98,7 +100,7 @@ impl Made {
         to_js(&Info::of(&self.model).map_err(lab_error)?)
     }
 
-    /// The recipe that was followed.
+    /// The recipe that was followed; null of what no recipe made.
     pub fn recipe(&self) -> Result<JsValue, JsValue> {
         to_js(&self.recipe)
     }
@@ -146,19 +148,71 @@ impl Lab {
         to_js(&PROTOCOLS)
     }
 
-    /// Follows a recipe, JSON; `text` calibrates. `progress` is called, often, with `{what, done, of}`.
+    /// Follows a recipe, JSON; `text` calibrates, or the bytes of an importance matrix. `progress` is called, often, with `{what,
+    /// done, of}`.
     pub fn compress(
         &mut self,
         base: &Weights,
         recipe: &str,
         text: Option<String>,
+        imatrix: Option<Vec<u8>>,
         progress: &Function,
     ) -> Result<Made, JsValue> {
         self.reference = None; // its memory is needed
         let recipe = Recipe::from_json(recipe).map_err(lab_error)?;
-        let tokens = text.map_or(Ok(Vec::new()), |text| base.tokens(&text))?;
-        let model = recipe.run(&base.model, &tokens, &mut self.team, &mut telling(progress)).map_err(lab_error)?;
-        Ok(Made { model, recipe })
+        let (team, watch) = (&mut self.team, &mut telling(progress));
+        let model = match imatrix {
+            Some(file) => {
+                let importance = Imatrix::from_gguf([&file[..]]).map_err(lab_error)?;
+                recipe.run_by(&importance, &base.model, team, watch)
+            }
+            None => {
+                let tokens = text.map_or(Ok(Vec::new()), |text| base.tokens(&text))?;
+                recipe.run(&base.model, &tokens, team, watch)
+            }
+        };
+        Ok(Made { model: model.map_err(lab_error)?, recipe: Some(recipe) })
+    }
+
+    /// An importance matrix of the base by a text called `name`, cut as `calibration` says, `{tokens, length}`: the file's bytes.
+    pub fn imatrix(
+        &mut self,
+        base: &Weights,
+        name: &str,
+        text: &str,
+        calibration: JsValue,
+        progress: &Function,
+    ) -> Result<Vec<u8>, JsValue> {
+        self.reference = None; // its memory is needed
+        let (tokens, calibration) = (base.tokens(text)?, from_js(calibration)?);
+        let found = Imatrix::read(&base.model, name, &tokens, calibration, &mut self.team, &mut telling(progress));
+        found.and_then(|found| found.to_gguf()).map_err(lab_error)
+    }
+
+    /// An adapter of this rank that brings `other`, made of the base by rounding, nearer to the base.
+    pub fn adapter(
+        &mut self,
+        base: &Weights,
+        other: &Weights,
+        text: &str,
+        calibration: JsValue,
+        rank: usize,
+        progress: &Function,
+    ) -> Result<Made, JsValue> {
+        self.reference = None; // its memory is needed
+        let (tokens, calibration) = (base.tokens(text)?, from_js(calibration)?);
+        let watch = &mut telling(progress);
+        let model = between(&base.model, &other.model, &tokens, calibration, rank, &mut self.team, watch);
+        Ok(Made { model: model.map_err(lab_error)?, recipe: None })
+    }
+
+    /// The base with an adapter, the bytes of a LoRA file, added to its matrices; those become `format`.
+    pub fn merge(&mut self, base: &Weights, adapter: &[u8], format: &str) -> Result<Made, JsValue> {
+        self.reference = None; // its memory is needed
+        let format = self::format(format)?;
+        let adapter = Model::from_gguf([adapter]).map_err(lab_error)?;
+        let model = merge(&base.model, &adapter, format, &mut self.team).map_err(lab_error)?;
+        Ok(Made { model, recipe: None })
     }
 
     /// Compares a model, or the base itself, with the base: see `hearth_lab::reference::Distance`. `test`: `{protocol, context,

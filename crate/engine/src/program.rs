@@ -388,6 +388,19 @@ impl Op {
         several.iter().copied().chain(one).chain(another)
     }
 
+    /// The same, to be changed.
+    pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
+        let (several, one, another): (&mut [Linear], _, _) = match self {
+            Op::NormLinear { linears, .. } => (linears, None, None),
+            Op::LinearAdd { linear, .. } => (&mut [], Some(linear), None),
+            Op::Head { transform, linear, .. } => {
+                (&mut [], transform.as_mut().map(|(linear, _)| linear), linear.as_mut())
+            }
+            Op::Embed { .. } | Op::Norm { .. } | Op::Attention { .. } => (&mut [], None, None),
+        };
+        several.iter_mut().chain(one).chain(another)
+    }
+
     /// Its norms.
     pub fn norms(&self) -> impl Iterator<Item = Norm> {
         let (one, another) = match self {

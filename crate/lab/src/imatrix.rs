@@ -14,7 +14,9 @@ use hearth_engine::quant::Format;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 use crate::model::{Model, decode, encode};
+use crate::recipe::{Calibration, FEWEST};
 use crate::statistics::Statistics;
+use crate::text::sequences;
 use crate::walk::{Stage, embed, layers};
 use crate::{Progress, Watch};
 
@@ -72,6 +74,20 @@ impl Imatrix {
             }
         }
         Ok(found)
+    }
+
+    /// The same by a text, cut into sequences. Errors if it is too short for one.
+    pub fn read(
+        model: &Model,
+        name: &str,
+        text: &[u32],
+        calibration: Calibration,
+        team: &mut Team,
+        watch: &mut Watch,
+    ) -> Result<Imatrix> {
+        let length = calibration.length.min(model.program(1)?.config.max_seq);
+        let texts = sequences("the text", text, length, calibration.tokens, FEWEST)?;
+        Imatrix::collect(model, name, &texts, team, watch)
     }
 
     /// What it says of the input of a matrix. Errors where it says nothing, or of another width.

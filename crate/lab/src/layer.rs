@@ -3,13 +3,29 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use hearth_engine::program::{Activation, Config, Norm, Op, Program};
+use hearth_engine::cpu::team::Team;
+use hearth_engine::program::{Activation, Config, Norm, Op, Program, Weight};
 use hearth_engine::quant::Format;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::matrix::Matrix;
-use crate::model::Model;
+use crate::methods::fitting;
+use crate::model::{Coded, Model};
 use crate::statistics::Statistics;
+use crate::svd::Factors;
+
+/// The bytes of a matrix.
+pub enum Stored {
+    /// As it is, in a format.
+    Whole(Format, Vec<u8>),
+    /// As two factors.
+    Factors {
+        /// `[r, in]`.
+        a: Coded,
+        /// `[out, r]`.
+        b: Coded,
+    },
+}
 
 /// A matrix of a layer.
 pub struct Slot {
@@ -19,8 +35,10 @@ pub struct Slot {
     pub weight: Matrix,
     /// Whether they are other numbers than the base's.
     pub changed: bool,
-    /// Its bytes in a format, once somebody has settled them; `weight` is then what they say.
-    pub stored: Option<(Format, Vec<u8>)>,
+    /// Its bytes, once somebody has settled them; `weight` is then what they say.
+    pub stored: Option<Stored>,
+    /// Whether it is a tensor of its own, which a file may have as two factors.
+    pub alone: bool,
 }
 
 impl Slot {
@@ -32,7 +50,24 @@ impl Slot {
 
     /// Settles the bytes.
     pub fn settle(&mut self, format: Format, bytes: Vec<u8>, numbers: Matrix) {
-        (self.weight, self.changed, self.stored) = (numbers, true, Some((format, bytes)));
+        (self.weight, self.changed, self.stored) = (numbers, true, Some(Stored::Whole(format, bytes)));
+    }
+
+    /// Settles two factors, in `format` where their rows are whole blocks of it. Errors where it cannot say one of their numbers.
+    pub fn factor(&mut self, factors: &Factors, format: Format, team: &mut Team) -> Result<()> {
+        let coded = |factor: &Matrix| {
+            let coded = Coded::of(fitting(format, factor.cols), factor);
+            coded.map_err(|error| Error::Unfit(format!("a factor of {}: {error}", self.name)))
+        };
+        let (a, b) = (coded(&factors.a)?, coded(&factors.b)?);
+        self.weight = Factors { a: a.decoded(), b: b.decoded() }.product(team);
+        (self.changed, self.stored) = (true, Some(Stored::Factors { a, b }));
+        Ok(())
+    }
+
+    /// Whether it is settled as two factors.
+    pub fn is_factored(&self) -> bool {
+        matches!(self.stored, Some(Stored::Factors { .. }))
     }
 }
 
@@ -124,13 +159,14 @@ impl Layer {
             if !linears.is_empty() {
                 let mut slots: Vec<Slot> = Vec::new();
                 for linear in &linears {
-                    let name = &program.weights[linear.weight].name;
+                    let Weight { name, tensor, .. } = &program.weights[linear.weight];
                     if slots.iter().all(|slot| slot.name != *name) {
                         slots.push(Slot {
                             name: name.clone(),
                             weight: model.matrix(name),
                             changed: false,
                             stored: None,
+                            alone: program.weights.iter().filter(|weight| weight.tensor == *tensor).count() == 1,
                         });
                     }
                 }
@@ -159,7 +195,8 @@ impl Layer {
         for group in self.groups {
             for slot in group.slots {
                 match slot.stored {
-                    Some((format, bytes)) => model.set(&slot.name, format, slot.weight.cols, bytes),
+                    Some(Stored::Whole(format, bytes)) => model.set(&slot.name, format, slot.weight.cols, bytes),
+                    Some(Stored::Factors { a, b }) => model.factor(&slot.name, a, b),
                     None if slot.changed => {
                         let fits = slot.weight.data.iter().all(|x| x.abs() < 65504.0);
                         model.store(&slot.name, if fits { Format::F16 } else { Format::F32 }, &slot.weight)?;

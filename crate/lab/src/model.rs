@@ -52,6 +52,25 @@ impl Loader {
     }
 }
 
+/// A matrix in a format.
+pub struct Coded {
+    format: Format,
+    cols: usize,
+    bytes: Vec<u8>,
+}
+
+impl Coded {
+    /// Errors where the format cannot say one of the numbers. Panics where rows are no whole blocks.
+    pub fn of(format: Format, numbers: &Matrix) -> hearth_engine::Result<Coded> {
+        Ok(Coded { format, cols: numbers.cols, bytes: encode(format, numbers)? })
+    }
+
+    /// Its numbers.
+    pub fn decoded(&self) -> Matrix {
+        decode(self.format, self.cols, &self.bytes)
+    }
+}
+
 /// Metadata, tensors and their bytes.
 #[derive(Clone, Default)]
 pub struct Model {
@@ -112,8 +131,22 @@ impl Model {
         Ok(Tokenizer::from_header(&self.header)?.within(self.program(1)?.config.vocab_size)?)
     }
 
-    /// Tells a program what became of its weights: their formats, and their shapes where they are whole tensors.
+    /// Tells a program what became of its weights: their formats, their shapes where they are whole tensors, and which are factors
+    /// now.
     pub fn refresh(&self, program: &mut Program) {
+        for b in 0..program.weights.len() {
+            let Weight { name, tensor, .. } = &mut program.weights[b];
+            let now = &self.header.tensors[*tensor].name;
+            if name != now {
+                let a = factors(&std::mem::replace(name, now.clone()))[0].clone();
+                let (tensor, info) = self.header.tensor(&a).expect("factors come in pairs");
+                let (rows, cols, format) = (info.rows(), info.cols(), info.format);
+                program.weights.push(Weight { name: a, tensor, first_row: 0, rows, cols, format });
+                let low_rank = Some(LowRank { a: program.weights.len() - 1, b, scale: 1.0 });
+                let linears = program.ops.iter_mut().flat_map(Op::linears_mut);
+                linears.filter(|linear| linear.weight == b).for_each(|linear| linear.low_rank = low_rank);
+            }
+        }
         let tensors: Vec<usize> = program.weights.iter().map(|weight| weight.tensor).collect();
         for weight in &mut program.weights {
             let info = &self.header.tensors[weight.tensor];
@@ -213,6 +246,24 @@ impl Model {
         self.data[tensor] = bytes;
     }
 
+    /// Makes a tensor two, its factors `[r, in]` and `[out, r]`. Panics if there is none.
+    pub fn factor(&mut self, name: &str, a: Coded, b: Coded) {
+        let (tensor, _) = self.header.tensor(name).expect("a tensor of the model");
+        let info = |name: String| TensorInfo { name, shape: vec![0; 2], format: Format::F16, offset: 0, size_bytes: 0 };
+        let [name_a, name_b] = factors(name);
+        self.header.tensors[tensor] = info(name_b.clone());
+        self.header.tensors.push(info(name_a.clone()));
+        self.data.push(Vec::new());
+        for (name, Coded { format, cols, bytes }) in [(name_a, a), (name_b, b)] {
+            self.set(&name, format, cols, bytes);
+        }
+    }
+
+    /// Whether any matrix is in two factors.
+    pub fn is_factored(&self) -> Result<bool> {
+        Ok(self.program(1)?.ops.iter().flat_map(Op::linears).any(|linear| linear.low_rank.is_some()))
+    }
+
     /// Stores numbers in a tensor, in this format. Errors where it cannot say one of them.
     pub fn store(&mut self, name: &str, format: Format, numbers: &Matrix) -> Result<()> {
         let bytes = encode(format, numbers).map_err(|error| Error::Unfit(format!("{name}: {error}")))?;
@@ -256,6 +307,11 @@ impl Model {
         self.write(|piece| file.extend_from_slice(piece))?;
         Ok(file)
     }
+}
+
+/// The names of a tensor's two factors.
+fn factors(name: &str) -> [String; 2] {
+    ["a", "b"].map(|factor| format!("{name}.lora_{factor}"))
 }
 
 /// The bytes of numbers in a format, a row at a time. Panics where rows are no whole blocks.

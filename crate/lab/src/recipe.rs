@@ -9,7 +9,6 @@ use std::hint::black_box;
 
 use hearth_engine::cpu::team::Team;
 use hearth_engine::formats::Value;
-use hearth_engine::program::Op;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
@@ -100,7 +99,7 @@ impl Recipe {
     /// A compressed copy of the base. `text` calibrates, if any step needs one. Errors if it is too short; also if `watch` says so.
     pub fn run(&self, base: &Model, text: &[u32], team: &mut Team, watch: &mut Watch) -> Result<Model> {
         let methods = self.methods()?;
-        if base.program(1)?.ops.iter().flat_map(Op::linears).any(|linear| linear.low_rank.is_some()) {
+        if base.is_factored()? {
             let what = "this model has matrices in two factors already: compress the one it was made of";
             return Err(Error::Unfit(what.into()));
         }
@@ -143,6 +142,10 @@ impl Recipe {
         model.forget();
         let mut methods = methods.into_iter().peekable();
         while let Some(method) = methods.next() {
+            if model.is_factored()? {
+                let what = "a step for the whole model does not work on matrices in two factors: put it before lowrank";
+                return Err(Error::Unfit(what.into()));
+            }
             match method {
                 Method::Layer(method) => {
                     let mut together: Vec<Box<dyn LayerMethod>> = vec![method];

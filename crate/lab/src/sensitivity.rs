@@ -2,8 +2,9 @@
 //! each format. The divergence of a mix of formats is about the sum over its matrices, `KL ≈ Σ a · t(format)`, as long as errors are
 //! small (the "linearity theorem" of HIGGS, Malinovskii et al. 2024, arXiv:2411.17525).
 //!
-//! - `t` is the relative error of the output, `E‖(W − Q) x‖² / E‖W x‖²`. Rounding errors of different inputs have nothing to do with
-//!   each other, so that the numerator is `Σ_j E[x_j²] ‖(W − Q)_j‖²`.
+//! - `t` is the relative error of a token's output, `E[‖(W − Q) x‖² / ‖W x‖²]`. Rounding errors of different inputs have nothing to do
+//!   with each other, so that it is `Σ_j s_j ‖(W − Q)_j‖²` with `s_j = E[x_j² / ‖W x‖²]`. (By the energy of all tokens together, which a
+//!   few enormous ones make up, it told less of what is lost.)
 //! - `a` is measured: the matrix gets noise as large as 4-bit rounding's, everything behind it sees that, and `a = KL / t`. The
 //!   noised copies of a text share all layers before the noise.
 //!
@@ -156,12 +157,11 @@ pub fn map(model: &Model, texts: &[Vec<u32>], plan: &Plan, team: &mut Team, watc
             let squares = statistics.mean_squares();
             for slot in group.slots {
                 tell(index)?;
-                let output: f64 = inputs.iter().map(|input| energy(&times(input, &slot.weight, team))).sum();
-                let output = output / statistics.tokens as f64;
-                let mut tensor = found(&slot, index, &squares, output, &plan.formats, team)?;
+                let shares = shares(inputs, &slot.weight, team);
+                let mut tensor = found(&slot, index, &squares, &shares, &plan.formats, team)?;
                 if plan.measures(index, stages.len()) {
                     let mut noised = slot.weight;
-                    let error = shake(&mut noised, &slot.name, &squares) / output.max(f64::MIN_POSITIVE);
+                    let error = shake(&mut noised, &slot.name, &shares);
                     let own = exchange(&mut stage, &program, &slot.name, &noised);
                     let mut streams = before.clone();
                     streams.iter_mut().for_each(|x| stage.run(x, team, &mut |_, _| {}));
@@ -193,12 +193,12 @@ pub fn map(model: &Model, texts: &[Vec<u32>], plan: &Plan, team: &mut Team, watc
     Ok(Map { layers: stages.len(), tokens: texts.iter().map(Vec::len).sum(), tensors })
 }
 
-/// What is known of a layer's matrix before anything is measured. `output` is `E‖W x‖²`.
+/// What is known of a layer's matrix before anything is measured: scales are chosen by `squares`, errors weigh by `shares`.
 fn found(
     slot: &Slot,
     layer: usize,
     squares: &[f32],
-    output: f64,
+    shares: &[f32],
     formats: &[Format],
     team: &mut Team,
 ) -> Result<Tensor> {
@@ -215,7 +215,7 @@ fn found(
     };
     // Errors are found on some rows, and grow to all as the rows' own weight does.
     let sample = sample(&slot.weight);
-    let all = weighed(&slot.weight, squares) / weighed(&sample, squares).max(f64::MIN_POSITIVE);
+    let all = weighed(&slot.weight, shares) / weighed(&sample, shares).max(f64::MIN_POSITIVE);
     for format in fitting_all(formats, slot.weight.cols) {
         let mut rounded = match Grid::of(format) {
             Some(grid) => {
@@ -228,8 +228,7 @@ fn found(
             None => there_and_back(&slot.name, format, &sample)?,
         };
         rounded.data.iter_mut().zip(&sample.data).for_each(|(q, w)| *q = w - *q);
-        let error = all * weighed(&rounded, squares) / output.max(f64::MIN_POSITIVE);
-        tensor.errors.insert(format.name(), error);
+        tensor.errors.insert(format.name(), all * weighed(&rounded, shares));
         tensor.bytes.insert(format.name(), slot.weight.rows * format.row_bytes(slot.weight.cols).expect("it fits"));
     }
     Ok(tensor)
@@ -239,17 +238,18 @@ fn found(
 fn table(model: &Model, name: &str, formats: &[Format], team: &mut Team) -> Result<Tensor> {
     let info = model.tensor(name).expect("a table of the model");
     let (rows, cols) = (info.rows(), info.cols());
-    let slot = Slot { name: name.into(), weight: sample(&model.matrix(name)), changed: false, stored: None };
-    let squares = vec![1.0; cols];
-    let output = weighed(&slot.weight, &squares);
-    let mut tensor = found(&slot, 0, &squares, output, &[], team)?;
+    let slot =
+        Slot { name: name.into(), weight: sample(&model.matrix(name)), changed: false, stored: None, alone: true };
+    let ones = vec![1.0; cols];
+    let energy = weighed(&slot.weight, &ones).max(f64::MIN_POSITIVE);
+    let mut tensor = found(&slot, 0, &ones, &ones, &[], team)?;
     (tensor.layer, tensor.measured, tensor.numbers) = (None, true, rows * cols);
     tensor.kind = name.trim_end_matches(".weight").to_owned();
     for format in fitting_all(formats, cols) {
         // As they will be stored: to the nearest.
         let mut rounded = there_and_back(name, format, &slot.weight)?;
         rounded.data.iter_mut().zip(&slot.weight.data).for_each(|(q, w)| *q = w - *q);
-        tensor.errors.insert(format.name(), weighed(&rounded, &squares) / output.max(f64::MIN_POSITIVE));
+        tensor.errors.insert(format.name(), weighed(&rounded, &ones) / energy);
         tensor.bytes.insert(format.name(), rows * format.row_bytes(cols).expect("it fits"));
     }
     Ok(tensor)
@@ -276,28 +276,39 @@ fn sample(weight: &Matrix) -> Matrix {
     Matrix::new(weight.cols, weight.iter().step_by(step).flatten().copied().collect())
 }
 
-/// `Σ_j E[x_j²] Σ_i e_ij²`: the energy of the output of independent numbers.
-fn weighed(errors: &Matrix, squares: &[f32]) -> f64 {
-    errors.iter().map(|row| f64::from(row.iter().zip(squares).map(|(e, x2)| e * e * x2).sum::<f32>())).sum()
+/// `E[x_j² / ‖W x‖²]` of each input: what an error of 1 in it is beside a token's output.
+fn shares(inputs: &[Matrix], weight: &Matrix, team: &mut Team) -> Vec<f32> {
+    let mut shares = vec![0.0_f64; weight.cols];
+    for input in inputs {
+        for (x, y) in input.iter().zip(times(input, weight, team).iter()) {
+            let energy = y.iter().map(|y| y * y).sum::<f32>();
+            if energy > 0.0 {
+                shares.iter_mut().zip(x).for_each(|(share, x)| *share += f64::from(x * x / energy));
+            }
+        }
+    }
+    let tokens: usize = inputs.iter().map(|input| input.rows).sum();
+    shares.into_iter().map(|share| (share / tokens as f64) as f32).collect()
 }
 
-fn energy(m: &Matrix) -> f64 {
-    m.iter().map(|row| f64::from(row.iter().map(|y| y * y).sum::<f32>())).sum()
+/// `Σ_j s_j Σ_i e_ij²`.
+fn weighed(errors: &Matrix, shares: &[f32]) -> f64 {
+    errors.iter().map(|row| f64::from(row.iter().zip(shares).map(|(e, s)| e * e * s).sum::<f32>())).sum()
 }
 
 /// Adds noise to a matrix, from a seed of its name, as large beside the numbers of a group as [`NOISE`] says. Returns the noise's
-/// `Σ_j E[x_j²] Σ_i e_ij²`.
-fn shake(weight: &mut Matrix, name: &str, squares: &[f32]) -> f64 {
+/// `Σ_j s_j Σ_i e_ij²`.
+fn shake(weight: &mut Matrix, name: &str, shares: &[f32]) -> f64 {
     let seed = name.bytes().fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
     let mut random = fastrand::Rng::with_seed(seed);
     let mut energy = 0.0;
     for row in weight.data.chunks_exact_mut(weight.cols) {
-        for (group, squares) in row.chunks_mut(GROUP).zip(squares.chunks(GROUP)) {
+        for (group, shares) in row.chunks_mut(GROUP).zip(shares.chunks(GROUP)) {
             let size = NOISE * (group.iter().map(|w| w * w).sum::<f32>() / group.len() as f32).sqrt();
-            for (w, x2) in group.iter_mut().zip(squares) {
+            for (w, share) in group.iter_mut().zip(shares) {
                 let noise = size * normal(&mut random);
                 *w += noise;
-                energy += f64::from(noise * noise * x2);
+                energy += f64::from(noise * noise * share);
             }
         }
     }
@@ -315,9 +326,9 @@ fn shaken(model: &Model, program: &Program, name: &str) -> Result<(Model, Progra
     let data = outside.map(|(info, bytes)| if info.name.starts_with("blk.") { Vec::new() } else { bytes.clone() });
     let mut shaken = Model { header: model.header.clone(), data: data.collect() };
     let mut table = model.matrix(name);
-    let squares = vec![1.0; table.cols];
-    let energy = weighed(&table, &squares).max(f64::MIN_POSITIVE);
-    let error = shake(&mut table, name, &squares) / energy;
+    let ones = vec![1.0; table.cols];
+    let energy = weighed(&table, &ones).max(f64::MIN_POSITIVE);
+    let error = shake(&mut table, name, &ones) / energy;
     shaken.store(name, Format::F16, &table)?;
     let mut program = program.clone();
     shaken.refresh(&mut program);

@@ -257,6 +257,43 @@ fn low_rank_gives_the_same_bytes_on_any_number_of_threads() {
 }
 
 #[test]
+fn low_rank_is_kept_as_two_factors() {
+    let text = tokens(600, 3);
+    let base = Model::from_gguf([&file("tiny-llama")[..]]).unwrap();
+    let run = |steps: &str| {
+        let recipe = Recipe::from_json(&format!(r#"{{"version": 1, "steps": [{steps}]}}"#)).unwrap();
+        recipe.run(&base, &text, &mut Team::alone(), &mut quiet)
+    };
+    let lowrank = |factors: &str| format!(r#"{{"method": "lowrank", "share": 0.4, "factors": "{factors}"}}"#);
+    let logits = |model: &Model| {
+        let mut loader = Loader::new(Device::cpu(), Room::Asked(64));
+        loader.push(&model.to_gguf().unwrap()).unwrap();
+        block_on(loader.finish().unwrap().logits(&[1, 20, 30])).unwrap()
+    };
+    let bytes = |model: &Model| {
+        let blocks = model.header.tensors.iter().zip(&model.data).filter(|(info, _)| info.name.starts_with("blk."));
+        blocks.map(|(_, bytes)| bytes.len()).sum::<usize>()
+    };
+    let [whole, two, eight] = ["whole", "F16", "Q8_0"].map(|factors| run(&lowrank(factors)).unwrap());
+    assert!(!whole.is_factored().unwrap() && two.is_factored().unwrap());
+    assert!(bytes(&two) < bytes(&whole) * 7 / 10, "{} of {}", bytes(&two), bytes(&whole));
+    assert!(bytes(&eight) < bytes(&two), "{} of {}", bytes(&eight), bytes(&two));
+    let again = Model::from_gguf(two.to_gguf().unwrap().chunks(1000)).unwrap();
+    assert!(again.data == two.data && again.header.metadata == two.header.metadata);
+    let (a, b) = (logits(&whole), logits(&again));
+    let square = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>();
+    let difference = square(&mut a.iter().zip(&b).map(|(a, b)| a - b)) / square(&mut a.iter().copied());
+    assert!(difference < 1e-3, "{difference}");
+    // What comes later in the pass leaves factors alone, or makes the matrix whole again.
+    let tables = run(&format!(r#"{}, {{"method": "quantize", "format": "Q4_0"}}"#, lowrank("F16"))).unwrap();
+    assert!(bytes(&tables) < bytes(&two) && tables.is_factored().unwrap());
+    let pruned = run(&format!(r#"{}, {{"method": "prune"}}"#, lowrank("F16"))).unwrap();
+    assert!(!pruned.is_factored().unwrap());
+    let refit = run(&format!(r#"{}, {{"method": "refit"}}"#, lowrank("F16"))).map(drop).unwrap_err();
+    assert!(refit.to_string().contains("before lowrank"), "{refit}");
+}
+
+#[test]
 fn nothing_done_is_nothing_changed() {
     let base = Model::from_gguf([&file("tiny-qwen3")[..]]).unwrap();
     let recipe = Recipe::from_json(r#"{"version": 1, "steps": []}"#).unwrap();

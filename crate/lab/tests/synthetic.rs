@@ -79,7 +79,7 @@ fn orthogonal(mut m: Matrix) -> Matrix {
 
 /// A layer of this one matrix, whose input has these statistics.
 fn layer(weight: Matrix, statistics: Statistics) -> Layer {
-    let slot = |name: &str, weight| Slot { name: name.into(), weight, changed: false, stored: None };
+    let slot = |name: &str, weight| Slot { name: name.into(), weight, changed: false, stored: None, alone: true };
     let group =
         |slots, source, statistics| Group { op: 0, slots, norm: Vec::new(), biases: Vec::new(), source, statistics };
     let rows = weight.cols;
@@ -177,11 +177,13 @@ fn levels_made_for_a_row_are_better() {
 #[test]
 fn low_rank_that_listens_is_better() {
     let svd = |share: f64, whitened: bool| {
-        error_after(&[json!({"method": "lowrank", "share": share, "allocation": "even", "whitened": whitened})])
+        error_after(&[
+            json!({"method": "lowrank", "factors": "whole", "share": share, "allocation": "even", "whitened": whitened}),
+        ])
     };
     assert!(svd(0.2, true) <= 0.25 * svd(0.2, false));
     assert!(svd(0.5, true) <= 0.25 * svd(0.5, false));
-    let full = error_after(&[json!({"method": "lowrank", "rank": N})]);
+    let full = error_after(&[json!({"method": "lowrank", "factors": "whole", "rank": N})]);
     assert!(full.sqrt() < 1e-4, "{full:e}");
 }
 

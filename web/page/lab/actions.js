@@ -75,9 +75,10 @@ export const undoChange = () => go(undo(lab.edits));
 export const redoChange = () => go(redo(lab.edits));
 export const take = recipe => change(fromRecipe(recipe, lab.session.methods));
 
-/** The text of a use, with what it is called: `{name, text}`. */
+/** What has a use, with its name: a text, `{name, text}`, or, to calibrate, an importance matrix, `{name, imatrix}`. */
 export async function textOf(use) {
   const choice = lab.chosen[use];
+  if (choice === 'imatrix') return {name: lab.imatrix?.name ?? '', imatrix: lab.imatrix};
   if (choice === 'own') return lab.own[use];
   return {name: `${choice}-${use}.txt`, text: await sample(choice, use)};
 }
@@ -89,7 +90,7 @@ async function make(recipe, {signal, onProgress}) {
   const {session, check} = lab;
   const [calibration, test] = await Promise.all([textOf('calibration'), textOf('test')]);
   const before = asked;
-  const made = await session.compress(recipe, {text: calibration.text, signal, onProgress});
+  const made = await session.compress(recipe, {...calibration, signal, onProgress});
   const {protocol, tokens} = check;
   const context = contextOf(lab);
   const quality = await session.evaluate(made.file, {
@@ -151,14 +152,35 @@ export function forget(id) {
   set({runs: lab.runs.filter(run => run.id !== id), files, shown: null});
 }
 
+/** The text that calibrates; throws where there is none. */
+async function calibrating() {
+  const {name, text} = await textOf('calibration');
+  if (text === undefined) throw Object.assign(new Error('this reads a text: choose one to calibrate with'), {code: 'no_text'});
+  return {name, text};
+}
+
 /** Measures which tensors bear how much. */
 export async function drawMap(formats) {
-  const map = await job('map', async ({signal, onProgress}) => {
-    const {text} = await textOf('calibration');
-    return lab.session.sensitivity({text, formats, signal, onProgress});
+  const map = await job('map', async about => {
+    const {text} = await calibrating();
+    return lab.session.sensitivity({text, formats, ...about});
   });
   if (map) set({map});
 }
+
+/** The calibration text as an importance matrix; undefined if it was stopped. */
+export const makeImatrix = () => job('imatrix', async about => {
+  const {calibration: {tokens, length}} = lab.recipe;
+  return lab.session.imatrix({...await calibrating(), tokens, length, ...about});
+});
+
+/** An adapter that brings a run's model nearer to the base; undefined if it was stopped. */
+export const makeAdapter = id => job('adapter', async about => {
+  const {tokens, length} = lab.runs.find(run => run.id === id).recipe.calibration;
+  const {text} = await calibrating();
+  const {file} = await lab.session.adapter(lab.files.get(id), {text, tokens, length, ...about});
+  return new File([file], lab.files.get(id).name.replace(/\.gguf$/, '-lora.gguf'));
+});
 
 /** The base's and a run's answers to a prompt, one model after the other in memory. */
 export async function compare(id, text, count) {

@@ -15,13 +15,15 @@ export const {state: lab, set, on} = makeStore({
   /** The recipe on the bench, and what it was: `history.js`. */
   recipe: EMPTY,
   edits: null,
-  /** Which text has which use: a sample's language or 'own'. */
+  /** Which text has which use: a sample's language or 'own'; or 'imatrix'. */
   chosen: {calibration: 'en', test: 'en'},
   /** Texts of the person's own, `{name, text}`. */
   own: {calibration: {name: '', text: ''}, test: {name: '', text: ''}},
+  /** An importance matrix of the person's own, a `File`. */
+  imatrix: null,
   /** How a result is measured. */
   check: {protocol: 'llama.cpp', context: 512, tokens: 2048, speed: true},
-  /** What is under way: 'open', 'run', 'search', 'speed', 'map', 'compare' or null. */
+  /** What is under way: 'open', 'run', 'search', 'speed', 'map', 'imatrix', 'adapter', 'compare' or null. */
   busy: null,
   /** How far it is: `{kind, what, done, of, since, left_ms, peak_memory_bytes, requests}`. */
   job: null,

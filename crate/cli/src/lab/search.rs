@@ -8,6 +8,7 @@ use clap::Args;
 use hearth_engine::cpu::team::Team;
 use hearth_engine::quant::Format;
 use hearth_lab::imatrix::Imatrix;
+use hearth_lab::recipe::Calibration;
 use hearth_lab::search::{Trial, glance, ladder, usual};
 use hearth_lab::sensitivity::{Plan, map};
 use hearth_lab::text::sequences;
@@ -100,13 +101,18 @@ impl Importance {
     pub fn run(&self) -> Result<()> {
         let model = load(&self.file)?;
         let text = tokens(&model, &self.text)?;
-        let length = self.length.min(model.program(1)?.config.max_seq);
-        let texts = sequences("the text", &text, length, self.tokens, length)?;
+        let calibration = Calibration { tokens: self.tokens, length: self.length };
         let name = self.text.file_name().unwrap_or_default().to_string_lossy();
-        let found = Imatrix::collect(&model, &name, &texts, &mut Team::spawn(self.threads), &mut tell)?;
+        let found = Imatrix::read(&model, &name, &text, calibration, &mut Team::spawn(self.threads), &mut tell)?;
         fs::write(&self.output, found.to_gguf()?).map_err(|error| format!("{}: {error}", self.output.display()))?;
         writeln!(stderr())?;
-        writeln!(stdout(), "{} matrices, {} texts of {length} tokens", found.inputs.len(), found.chunk_count)?;
+        writeln!(
+            stdout(),
+            "{} matrices, {} texts of {} tokens",
+            found.inputs.len(),
+            found.chunk_count,
+            found.chunk_size
+        )?;
         Ok(())
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! A product of rank `r` has `r (out + in)` numbers. The share to save is the same for every matrix, or ranks are allotted by one
 //! budget: a rank is worth what it holds of its matrix's energy for each number that it costs, and a matrix whose ranks would cost
-//! more than itself stays as it is.
+//! more than itself stays as it is. Files have the two, and they are multiplied with one after the other; steps that come later in
+//! the pass and change a matrix make it whole again, only `quantize` leaves it as it is.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use hearth_engine::cpu::team::Team;
+use hearth_engine::quant::Format;
 
 use super::{Kind, Opt, Spec};
 use crate::Watch;
@@ -34,6 +36,11 @@ pub const SPEC: Spec = Spec {
             does: "The same share of every matrix, or more where less is lost.",
             kind: Kind::Choice { of: &["even", "energy"], default: "energy" },
         },
+        Opt {
+            name: "factors",
+            does: "The format of the thin ones; whole: they are multiplied out, as other programs read it.",
+            kind: Kind::Choice { of: &["F16", "Q8_0", "Q5_0", "Q4_0", "whole"], default: "F16" },
+        },
     ],
     make: |options| {
         let size = match options.number("rank") as usize {
@@ -42,7 +49,8 @@ pub const SPEC: Spec = Spec {
             0 => Size::Budget(options.number("share"), BTreeMap::new()),
             rank => Size::Rank(rank),
         };
-        Method::layer(LowRank { size, whitened: options.flag("whitened") })
+        let factors = Format::from_name(options.choice("factors"));
+        Method::layer(LowRank { size, whitened: options.flag("whitened"), factors })
     },
 };
 
@@ -61,18 +69,22 @@ enum Size {
 struct LowRank {
     size: Size,
     whitened: bool,
+    /// None: the product.
+    factors: Option<Format>,
 }
 
 impl LowRank {
-    /// The rank of a matrix that does not stay as it is.
+    /// The rank of a matrix that does not stay as it is: whole blocks of the factors' format.
     fn rank(&self, name: &str, weight: &Matrix) -> Option<usize> {
         let (numbers, each) = (weight.rows * weight.cols, weight.rows + weight.cols);
-        match &self.size {
-            Size::Whole => None,
-            Size::Rank(rank) => Some(*rank),
-            Size::Share(share) => Some((((1.0 - share) * numbers as f64) as usize / each).max(1)),
-            Size::Budget(_, ranks) => ranks.get(name).copied(),
-        }
+        let rank = match &self.size {
+            Size::Whole => return None,
+            Size::Rank(rank) => *rank,
+            Size::Share(share) => ((1.0 - share) * numbers as f64) as usize / each,
+            Size::Budget(_, ranks) => *ranks.get(name)?,
+        };
+        let block = self.factors.map_or(1, Format::block_len);
+        Some((rank / block * block).max(block.min(rank)).max(1))
     }
 }
 
@@ -95,7 +107,18 @@ impl LayerMethod for LowRank {
             let l = if self.whitened { whitener(&group.statistics, team) } else { None };
             for slot in &mut group.slots {
                 if let Some(rank) = self.rank(&slot.name, &slot.weight) {
-                    *slot.change() = Factors::of(&slot.weight, l.as_ref(), rank, team).product(team);
+                    let factors = Factors::of(&slot.weight, l.as_ref(), rank, team);
+                    match self.factors {
+                        Some(format) if slot.alone => slot.factor(&factors, format, team)?,
+                        Some(_) => {
+                            *slot.change() = factors.product(team);
+                            let name = &slot.name;
+                            layer
+                                .notes
+                                .push(format!("{name} is multiplied out: it holds several matrices, and no factors"));
+                        }
+                        None => *slot.change() = factors.product(team),
+                    }
                 }
             }
         }

@@ -200,6 +200,9 @@ impl LayerMethod for Quantize {
             };
             let squares = group.statistics.mean_squares();
             for slot in &mut group.slots {
+                if slot.is_factored() && !self.tensors.contains_key(&slot.name) {
+                    continue;
+                }
                 if !slot.weight.data.iter().all(|w| w.is_finite()) {
                     return Err(Error::Unfit(format!(
                         "{} has numbers that are none: it cannot be quantized",

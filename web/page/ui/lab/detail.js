@@ -2,7 +2,7 @@
 import {load} from '../../actions.js';
 import {h, redraw, save} from '../../dom.js';
 import {duration, figure, megabytes, number, percent, t} from '../../i18n.js';
-import {forget, measureSpeed, take} from '../../lab/actions.js';
+import {forget, makeAdapter, measureSpeed, take} from '../../lab/actions.js';
 import {distance, ofVectors} from '../../lab/quality.js';
 import {reportHtml, reportJson} from '../../lab/report.js';
 import {isOf} from '../../lab/runs.js';
@@ -61,6 +61,10 @@ function actions(run) {
   return [
     file && button('chat', () => useInChat(run), {class: 'main'}),
     file && button('download', () => save(file)),
+    file && mine && !lab.session.info.encoder && button('adapter', async () => {
+      const made = await makeAdapter(run.id);
+      if (made) save(made);
+    }, {disabled: busy, title: t('lab.act.adapter.note')}),
     time,
     button('html', () => saveHtml(run)), button('json', () => saveJson(run)),
     lab.session && button('recipe', () => take(run.recipe)),
