@@ -39,9 +39,8 @@ impl<S: Source, V: Vault, C: Clock> Transfer<'_, S, V, C> {
 
     /// One request. What has arrived of a chunk is in `chunk`.
     async fn walk(&self, place: &Place, wanted: &mut BTreeSet<usize>, chunk: &mut Vec<u8>, fresh: bool) -> Result<()> {
-        let Some(&last) = wanted.last() else { return Ok(()) };
-        let (start, len) = self.plan.extent(last);
-        let mut promise = self.promise(start + len).await?;
+        // It is ended once nothing more is wanted, but the last piece may go on to the file's end.
+        let mut promise = self.promise(self.plan.size_bytes).await?;
         let ask = Ask { fresh, ..Ask::whole(&place.url) };
         let mut answer = self.within(&ask.url, self.source.ask(&ask)).await?;
         self.accept(&answer, place, None)?;
