@@ -55,8 +55,11 @@ function rest(last) {
   return [h('div', {class: 'meta'}, h('button', {type: 'button', onclick: () => answer()}, t('error.retry')))];
 }
 
+/** What shows each turn, by its id: `{view, now}`, and as what it was drawn last. */
 const views = new Map();
-let extra = [];
+/** The conversation and the question that were scrolled to last. */
+let opened = '';
+let reached = '';
 
 const near = () => $('flow').scrollHeight - $('flow').scrollTop - $('flow').clientHeight < NEAR;
 const toEnd = () => { $('flow').scrollTop = $('flow').scrollHeight; };
@@ -75,7 +78,7 @@ function places(shown) {
 const same = (a, b) => a && a.turn === b.turn && ['depth', 'busy', 'growing'].every(key => a.place[key] === b.place[key])
   && a.place.siblings.length === b.place.siblings.length && a.name === b.name && a.model === b.model;
 
-function draw({anew = false, again = false} = {}) {
+function draw({anew = false} = {}) {
   const {messages, growing, answering, name, model} = state;
   const list = $('messages');
   const follow = near();
@@ -83,7 +86,7 @@ function draw({anew = false, again = false} = {}) {
   list.setAttribute('aria-busy', answering);
   if (anew) views.clear();
   const shown = growing ? [...messages.filter(({id}) => id !== growing.id), growing] : messages;
-  const grown = shown.length > 0 && shown.at(-1).role === 'user' && shown.at(-1).id !== drawn;
+  const asked = shown.length > 0 && shown.at(-1).role === 'user' && shown.at(-1).id !== reached;
   const where = places(shown);
   const elements = shown.map((turn, i) => {
     if (!views.has(turn.id)) views.set(turn.id, {view: turn.role === 'user' ? questionView() : answerView()});
@@ -94,17 +97,13 @@ function draw({anew = false, again = false} = {}) {
     return kept.view.element;
   });
   for (const id of views.keys()) if (!shown.some(turn => turn.id === id)) views.delete(id);
-  if (anew || again || !growing) extra = growing ? [] : rest(shown.at(-1));
-  else extra = [];
-  arrange(list, [...elements, ...extra]);
+  arrange(list, [...elements, ...growing ? [] : rest(shown.at(-1))]);
   if (focused && document.activeElement === document.body) $(focused)?.focus({preventScroll: true});
-  if (grown) drawn = shown.at(-1).id;
-  if (follow || grown) toEnd();
+  if (asked) reached = shown.at(-1).id;
+  if (follow || asked || opened !== state.open) toEnd();
+  opened = state.open;
   hint();
 }
-
-/** The question that was scrolled to last. */
-let drawn = '';
 
 /** What is in place already is not moved: that would lose focus and selection. */
 function arrange(list, elements) {
@@ -114,16 +113,16 @@ function arrange(list, elements) {
   });
 }
 
-let asked = false;
+let waiting = false;
 let restUntil = 0;
 
 /** Draws what has grown with the next frame. */
 function drawSoon() {
-  if (asked || !state.growing) return;
-  asked = true;
+  if (waiting || !state.growing) return;
+  waiting = true;
   requestAnimationFrame(function frame(now) {
     if (now < restUntil) return requestAnimationFrame(frame);
-    asked = false;
+    waiting = false;
     const kept = state.growing && views.get(state.growing.id);
     if (!kept) return;
     const start = performance.now();
@@ -168,7 +167,7 @@ export function flow() {
     draw();
   });
   on(['reading'], drawSoon);
-  on(['phase', 'catalog', 'stored', 'source', 'wanted'], () => draw({again: true}));
+  on(['phase', 'catalog', 'stored', 'source', 'wanted'], () => draw());
   on(['language'], () => {
     down.setAttribute('aria-label', t('chat.latest'));
     draw({anew: true});
