@@ -7,9 +7,13 @@ import {test} from 'node:test';
 import {gzipSync} from 'node:zlib';
 import {inBrowser} from './browser.mjs';
 import {ROOT} from './server.mjs';
+import {speak} from './words.mjs';
 
 const AXE = readFileSync(new URL('node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const TINY = join(ROOT, 'tests/fixtures/tiny-llama.gguf');
+/** Something of everything that an answer may have. */
+const ANSWER = ['What to say?</think># It is', 'a list:', '- one\n- **two**, and `code`', '```js\nconst it = 1;\n```', '| a | b |\n| - | - |\n| 1 | 2 |',
+  '$$x^2$$', 'And so on, for a while, and a while, until it ends. '.repeat(8)].join('\n\n');
 const VIEWS = ['chat', 'lab', 'models', 'bench', 'privacy', 'settings'];
 
 const textsOf = language => JSON.parse(readFileSync(join(ROOT, `web/page/i18n/${language}.json`)));
@@ -63,10 +67,9 @@ async function furnish(page) {
   await page.click('#lab-preset-use');
   await page.click('#lab-run');
   await page.waitForSelector('#lab-plot circle[role=button]', {timeout: 120_000});
-  await page.click('.tab.models');
-  await page.setInputFiles('#models input[type=file]', TINY);
-  await page.waitForFunction(() => /tiny-llama.*CPU/.test(document.querySelector('#chip').textContent));
-  await page.fill('#ask', 'a b');
+  await look(page, 'chat');
+  await speak(page, [ANSWER]);
+  await page.fill('#ask', 'What is it?');
   await page.keyboard.press('Enter');
   await page.waitForSelector('.meta span');
   await look(page, 'privacy');
@@ -84,7 +87,10 @@ test('axe-core finds no barrier, and no text is left in another language', () =>
   const found = (await barriers(page)).map(barrier => `first visit: ${barrier}`);
   await furnish(page);
   for (const [language, theme] of [['en', 'light'], ['zh', 'dark']]) {
-    await page.evaluate(async changes => (await import('/page/store.js')).set(changes), {language, theme});
+    await page.evaluate(async ([language, theme]) => {
+      await (await import('/page/i18n.js')).speak(language);
+      (await import('/page/store.js')).set({theme});
+    }, [language, theme]);
     for (const view of VIEWS) {
       await look(page, view);
       found.push(...(await barriers(page)).map(barrier => `${view}, ${language}, ${theme}: ${barrier}`));
@@ -130,7 +136,7 @@ test('at first sight: quick, small, and nothing jumps; not while an answer is wr
     new PerformanceObserver(list => window.jumps.push(...list.getEntries().filter(entry => !entry.hadRecentInput).map(entry =>
       [entry.value, ...entry.sources.map(({node}) => node?.outerHTML?.slice(0, 80))]))).observe({type: 'layout-shift', buffered: true});
   });
-  // Beyond what a page of one word takes, for this machine may be busy; and the least of some, for others only ever make it later.
+  // A second; on a machine that is busy, what a page of one word tells. Others only ever make it later: so the best of some counts.
   host.intercept = (request, response) =>
     request.url === '/word' && response.writeHead(200, {'Content-Type': 'text/html'}).end('<!doctype html><p>word');
   const firstPaint = async url => {
@@ -138,13 +144,19 @@ test('at first sight: quick, small, and nothing jumps; not while an answer is wr
     return page.waitForFunction(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime).then(time => time.jsonValue());
   };
   const paints = [];
-  while (paints.length < 5 && !(Math.min(...paints) < 1000)) {
+  const isQuick = ([ours, word]) => ours < Math.max(1000, 12 * word);
+  while (paints.length < 5 && !paints.some(isQuick)) {
     const word = await firstPaint(`${host.url}word`);
-    paints.push(Math.round(await firstPaint(host.url) - word));
+    paints.push([await firstPaint(host.url), word]);
   }
-  assert.ok(Math.min(...paints) < 1000, `first paint ${paints.join()} ms after that of a word`);
+  assert.ok(paints.some(isQuick), `first paint, and of a word: ${JSON.stringify(paints)} ms`);
   await page.waitForSelector('#get');
-  const seen = await page.evaluate(() => performance.getEntriesByType('resource').map(({name}) => new URL(name).pathname));
+  // The catalog is the last thing that the first view needs.
+  const seen = await page.evaluate(() => {
+    const all = performance.getEntriesByType('resource');
+    const until = all.find(({name}) => name.endsWith('/catalog.json')).responseEnd;
+    return all.filter(({startTime}) => startTime < until).map(({name}) => new URL(name).pathname);
+  });
   const shell = ['/index.html', ...new Set(seen)].filter(path => !/^\/(engine|models\/shards)\//.test(path));
   const bytes = shell.reduce((sum, path) => sum + gzipSync(readFileSync(join(ROOT, 'dist', path))).length, 0);
   assert.ok(bytes < 150_000, `${bytes} bytes, compressed: ${shell.join()}`);
@@ -153,10 +165,8 @@ test('at first sight: quick, small, and nothing jumps; not while an answer is wr
   const first = await jumped();
   assert.ok(sum(first) < 0.01, JSON.stringify(first));
 
-  await page.click('.tab.models');
-  await page.setInputFiles('#models input[type=file]', TINY);
-  await page.waitForSelector('.examples');
-  await page.fill('#ask', 'a b');
+  await speak(page, [ANSWER], {pause: 20});
+  await page.fill('#ask', 'What is it?');
   await page.waitForTimeout(600); // what follows a person's doing at once is no jump
   await page.evaluate(() => {
     window.jumps.length = 0;

@@ -208,7 +208,7 @@ for (const [name, width, height] of [['desktop', 1440, 900], ['tablet', 900, 110
   test(`both languages and themes on a ${name}`, () => inBrowser(async ({page}) => {
     await page.waitForSelector('#get');
     for (const language of ['en', 'zh']) {
-      assert.equal(await page.getAttribute('html', 'lang'), language);
+      await page.waitForSelector(`html[lang=${language}]`);
       for (const view of ['models', 'settings', 'chat']) {
         const tab = page.locator(`.tab.${view}`);
         if (!await tab.isVisible()) continue;

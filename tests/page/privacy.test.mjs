@@ -68,6 +68,7 @@ test('the page has nothing of other hosts and gives them nothing; only models co
 test('every request is listed, and after the first visit none is made', () => inBrowser(async ({page, host}) => {
   await kept(page);
   await page.click('.wall');
+  await page.waitForSelector('#requests li', {state: 'attached'});
   // What the server saw, but for the keeper's own two files, which the browser fetches by itself.
   const seen = new Set(host.requests.filter(url => !/^\/(sw|files)\.js$/.test(url)));
   const listed = async () => new Set((await page.locator('#requests li code').allTextContents()).map(url => new URL(url).pathname));

@@ -4,22 +4,34 @@ import {state, set} from './store.js';
 export const LANGUAGES = {en: 'English', zh: '中文'};
 const texts = {};
 
-/** Loads both languages: the switch must work without a network. */
+async function fetchTexts(language) {
+  if (texts[language]) return;
+  const response = await fetch(new URL(`i18n/${language}.json`, import.meta.url));
+  texts[language] = await response.json();
+}
+
+/** Fetches the person's language. */
 export async function loadTexts() {
-  await Promise.all(Object.keys(LANGUAGES).map(async language => {
-    const response = await fetch(new URL(`i18n/${language}.json`, import.meta.url));
-    texts[language] = await response.json();
-  }));
-  if (!state.language) set({language: navigator.language.startsWith('zh') ? 'zh' : 'en'});
+  if (!(state.language in LANGUAGES)) set({language: navigator.language.startsWith('zh') ? 'zh' : 'en'});
+  await fetchTexts(state.language);
+}
+
+/** Fetches the others, so that the switch needs no network. */
+export const loadOtherTexts = () => Promise.all(Object.keys(LANGUAGES).map(fetchTexts));
+
+/** Goes on in another language. */
+export async function speak(language) {
+  await fetchTexts(language);
+  set({language});
 }
 
 export function t(key, values = {}) {
-  const text = texts[state.language]?.[key] ?? texts.en[key] ?? key;
+  const text = texts[state.language][key] ?? key;
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? '');
 }
 
 /** Whether there is a text of this name. */
-export const has = key => key in texts.en;
+export const has = key => key in texts[state.language];
 
 export const megabytes = bytes => {
   const mb = bytes / 1e6;

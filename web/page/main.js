@@ -1,16 +1,14 @@
 // Starts the page: texts, panels, and the model that was used last if it is all here.
 import {hearth, load, fail, newChat} from './actions.js';
 import {$, h, icon} from './dom.js';
-import {LANGUAGES, loadTexts, t} from './i18n.js';
+import {LANGUAGES, loadOtherTexts, loadTexts, speak, t} from './i18n.js';
 import {isolate, keepPage} from './shell/keeper.js';
 import {keepLedger} from './privacy/ledger.js';
 import {on, set, state} from './store.js';
-import {bench} from './ui/bench.js';
 import {chat} from './ui/chat.js';
 import {chip} from './ui/chip.js';
 import {models} from './ui/models.js';
 import {notice} from './ui/notice.js';
-import {privacy} from './ui/privacy.js';
 import {settings} from './ui/settings.js';
 import {update} from './ui/update.js';
 
@@ -48,13 +46,16 @@ function frame() {
 
 const isDark = () => state.theme === 'dark' || (!state.theme && matchMedia('(prefers-color-scheme: dark)').matches);
 
-/** The lab is fetched when it is first looked at. */
-let opened = false;
-function lab() {
-  if (opened || state.view !== 'lab') return;
-  opened = true;
-  import('./ui/lab.js').then(({lab}) => lab()).catch(error => {
-    opened = false;
+/** Panels that are fetched when they are first looked at. */
+const LATER = {lab: () => import('./ui/lab.js'), bench: () => import('./ui/bench.js'), privacy: () => import('./ui/privacy.js')};
+const fetched = new Set();
+
+function fetchPanel() {
+  const {view} = state;
+  if (!(view in LATER) || fetched.has(view)) return;
+  fetched.add(view);
+  LATER[view]().then(panel => panel[view]()).catch(error => {
+    fetched.delete(view);
     fail(error);
   });
 }
@@ -66,9 +67,10 @@ async function start() {
   on(['view', 'language', 'theme'], frame);
   $('language').onclick = () => {
     const names = Object.keys(LANGUAGES);
-    set({language: names[(names.indexOf(state.language) + 1) % names.length]});
+    speak(names[(names.indexOf(state.language) + 1) % names.length]).catch(fail);
   };
   $('theme').onclick = () => set({theme: isDark() ? 'light' : 'dark'});
+  document.querySelector('.wall').onclick = () => set({view: 'privacy'});
   $('new-chat').onclick = () => {
     newChat();
     set({view: 'chat'});
@@ -79,10 +81,8 @@ async function start() {
   chip();
   chat();
   models();
-  bench();
-  privacy();
   settings();
-  on(['view'], lab);
+  on(['view'], fetchPanel);
   delete document.querySelector('.app').dataset.waiting;
   if (await isolate()) return;
   try {
@@ -90,6 +90,7 @@ async function start() {
     const {models: known} = await api.catalog();
     set({catalog: known, stored: await api.stored()});
     keepPage(api.build).catch(console.warn); // the page works without
+    loadOtherTexts().catch(console.warn); // they are asked for again
     await resume();
   } catch (error) {
     fail(error, [['error.retry', () => location.reload()]]);

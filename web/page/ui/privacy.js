@@ -5,7 +5,7 @@ import {$, h} from '../dom.js';
 import {megabytes, number, t} from '../i18n.js';
 import {grouped, isBreached, ledger, onLedger} from '../privacy/ledger.js';
 import {tryToLeak} from '../privacy/leak.js';
-import {on, set, state} from '../store.js';
+import {on, state} from '../store.js';
 
 const word = (name, key, attributes = {}) => h(name, {...attributes, 'data-i18n': key}, t(key));
 
@@ -129,7 +129,6 @@ function offline() {
 }
 
 export function privacy() {
-  document.querySelector('.wall').onclick = () => set({view: 'privacy'});
   const top = h('div', {id: 'privacy-answer'});
   const stands = h('section', {class: 'card'});
   const away = h('p', {class: 'small', id: 'privacy-offline'});

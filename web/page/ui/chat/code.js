@@ -1,6 +1,5 @@
 // Code of an answer: its language, a button to copy it, and colours once the language's grammar is here, each fetched when it is
 // first needed.
-import hljs from '../../../vendor/highlight/core.min.js';
 import {h} from '../../dom.js';
 import {t} from '../../i18n.js';
 
@@ -17,9 +16,12 @@ const NAMES = new Map(Object.entries(GRAMMARS).flatMap(([name, more]) => [name, 
 const MOST = 30_000;
 
 const loading = new Map();
+let hljs;
 
 async function load(name) {
-  const {default: grammar} = await import(`../../../vendor/highlight/languages/${name}.min.js`);
+  const [core, {default: grammar}] = await Promise.all(
+    ['core', `languages/${name}`].map(path => import(`../../../vendor/highlight/${path}.min.js`)));
+  hljs = core.default;
   hljs.registerLanguage(name, grammar);
   for (const element of document.querySelectorAll(`code[data-language="${name}"]`)) {
     element.replaceChildren(...coloured(element.textContent, name));
@@ -34,7 +36,7 @@ function copied(node) {
 
 function coloured(text, name) {
   if (!name || text.length > MOST) return [text];
-  if (!hljs.getLanguage(name)) {
+  if (!hljs?.getLanguage(name)) {
     if (!loading.has(name)) loading.set(name, load(name).catch(() => loading.delete(name)));
     return [text];
   }

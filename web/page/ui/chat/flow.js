@@ -172,5 +172,6 @@ export function flow() {
     down.setAttribute('aria-label', t('chat.latest'));
     draw({anew: true});
   });
-  (globalThis.requestIdleCallback ?? setTimeout)(loadRich);
+  // With a model answers are to be expected.
+  on(['phase'], () => state.phase !== 'none' && loadRich());
 }
