@@ -99,6 +99,8 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
   await t.test('of long code that grows the beginning is coloured, and all of it in the end', async () => {
     const {open, closed} = await page.evaluate(async () => {
       const {codeBlock} = await import('/page/ui/chat/code.js');
+      const {default: hljs} = await import('/vendor/highlight/core.min.js');
+      hljs.registerLanguage('python', (await import('/vendor/highlight/languages/python.min.js')).default);
       const text = 'x = 1\n'.repeat(1000);
       const coloured = raw => codeBlock({text, raw, lang: 'python'}).querySelectorAll('.hljs-number').length;
       return {open: coloured('```python\n' + text), closed: coloured('```python\n' + text + '```')};
