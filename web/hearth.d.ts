@@ -17,17 +17,41 @@ export interface Progress {
   seconds_left?: number;
   /** Another tab downloads. */
   elsewhere?: boolean;
+  /** All is here and is read again. */
+  checking?: boolean;
+  /** All bytes that came over the network, of whatever use. */
+  received?: number;
 }
 
-export interface LoadOptions {
+/** How much to ask of a network. */
+export interface Network {
+  /** Requests at once. */
+  connections?: number;
+  /** Failures in a row after which a server is given up. */
+  attempts?: number;
+  /** Bytes that may be received. */
+  budget_bytes?: number;
+  /** An address that has what https://huggingface.co has. */
+  hub?: string;
+}
+
+export interface FetchOptions {
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+  network?: Network;
+  /** Other addresses of the same file. */
+  mirrors?: readonly string[];
+  /** false: only in this tab's memory. */
+  store?: boolean;
+}
+
+export interface LoadOptions extends FetchOptions {
   device?: Device;
   threads?: number | 'auto';
   /** Positions at most. */
   context?: number;
   /** A LoRA file for the model; on the CPU. */
   adapter?: Blob | ArrayBuffer;
-  onProgress?: (progress: Progress) => void;
-  signal?: AbortSignal;
 }
 
 /**
@@ -49,6 +73,55 @@ export interface StoredFile {
   stored_bytes: number;
   /** Every file of the model is known of, though not all of each may be here. */
   whole: boolean;
+  /** When it was last loaded, in milliseconds since 1970. */
+  used_ms?: number;
+  /** Some of it is only in this tab's memory. */
+  held: boolean;
+}
+
+export interface StorageProgress {
+  phase: 'verify' | 'import';
+  loaded: number;
+  total: number;
+  bytes_per_second: number;
+  seconds_left?: number;
+}
+
+export interface StorageOptions {
+  onProgress?: (progress: StorageProgress) => void;
+  signal?: AbortSignal;
+}
+
+/** Of a model on the CPU, estimated. */
+export interface MemoryForecast {
+  need_bytes: number;
+  limit_bytes: number;
+  verdict: 'fits' | 'tight' | 'too_large';
+}
+
+export interface Forecast {
+  size_bytes: number;
+  stored_bytes: number;
+  need_bytes: number;
+  free_bytes: number;
+  memory: MemoryForecast;
+}
+
+/** What this browser keeps of models. */
+export class Storage {
+  private constructor();
+  /** Whether anything stays when the tab is closed. */
+  readonly keeps: boolean;
+  list(): Promise<StoredFile[]>;
+  bytes(id: string): Promise<number>;
+  remove(key: string | readonly string[]): Promise<void>;
+  room(): Promise<{usage: number; quota: number; persisted: boolean}>;
+  persist(): Promise<boolean>;
+  forecast(source: string | URL, options?: Pick<FetchOptions, 'network' | 'mirrors' | 'signal'>): Promise<Forecast>;
+  verify(key: string | readonly string[], options?: StorageOptions): Promise<{chunks: number; repaired: number; whole: boolean}>;
+  /** What `load` takes for the model from then on. */
+  import(files: readonly File[] | FileList, options?: StorageOptions): Promise<string>;
+  export(key: string | readonly string[], options?: StorageOptions): Promise<File[]>;
 }
 
 export interface Measurement {
@@ -60,17 +133,28 @@ export interface Measurement {
 
 export class Hearth {
   private constructor();
-  static open(options?: {build?: Build}): Promise<Hearth>;
+  static open(options?: {build?: Build; networkWorker?: 'blob' | 'file'}): Promise<Hearth>;
   readonly build: Build;
+  readonly storage: Storage;
   catalog(): Promise<{models: CatalogEntry[]}>;
   stored(): Promise<StoredFile[]>;
   storedBytes(id: string): Promise<number>;
   remove(key: string | readonly string[]): Promise<void>;
   load(source: Source, options?: LoadOptions): Promise<Model>;
   /** Opens the compression lab on a model. */
-  lab(source: Source, options?: Pick<LoadOptions, 'threads' | 'onProgress' | 'signal'>): Promise<Lab>;
+  lab(source: Source, options?: Pick<LoadOptions, 'threads' | keyof FetchOptions>): Promise<Lab>;
   measure(options?: {threads?: number[]; kernels?: boolean; budget_ms?: number}): Promise<Measurement>;
+  /** Tries every way out of a worker like those that see text. */
+  tryToEscape(url: string): Promise<{way: string; outcome: string}[]>;
 }
+
+/**
+ * Calls `listener` with the browser's records, as JSON, of what a worker has asked of servers. `who`: 'store', 'engine' or 'lab';
+ * `origin`: when its times begin.
+ */
+export function onRequests(listener: (who: string, requests: object[], origin: number) => void): void;
+/** The policy that workers which see text are under. */
+export const WALL: string;
 
 export type Pooling = 'mean' | 'cls' | 'last';
 
@@ -439,7 +523,11 @@ export class Lab {
   close(): void;
 }
 
-/** The address of the file, or of the folder, for that of Hugging Face's page about it. */
+/** What a model of this size needs of this tab's memory. */
+export function memoryForecast(size_bytes: number): MemoryForecast;
+/** The address for what a person typed: also `ORG/NAME/FILE` at Hugging Face. */
+export function typed(text: string): string;
+/** The address of the file, or of the folder, for that of Hugging Face's page about it, or a name there, `hf:ORG/NAME/FILE`. */
 export function direct(address: string): string;
 /** What to call the model at an address. */
 export function titleOf(address: string): string;

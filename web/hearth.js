@@ -12,15 +12,16 @@
 // the module and posts it. Helpers of the second stand behind the same wall, and so does the compression lab's (lab.js).
 
 import {
-  bestBuild, fetchBuild, fetchPrograms, get, HearthError, memoryFor, Remote, startEngine, workerOf,
+  bestBuild, fetchBuild, fetchPrograms, get, HearthError, memoryFor, networkWorker, onRequests, Remote, startEngine, WALL,
 } from './worker/start.js';
 import {Lab} from './lab.js';
 import {Model} from './model.js';
-import {direct, grouped, plansAt, titleOf} from './worker/addresses.js';
-import {fileBytes, given, nameOf, stored, wanted} from './worker/files.js';
+import {check, memoryForecast, meter, Storage} from './storage.js';
+import {direct, titleOf, typed} from './worker/addresses.js';
+import {fileBytes, given, nameOf, wanted} from './worker/files.js';
 import {arePlain, findAdapter, judge, kernelsOf, PLAIN, verdicts} from './worker/device.js';
 
-export {direct, HearthError, Lab, nameOf, titleOf};
+export {direct, HearthError, Lab, memoryForecast, nameOf, onRequests, Storage, titleOf, typed, WALL};
 
 const BASE = new URL('./', import.meta.url);
 const BUILDS = ['base', 'threads', 'threads-relaxed'];
@@ -31,25 +32,6 @@ const MOST_THREADS = 64;
 const MEASURED = 128 << 20;
 
 const json = async path => (await get(path)).json();
-
-/** Throws if it has been asked to stop. */
-function check(signal) {
-  if (signal?.aborted) throw new HearthError('aborted', 'stopped; what has arrived is kept');
-}
-
-/** Progress of a download or a load, with speed and time left from the last few seconds. */
-function meter(phase, total, onProgress) {
-  const seen = [];
-  return (loaded, more = {}) => {
-    const now = performance.now();
-    seen.push([now, loaded]);
-    while (seen.length > 2 && now - seen[0][0] > 5000) seen.shift();
-    const [then, before] = seen[0];
-    const speed = now > then ? Math.max(0, (loaded - before) / (now - then) * 1000) : 0;
-    const seconds_left = speed > 0 ? (total - loaded) / speed : undefined;
-    onProgress?.({phase, loaded, total, bytes_per_second: speed, seconds_left, ...more});
-  };
-}
 
 /** What was found best on this device for a build and a model's size, `{kernel, threads}`; kept where the browser lets us. */
 const tuning = {
@@ -84,18 +66,20 @@ function threadsFor(asked, build) {
 }
 
 export class Hearth {
-  #engine;
-  #base;
+  #build;
+  #modules = new Map();
   #programs;
-  #store;
   #catalog;
-  #jobs = 0;
+
+  /** What this browser keeps of models: see storage.js. */
+  storage;
 
   /**
    * Compiles the engine and opens the browser's storage. `build`: 'threads-relaxed', 'threads' or 'base'; by itself the best
-   * that this browser and the page's headers allow.
+   * that this browser and the page's headers allow. `networkWorker`: 'file' for a page whose policy keeps it from other hosts, and
+   * allows `worker-src 'self'`; by itself 'blob', which also works where this library lies on another host.
    */
-  static async open({build} = {}) {
+  static async open({build, networkWorker: made = 'blob'} = {}) {
     const hearth = new Hearth();
     if (typeof WebAssembly !== 'object') throw new HearthError('no_wasm', 'this browser has no WebAssembly');
     const best = bestBuild();
@@ -103,17 +87,17 @@ export class Hearth {
     if (!BUILDS.includes(build) || BUILDS.indexOf(build) > BUILDS.indexOf(best)) {
       throw new HearthError('invalid_input', `build is ${build}; the best that runs here is ${best}`);
     }
-    const [engine, store, programs] = await Promise.all([fetchBuild(build), fetchBuild('store'), fetchPrograms()]);
-    hearth.#engine = engine;
+    hearth.#build = build;
+    const [store, programs] = await Promise.all([fetchBuild('store'), fetchPrograms(), hearth.#module(build, 'engine')]);
     hearth.#programs = programs;
-    hearth.#store = new Remote(workerOf(`${store.glue}\n${programs.store}`, window));
-    await hearth.#store.call('init', {module: store.module});
+    const remote = new Remote(networkWorker(store.glue, programs, made === 'file'), 'store');
+    hearth.storage = await Storage.open(remote, store.module, () => hearth.catalog(), new URL('models/shards', BASE).href);
     return hearth;
   }
 
   /** The build in use. */
   get build() {
-    return this.#engine.build;
+    return this.#build;
   }
 
   /** The models we know: `{models: [{id, name, size_bytes, licence, ...}]}`. */
@@ -122,42 +106,25 @@ export class Hearth {
     return this.#catalog;
   }
 
-  /** What is stored: `[{plan: {key, name, url, size_bytes}, stored_bytes, whole}]`, a model in several files as one. */
+  /** What is stored: `[{plan: {key, name, url, size_bytes}, stored_bytes, whole, used_ms, held}]`, a model in several files as one. */
   async stored() {
-    return grouped(await this.#store.call('files'));
+    return this.storage.list();
   }
 
   /** Bytes stored of a catalog's model. */
   async storedBytes(id) {
-    return this.#store.call('stored', {plan: await this.#known(id)});
+    return this.storage.bytes(id);
   }
 
   /** Removes a stored model. */
   async remove(key) {
-    for (const one of [key].flat()) await this.#store.call('remove', {key: one});
-  }
-
-  /** The plan of a model of the catalog. */
-  async #known(id) {
-    return this.#store.call('plan', {catalog: await this.catalog(), id, folder: new URL('models/shards', BASE).href});
-  }
-
-  /** The plans of all files of the model at an address. */
-  #plans(source, job) {
-    const plan = url => this.#store.call('plan', {job, url});
-    const read = async plan => {
-      await this.#store.call('download', {job, plan});
-      const pieces = Array.from({length: Math.ceil(plan.size_bytes / plan.shard_bytes)}, (_, index) =>
-        this.#store.call('shard', {key: plan.key, index}));
-      return new Blob(await Promise.all(pieces)).text();
-    };
-    return plansAt(direct(new URL(source, document.baseURI).href), plan, read);
+    await this.storage.remove(key);
   }
 
   /**
    * Loads a model. `source`: an id of the catalog; the address (with a slash in it, or a URL) of a GGUF file, of one of its
    * parts, of a safetensors file (its folder's other files are fetched, too), or of a Hugging Face model or folder
-   * (`https://huggingface.co/ORG/NAME`, `.../resolve/main/`); the file itself (File,
+   * (`https://huggingface.co/ORG/NAME`, `.../resolve/main/`, `hf:ORG/NAME/FILE`, `hf:ORG/NAME`); the file itself (File,
    * Blob, ArrayBuffer); or an array of files or a FileList: all parts of a GGUF file, or a Hugging Face folder's config.json,
    * tokenizer.json and safetensors, and what lies beside them.
    * `device`: 'cpu', 'gpu' where the browser has WebGPU, or 'auto', which takes the GPU if a trial of both finds it right and
@@ -166,10 +133,13 @@ export class Hearth {
    * the device's cores are used), or 'auto'. `context`: positions at most, by itself 8192 on the CPU and 4096 on the GPU, and of
    * models whose positions turn otherwise in long contexts (LongRoPE, dynamic NTK) no more than do not.
    * `adapter`: a LoRA file for the model, GGUF (File, Blob, ArrayBuffer), applied beside the weights; on the CPU.
-   * `onProgress({phase: 'download' | 'load' | 'trial', loaded, total, bytes_per_second, seconds_left, elsewhere})`. `signal`
-   * stops it; what was downloaded stays.
+   * `onProgress({phase: 'download' | 'load' | 'trial', loaded, total, bytes_per_second, seconds_left, elsewhere, checking,
+   * received})`; `received`: all bytes that came over the network. `signal` stops it; what was downloaded stays.
+   * `network`: `{connections, attempts, budget_bytes, hub}`: requests at once (4), failures in a row after which a server is given
+   * up (7), bytes that may be received, and an address that has what https://huggingface.co has. `mirrors`: other addresses of the
+   * same file. `store: false` keeps the model in this tab's memory alone.
    */
-  async load(source, {device = 'auto', threads = 'auto', context, adapter, onProgress, signal} = {}) {
+  async load(source, {device = 'auto', threads = 'auto', context, adapter, onProgress, signal, network, mirrors, store} = {}) {
     const start = performance.now();
     threadsFor(threads, this.build);
     if (!DEVICES.includes(device)) {
@@ -178,7 +148,7 @@ export class Hearth {
     if (adapter && device === 'gpu') {
       throw new HearthError('invalid_input', 'adapters run on the CPU: load the model there, or merge the two in the lab');
     }
-    const set = await this.#files(source, onProgress, signal);
+    const set = await this.#files(source, {onProgress, signal, network, mirrors, store});
     const lora = adapter && await fileBytes('the adapter', adapter);
     const run = (device, options = {}) =>
       this.#run(set, {device, threads, context, adapter: lora, phase: 'load', signal, onProgress, ...options});
@@ -199,11 +169,12 @@ export class Hearth {
   }
 
   /**
-   * Opens the compression lab on a model, the base; `source`, `threads`, `onProgress` and `signal` as for `load`. See lab.js.
+   * Opens the compression lab on a model, the base; `source` and options as for `load`. See lab.js.
    */
-  async lab(source, {threads = 'auto', onProgress, signal} = {}) {
+  async lab(source, options = {}) {
+    const {threads = 'auto', onProgress, signal} = options;
     threadsFor(threads, this.build);
-    const set = await this.#files(source, onProgress, signal);
+    const set = await this.#files(source, options);
     const start = async () => {
       // What is made lies beside the base.
       const engine = await this.#start(2 * set.size, 'lab');
@@ -213,11 +184,11 @@ export class Hearth {
   }
 
   /** The files of a model, fetched if they are not given. */
-  async #files(source, onProgress, signal) {
-    check(signal);
+  async #files(source, options) {
+    check(options.signal);
     const address = typeof source === 'string' || source instanceof URL;
-    const set = address ? await this.#fetched(String(source), onProgress, signal) : given(source);
-    check(signal);
+    const set = address ? await this.storage.fetch(String(source), options) : given(source);
+    check(options.signal);
     return set;
   }
 
@@ -354,14 +325,42 @@ export class Hearth {
     }
   }
 
+  /** A module of a build, fetched and compiled once; again where that failed. */
+  #module(build, name) {
+    const key = `${build}/${name}`;
+    if (!this.#modules.has(key)) {
+      const coming = fetchBuild(build, name);
+      coming.catch(() => this.#modules.delete(key));
+      this.#modules.set(key, coming);
+    }
+    return this.#modules.get(key);
+  }
+
+  /**
+   * Makes a worker like those that see text and tries every way out of it there is, to `url`: `[{way, outcome}]`. Where the wall
+   * stands, all outcomes are 'refused: ...', with the policy's directive that did.
+   */
+  async tryToEscape(url) {
+    const engine = await this.#start(MEASURED);
+    try {
+      await engine.init();
+      const tried = [];
+      for (const way of await engine.remote.call('ways')) {
+        tried.push({way, outcome: await engine.remote.call('escape', {way, url})});
+      }
+      return tried;
+    } finally {
+      engine.end();
+    }
+  }
+
   /** A worker of this program for `size` bytes; in the build without threads where no memory can be shared. */
   async #start(size, program = 'engine') {
-    const memory = this.build === 'base' ? undefined : memoryFor(size);
-    if (this.build === 'base' || memory) {
-      return {...await startEngine(this.#engine, this.#programs, memory, program), build: this.build};
-    }
-    this.#base ??= await fetchBuild('base');
-    return {...await startEngine(this.#base, this.#programs, undefined, program), build: 'base'};
+    const memory = this.#build === 'base' ? undefined : memoryFor(size);
+    const build = memory ? this.#build : 'base';
+    // The lab multiplies no bytes: relaxed SIMD would give it nothing.
+    const module = await this.#module(program === 'lab' && memory ? 'threads' : build, program);
+    return {...await startEngine(module, this.#programs, memory, program), build};
   }
 
   /**
@@ -377,26 +376,5 @@ export class Hearth {
       if (all && !document.hidden) tuning.keep(auto ? found : {kernel}, build, info);
     }
     return remote.call('use', {tuning: {kernel, threads: auto ? Math.min(threads, started) : started}});
-  }
-
-  /** Downloads what is missing of a model and gives its files. */
-  async #fetched(source, onProgress, signal) {
-    const job = this.#jobs++;
-    const abort = () => this.#store.call('abort', {job});
-    signal?.addEventListener('abort', abort);
-    try {
-      const plans = source.includes('/') ? await this.#plans(source, job) : [await this.#known(source)];
-      const report = meter('download', plans.reduce((sum, plan) => sum + plan.size_bytes, 0), onProgress);
-      let before = 0;
-      for (const plan of plans) {
-        check(signal);
-        const step = ({bytes, elsewhere}) => report(before + bytes, {elsewhere});
-        await this.#store.call('download', {job, plan}, {step});
-        before += plan.size_bytes;
-      }
-      return stored(plans, (key, index) => this.#store.call('shard', {key, index}));
-    } finally {
-      signal?.removeEventListener('abort', abort);
-    }
   }
 }

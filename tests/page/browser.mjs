@@ -66,6 +66,12 @@ export function generate(page, options) {
   }, options);
 }
 
+/** Waits for the page to be kept for visits without a network; what it says of that. */
+export const kept = page => page.evaluate(async () => {
+  const {on, state} = await import('/page/store.js');
+  return new Promise(resolve => on(['kept'], () => state.kept && resolve(state.kept)));
+});
+
 /** The shards that were asked for, by their numbers. */
 export const shards = host => host.requests.map(url => /(\d+)\.bin$/.exec(url)?.[1]).filter(Boolean).map(Number);
 

@@ -6,6 +6,8 @@ import {inBrowser, load, shards, SMOLLM2} from './browser.mjs';
 import {ROOT} from './server.mjs';
 
 const COUNT = 24;
+/** A server that fails is given up soon. */
+const hasty = {network: {attempts: 2}};
 const FILE = `files/${SMOLLM2}.gguf`;
 
 /** Answers requests whose address matches with `status`, or cuts the connection for 'gone'. */
@@ -48,7 +50,7 @@ test('a damaged shard is fetched once more; damaged twice, it is named', () => i
     return true;
   };
   times = Infinity;
-  const {code, message} = await load(page, SMOLLM2);
+  const {code, message} = await load(page, SMOLLM2, hasty);
   assert.equal(code, 'shard_hash');
   assert.match(message, /shard 4 of 24/);
   assert.equal(damaged, 2);
@@ -69,7 +71,7 @@ for (const [status, code] of [['gone', 'network'], [404, 'not_found'], [416, 'ra
       return true;
     };
     const url = host.url + FILE;
-    const failed = await load(page, url);
+    const failed = await load(page, url, hasty);
     assert.equal(failed.code, code, failed.message);
     const [file] = await page.evaluate(() => window.hearth.stored());
     assert.ok(file.stored_bytes >= 8 * (4 << 20), `${file.stored_bytes} bytes are kept`);
@@ -88,7 +90,7 @@ test('without shards on the server, the catalog\'s address on the web is used', 
     asked.push(route.request().url());
     route.fulfill({status: 404, headers: {'Access-Control-Allow-Origin': '*'}});
   });
-  assert.equal((await load(page, SMOLLM2)).code, 'not_found');
+  assert.equal((await load(page, SMOLLM2, hasty)).code, 'not_found');
   assert.match(asked[0], /resolve\/.*\.gguf$/);
 }));
 

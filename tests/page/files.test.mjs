@@ -1,8 +1,8 @@
 // A model's files, given or at addresses, as web/worker/files.js and addresses.js see them: in Node, without a browser.
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
-import {direct, grouped, plansAt, titleOf} from '../../web/worker/addresses.js';
-import {given, nameOf, stored, wanted} from '../../web/worker/files.js';
+import {direct, grouped, plansAt, titleOf, typed} from '../../web/worker/addresses.js';
+import {given, nameOf, pathOf, stored, wanted} from '../../web/worker/files.js';
 
 globalThis.FileList ??= class {};
 const HUB = 'https://huggingface.co/org/model';
@@ -31,6 +31,11 @@ test('addresses of pages become those of files and folders', () => {
     assert.equal(direct(`${HUB}/blob/main/${file}`), BASE, file);
   }
   assert.equal(direct(`${BASE}other.safetensors`), `${BASE}other.safetensors`);
+  assert.equal(direct('hf:org/model'), BASE);
+  for (const name of ['hf:org/model/way/a.gguf', 'hf://org/model/way/a.gguf']) assert.equal(direct(name), `${BASE}way/a.gguf`);
+  assert.equal(typed('org/model/way/a.gguf'), `${BASE}way/a.gguf`);
+  assert.equal(typed('org/model'), BASE);
+  assert.equal(typed('https://example.org/a.gguf'), 'https://example.org/a.gguf');
   assert.equal(titleOf(BASE), 'org/model');
   assert.equal(titleOf('https://example.org/m/a-00002-of-00003.gguf?x=1'), 'a.gguf');
 });
@@ -120,6 +125,18 @@ test('wanted bytes come in order, from files or shards', async () => {
   assert.throws(() => given([]), {code: 'invalid_input'});
   assert.throws(() => given('text'), {code: 'invalid_input'});
   assert.equal(given(new Uint8Array(5).buffer).size, 5);
+});
+
+test('imported files lie below their model', () => {
+  const file = {name: 'a b.gguf'};
+  assert.equal(pathOf(file, [file]), 'a%20b.gguf');
+  const weights = {name: 'model.safetensors', webkitRelativePath: 'tiny/model.safetensors'};
+  assert.equal(pathOf(weights, [weights, file]), 'tiny/model.safetensors');
+  assert.equal(pathOf({name: 'config.json'}, [{name: 'config.json'}, {name: 'tiny.safetensors'}]), 'tiny/config.json');
+  const names = ['config.json', 'tokenizer.json', 'tiny.safetensors'];
+  const files = names.map((name, i) => ({plan: {key: name, url: `import:///tiny/${name}`, name, size_bytes: 1}, stored_bytes: 1, used_ms: i}));
+  const [model, ...more] = grouped(files);
+  assert.deepEqual([model.plan.url, model.whole, model.used_ms, more.length], ['import:///tiny/tiny.safetensors', true, 2, 0]);
 });
 
 test('a model is called as its folder or its weights', () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {test} from 'node:test';
-import {inBrowser, shards} from './browser.mjs';
+import {inBrowser, kept, shards} from './browser.mjs';
 
 const answered = async page => {
   await page.waitForSelector('[aria-busy=false]', {timeout: 120_000});
@@ -35,11 +35,7 @@ test('first visit: download, ask, read; then come back without a network', () =>
   assert.match(await page.textContent('#context'), /^\d+ of 8,192 tokens$/);
 
   // The page is kept for later: then its server can go.
-  await page.waitForFunction(async () => {
-    const cache = await caches.open('hearth-page-1');
-    const kept = (await cache.keys()).map(({url}) => new URL(url).pathname);
-    return ['/', '/engine/base/engine_bg.wasm', '/models/catalog.json', '/page/main.js'].every(path => kept.includes(path));
-  });
+  await kept(page);
   await host.close();
   await page.reload();
   await page.waitForFunction(() => /CPU/.test(document.querySelector('#chip')?.textContent), null, {timeout: 30_000});

@@ -24,7 +24,7 @@ function namesOf(types, name) {
 
 test('options are the same in types and code', () => {
   const types = readFileSync(`${ROOT}web/hearth.d.ts`, 'utf8');
-  const code = ['model', 'lab', 'hearth'].map(file => readFileSync(`${ROOT}web/${file}.js`, 'utf8')).join('\n');
+  const code = ['model', 'lab', 'storage', 'hearth'].map(file => readFileSync(`${ROOT}web/${file}.js`, 'utf8')).join('\n');
   const list = name => [...new RegExp(`^const ${name} = \\[(.*?)\\];`, 'ms').exec(code)[1].matchAll(/'(\w+)'/g)].map(match => match[1]);
   /** What a method takes out of its options. */
   const taken = method =>
@@ -43,7 +43,7 @@ test('options are the same in types and code', () => {
 test('what the types say is there, is there', () => {
   for (const name of ['hearth', 'openai']) {
     const types = readFileSync(`${ROOT}web/${name}.d.ts`, 'utf8');
-    const files = name === 'hearth' ? ['hearth', 'model', 'lab'] : [name];
+    const files = name === 'hearth' ? ['hearth', 'storage', 'model', 'lab'] : [name];
     const code = files.map(file => readFileSync(`${ROOT}web/${file}.js`, 'utf8')).join('\n');
     const [, ...classes] = types.split(/^export class /m);
     assert.ok(classes.length > 0);

@@ -1,6 +1,6 @@
 // Compiled, never run: how page authors use the API, and that what OpenAI's types promise of an answer is there.
 import type {OpenAI as Theirs} from 'openai';
-import {Hearth, HearthError, type Figure, type Lab, type Model, type Recipe, type Step} from '../../web/hearth.js';
+import {Hearth, HearthError, memoryForecast, typed, type Figure, type Lab, type Model, type Recipe, type Step} from '../../web/hearth.js';
 import {OpenAI} from '../../web/openai.js';
 
 export async function use(files: FileList): Promise<void> {
@@ -59,4 +59,16 @@ export async function compare(model: Model): Promise<void> {
   // Its `fetch` is what their client takes.
   const theirs: ConstructorParameters<typeof Theirs>[0] = {apiKey: 'none', baseURL: 'http://tab/v1', fetch: ours.fetch};
   console.log(theirs);
+}
+
+export async function kept({storage, load}: Hearth, files: FileList): Promise<void> {
+  if (!storage.keeps || !(await storage.persist())) console.log(await storage.room());
+  const source: string = await storage.import(files, {onProgress: ({phase, loaded, total}) => console.log(phase, loaded / total)});
+  const {need_bytes, memory} = await storage.forecast(typed('org/repo/file.gguf'), {network: {hub: 'https://mirror.example'}});
+  console.log(need_bytes, memory.verdict === memoryForecast(1e9).verdict);
+  await load(source, {network: {connections: 1, budget_bytes: 1e8}, mirrors: ['https://mirror.example/file.gguf'], store: false});
+  for (const {plan, used_ms, held} of await storage.list()) {
+    const {repaired}: {repaired: number} = await storage.verify(plan.key);
+    console.log(used_ms, held, repaired, (await storage.export(plan.key))[0]?.name);
+  }
 }

@@ -4,6 +4,7 @@ import {bench} from './bench/run.js';
 import {answerTurn} from './chat/answers.js';
 import {add, fresh, newTurn, open} from './chat/conversations.js';
 import {weigh} from './chat/weigh.js';
+import {counter, network} from './network.js';
 import {state, set} from './store.js';
 
 let opening;
@@ -17,7 +18,7 @@ let waiting;
 
 /** The API, opened once. */
 export function hearth() {
-  opening ??= Hearth.open().catch(error => {
+  opening ??= Hearth.open({networkWorker: 'file'}).catch(error => {
     opening = undefined;
     throw error;
   });
@@ -33,16 +34,25 @@ export function fail(error, actions = [], kept) {
 
 const idle = () => set({phase: state.model ? 'ready' : 'none', progress: null});
 
-/** Loads a model: `source` as for `hearth.load`, `name` for people. The model in use stays until the new one is ready. */
-export async function load(source, name) {
+/**
+ * Loads a model: `source` as for `hearth.load`, `name` for people; `store: false` keeps it in this tab's memory alone. The model in
+ * use stays until the new one is ready.
+ */
+export async function load(source, name, {store = true} = {}) {
   loading?.abort();
   const mine = loading = new AbortController();
   set({wanted: {source, name}, phase: 'load', progress: null, error: null});
+  const traffic = counter();
   try {
-    const model = await (await hearth()).load(source, {
-      device: state.device, signal: mine.signal,
+    const api = await hearth();
+    const model = await api.load(source, {
+      device: state.device, signal: mine.signal, network: network(), store,
       onProgress: progress => {
-        if (loading === mine) set({phase: progress.phase, progress});
+        traffic.count(progress.received);
+        if (loading !== mine) return;
+        // A person asked for something large: the browser should not throw it away.
+        if (progress.phase === 'download' && state.phase !== 'download' && store) api.storage.persist();
+        set({phase: progress.phase, progress});
       },
     });
     if (loading !== mine) return model.unload();
@@ -61,13 +71,26 @@ export async function load(source, name) {
     const kept = state.phase === 'download' ? state.progress : undefined;
     idle();
     if (error.code === 'aborted') return;
-    const again = [kept?.loaded > 0 ? 'error.goon' : 'error.retry', () => load(source, name)];
+    const again = [kept?.loaded > 0 ? 'error.goon' : 'error.retry', () => load(source, name, {store})];
+    const inMemory = ['error.memory', () => load(source, name, {store: false})];
     const onCpu = ['error.usecpu', () => {
       set({device: 'cpu'});
       load(source, name);
     }];
-    fail(error, {invalid_input: [], gpu: [onCpu, again]}[error.code] ?? [again], kept);
+    const unstored = ['quota', 'database', 'forgotten'].includes(error.code) && store;
+    fail(error, {invalid_input: [], gpu: [onCpu, again]}[error.code] ?? (unstored ? [inMemory, again] : [again]), kept);
+    if (error.code === 'network' && !navigator.onLine) goOnOnline(again[1]);
+  } finally {
+    traffic.end();
   }
+}
+
+/** Goes on with a download when there is a network again, unless the person has turned to something else. */
+function goOnOnline(goOn) {
+  const {error} = state;
+  addEventListener('online', () => {
+    if (state.error === error) goOn();
+  }, {once: true});
 }
 
 /** Uses another device; a model that is in use and can be had again moves there. */

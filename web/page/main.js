@@ -2,20 +2,24 @@
 import {hearth, load, fail, newChat} from './actions.js';
 import {$, h, icon} from './dom.js';
 import {LANGUAGES, loadTexts, t} from './i18n.js';
+import {isolate, keepPage} from './shell/keeper.js';
+import {keepLedger} from './privacy/ledger.js';
 import {on, set, state} from './store.js';
 import {bench} from './ui/bench.js';
 import {chat} from './ui/chat.js';
 import {chip} from './ui/chip.js';
-import {lab} from './ui/lab.js';
 import {models} from './ui/models.js';
 import {notice} from './ui/notice.js';
+import {privacy} from './ui/privacy.js';
 import {settings} from './ui/settings.js';
+import {update} from './ui/update.js';
 
 const VIEWS = {
   chat: 'M4 5h16v11H9l-5 4z',
   lab: 'M9 3h6M10 3v6l-5 9a2 2 0 0 0 2 3h10a2 2 0 0 0 2-3l-5-9V3M8 14h8',
   models: 'M4 7l8-4 8 4v10l-8 4-8-4zM4 7l8 4 8-4M12 11v10',
   bench: 'M4 17a8.5 8.5 0 1 1 16 0M12 15l4-5',
+  privacy: 'M12 3l8 3v6c0 5-4 8-8 9-4-1-8-4-8-9V6zM8.5 12l2.5 2.5 4.5-5',
   settings: 'M4 7h10M18 7h2M4 17h2M10 17h10M14 4v6M8 14v6',
 };
 
@@ -29,7 +33,7 @@ function frame() {
   document.querySelector('.app').dataset.view = view;
   // The settings stand beside the chat.
   $('chat').hidden = view !== 'chat' && view !== 'settings';
-  for (const name of ['lab', 'models', 'bench']) $(name).hidden = view !== name;
+  for (const name of ['lab', 'models', 'bench', 'privacy']) $(name).hidden = view !== name;
   for (const element of document.querySelectorAll('[data-i18n]')) element.textContent = t(element.dataset.i18n);
   for (const [name, tab] of tabs) {
     tab.lastChild.textContent = t(`view.${name}`);
@@ -44,16 +48,19 @@ function frame() {
 
 const isDark = () => state.theme === 'dark' || (!state.theme && matchMedia('(prefers-color-scheme: dark)').matches);
 
-/** Keeps the page itself for visits without a network; models are kept by the API. */
-async function keepPage() {
-  if (!('serviceWorker' in navigator)) return;
-  await navigator.serviceWorker.register('sw.js');
-  const {active} = await navigator.serviceWorker.ready;
-  const used = performance.getEntriesByType('resource').map(({name}) => name);
-  active.postMessage({keep: [location.href.split('#')[0], ...used]});
+/** The lab is fetched when it is first looked at. */
+let opened = false;
+function lab() {
+  if (opened || state.view !== 'lab') return;
+  opened = true;
+  import('./ui/lab.js').then(({lab}) => lab()).catch(error => {
+    opened = false;
+    fail(error);
+  });
 }
 
 async function start() {
+  keepLedger();
   await loadTexts();
   $('views').append(...tabs.map(([, tab]) => tab));
   on(['view', 'language', 'theme'], frame);
@@ -68,17 +75,21 @@ async function start() {
     $('ask').focus();
   };
   notice();
+  update();
   chip();
   chat();
-  lab();
   models();
   bench();
+  privacy();
   settings();
+  on(['view'], lab);
+  delete document.querySelector('.app').dataset.waiting;
+  if (await isolate()) return;
   try {
     const api = await hearth();
     const {models: known} = await api.catalog();
     set({catalog: known, stored: await api.stored()});
-    keepPage().catch(console.warn); // the page works without
+    keepPage(api.build).catch(console.warn); // the page works without
     await resume();
   } catch (error) {
     fail(error, [['error.retry', () => location.reload()]]);

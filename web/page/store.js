@@ -42,7 +42,9 @@ export const SAMPLING = {
   temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.05, repetition_penalty: 1.1, max_tokens: 512, seed: '',
 };
 
-const KEPT = ['language', 'theme', 'source', 'sampling', 'system', 'draft', 'device', 'open', 'presets', 'prompts', 'singleKeys'];
+const KEPT = [
+  'language', 'theme', 'source', 'sampling', 'system', 'draft', 'device', 'open', 'presets', 'prompts', 'singleKeys', 'network', 'traffic',
+];
 
 export const {state, set, on} = makeStore({
   view: 'chat',
@@ -97,8 +99,22 @@ export const {state, set, on} = makeStore({
   /** `{code, message, kept, actions: [[label key, function]]}` */
   error: null,
   catalog: null,
-  /** `[{plan, stored_bytes, whole}]` */
+  /** `[{plan, stored_bytes, whole, used_ms, held}]` */
   stored: [],
+  /** What to call for a new version of the page, once there is one. */
+  update: null,
+  /** What of the page is kept for visits without a network: `{files}`, or `{message}` where that failed. */
+  kept: null,
+  /** Of this browser's storage, `{usage, quota, persisted}`; whether it keeps anything. */
+  room: {usage: 0, quota: 0, persisted: false},
+  keeps: true,
+  /** What is done to stored models, `{kind, name, loaded, total}`, and what checks found, by key. */
+  task: null,
+  busy: false,
+  checks: {},
+  /** How downloads use the network: one connection at a time, megabytes a day, a mirror of Hugging Face; and what came today. */
+  network: {one: false, cap_mb: '', hub: ''},
+  traffic: {day: '', bytes: 0},
 }, KEPT, 'hearth');
 
 state.sampling = {...SAMPLING, ...state.sampling};

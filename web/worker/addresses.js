@@ -20,11 +20,13 @@ const OF_FOLDER = /\/model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?([?#].*
 const bare = address => address.replace(/[?#].*$/, '');
 
 /**
- * The address of the file, or of the folder (it ends in a slash), for that of Hugging Face's page about it, or of weights that are
- * nothing without the files beside them.
+ * The address of the file, or of the folder (it ends in a slash), for that of Hugging Face's page about it, for a name there
+ * (`hf:ORG/NAME/FILE`, `hf:ORG/NAME`), or of weights that are nothing without the files beside them.
  */
 export function direct(address) {
   return address
+    .replace(/^hf:\/*([^/?#]+\/[^/?#]+)\/(.+)$/, 'https://huggingface.co/$1/resolve/main/$2')
+    .replace(/^hf:\/*/, 'https://huggingface.co/')
     .replace(/^(https:\/\/huggingface\.co\/[^/]+\/[^/]+)\/blob\//, '$1/resolve/')
     .replace(MODEL_PAGE, (_, model, revision = 'main') => `${model}/resolve/${revision}/`)
     .replace(/\/resolve\/([^/?#]+)$/, '/resolve/$1/')
@@ -80,7 +82,7 @@ export async function plansAt(address, plan, read) {
   const file = async name => plans.push({...await plan(new URL(name, address).href), name});
   /** False if it is not there; without a network, what is not stored is not there. */
   const perhaps = name => file(name).catch(error => {
-    if (error.code === 'not_found' || (error.code === 'network' && !navigator.onLine)) return false;
+    if (['not_found', 'imported'].includes(error.code) || (error.code === 'network' && !navigator.onLine)) return false;
     throw error;
   });
   await file(CONFIG);
@@ -122,6 +124,9 @@ function askedAs(home, urls) {
   return weights.length === 0 || weights.some(url => direct(url) === home) ? home : weights[0];
 }
 
+/** What a person typed as an address: `ORG/NAME/FILE` and `ORG/NAME` are names at Hugging Face. */
+export const typed = text => direct(/^[\w.-]+\/[\w.-]+(\/[^?#]+)?$/.test(text) ? `hf:${text}` : text);
+
 /** Stored files as models: those that belong together are one, whose key is a list of theirs. `whole`: none is still to be had. */
 export function grouped(files) {
   const groups = new Map();
@@ -136,7 +141,9 @@ export function grouped(files) {
     const whole = isWhole(home, urls);
     const url = askedAs(home, urls);
     if (group.length === 1 && url === plans[0].url) return {...group[0], whole};
+    const used_ms = Math.max(...group.map(file => file.used_ms ?? 0)) || undefined;
     const plan = {key: plans.map(({key}) => key), name: titleOf(url), url, size_bytes: sum(plans.map(plan => plan.size_bytes))};
-    return {plan, stored_bytes: sum(group.map(file => file.stored_bytes)), whole};
+    const stored_bytes = sum(group.map(file => file.stored_bytes));
+    return {plan, stored_bytes, whole, used_ms, held: group.some(({held}) => held)};
   });
 }

@@ -69,3 +69,9 @@ export function nameOf(files) {
   const folder = webkitRelativePath.split('/').slice(0, -1).at(-1);
   return folder ?? name.replace(/(-\d{5}-of-\d{5})?\.\w+$/, '');
 }
+
+/** Where a file of a model that is imported lies: below its folder, or below the model's name if there are several. */
+export function pathOf(file, all) {
+  const path = file.webkitRelativePath || (all.length > 1 ? `${nameOf(all)}/${file.name}` : file.name);
+  return path.split('/').map(encodeURIComponent).join('/');
+}

@@ -1,8 +1,8 @@
-// How the engine gets going: which of its three builds, with what memory, in which workers.
+// How the engine and the lab get going: which build, with what memory, in which workers.
 //
 //   base              SIMD128; works everywhere
 //   threads           and shared memory, which needs a page that is cross-origin isolated (two headers of its server)
-//   threads-relaxed   and relaxed SIMD: products of bytes
+//   threads-relaxed   and relaxed SIMD: products of bytes, which the lab does not use
 
 /** An error with a stable `code`, such as 'quota', 'shard_hash', 'prompt_too_long'. */
 export class HearthError extends Error {
@@ -73,31 +73,39 @@ export function memoryFor(size) {
   return undefined;
 }
 
-/** `build`'s compiled module and the text of its JavaScript. */
-export async function fetchBuild(build) {
+/** A compiled module of `build`, 'engine' or 'lab', and the text of its JavaScript. */
+export async function fetchBuild(build, name = 'engine') {
   const [module, glue] = await Promise.all([
-    compile(`engine/${build}/engine_bg.wasm`), text(`engine/${build}/engine.js`),
+    compile(`engine/${build}/${name}_bg.wasm`), text(`engine/${build}/${name}.js`),
   ]);
   return {build, module, glue};
 }
 
 /** The text of the programs that workers run behind the glue. */
 export async function fetchPrograms() {
-  const [rpc, wall, store, engine, lab, helper] = await Promise.all(
-    ['rpc', 'wall', 'store', 'engine', 'lab', 'helper'].map(name => text(`worker/${name}.js`)));
-  const behindTheWall = program => [rpc, wall, program].join('\n');
-  return {store: `${rpc}\n${store}`, engine: behindTheWall(engine), lab: behindTheWall(lab), helper};
+  const [rpc, record, wall, store, engine, lab, helper] = await Promise.all(
+    ['rpc', 'record', 'wall', 'store', 'engine', 'lab', 'helper'].map(name => text(`worker/${name}.js`)));
+  const behindTheWall = program => [rpc, record, wall, program].join('\n');
+  return {store: [rpc, record, store].join('\n'), engine: behindTheWall(engine), lab: behindTheWall(lab), helper};
 }
 
-/** Calls to a worker by message. */
+const listeners = new Set();
+
+/** Calls `listener(who, requests, origin)` when a worker, 'store', 'engine' or 'lab', has made requests: the browser's records. */
+export function onRequests(listener) {
+  listeners.add(listener);
+}
+
+/** Calls to a worker by message; `who` it is. */
 export class Remote {
   #worker;
   #calls = new Map();
   #next = 0;
 
-  constructor(worker) {
+  constructor(worker, who) {
     this.#worker = worker;
-    worker.onmessage = ({data: {call: number, step, result, error}}) => {
+    worker.onmessage = ({data: {call: number, step, result, error, requests, origin}}) => {
+      if (requests) return listeners.forEach(listener => listener(who, requests, origin));
       const call = this.#calls.get(number);
       if (!call) return;
       if (step !== undefined) return call.step?.(step);
@@ -136,14 +144,25 @@ export function workerOf(source, realm) {
   return worker;
 }
 
+/**
+ * The worker that may use the network. Made from its file it has no policy but its own, so that a page's may forbid the page every
+ * other host; a page whose policy allows no workers but blobs, or that has this library from another host, gets it from a blob.
+ */
+export function networkWorker(glue, programs, fromFile) {
+  if (fromFile) return new Worker(new URL('worker/network.js', BASE));
+  return workerOf(`${glue}\n${programs.store}`, window);
+}
+
+/** What the frame may do in which workers that see text are made, and so what they may. */
+export const WALL = "default-src 'none'; worker-src blob:";
+
 /** A frame with nothing in it, under a policy that allows nothing but a worker from a blob of its own. */
 async function walledFrame() {
   const frame = document.createElement('iframe');
   frame.hidden = true;
   frame.title = 'Hearth: the engine, behind its wall';
   const loaded = new Promise(resolve => frame.addEventListener('load', resolve, {once: true}));
-  frame.srcdoc = '<!doctype html><meta http-equiv="Content-Security-Policy" '
-    + `content="default-src 'none'; worker-src blob:">`;
+  frame.srcdoc = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${WALL}">`;
   document.body.append(frame);
   await loaded;
   return frame;
@@ -177,7 +196,7 @@ export async function startEngine({module, glue}, programs, memory, program = 'e
   const helpers = [];
   let remote;
   try {
-    remote = new Remote(workerOf(`${glue}\n${programs[program]}`, realm));
+    remote = new Remote(workerOf(`${glue}\n${programs[program]}`, realm), program);
   } catch (error) {
     frame.remove();
     throw error;

@@ -1,4 +1,47 @@
 // The common part of the workers that see text, behind rpc.js: each begins by making sure that it stands behind the wall.
+
+/** Every way out that a worker has; an address is asked for by each. */
+const WAYS = {
+  fetch: url => fetch(url),
+  XMLHttpRequest: url => new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open('GET', url);
+    request.onload = resolve;
+    request.onerror = reject;
+    request.send();
+  }),
+  WebSocket: url => new Promise((resolve, reject) => {
+    const socket = new WebSocket(url.replace(/^http/, 'ws'));
+    socket.onopen = resolve;
+    socket.onerror = reject;
+  }),
+  EventSource: url => new Promise((resolve, reject) => {
+    const source = new EventSource(url);
+    source.onopen = resolve;
+    source.onerror = reject;
+  }),
+  WebTransport: url => new WebTransport(url.replace(/^http:/, 'https:')).ready,
+  caches: async url => {
+    const cache = await caches.open('hearth escape');
+    await cache.add(url).finally(() => caches.delete('hearth escape'));
+  },
+  FontFace: url => new FontFace('escape', `url("${url}")`).load(),
+  import: url => import(url),
+  importScripts: url => importScripts(url),
+  Worker: url => new Promise((resolve, reject) => {
+    const worker = new Worker(url);
+    worker.onmessage = resolve;
+    worker.onerror = reject;
+  }),
+};
+
+/** The next thing that the policy refuses; undefined where the browser does not say. */
+const refusal = () => new Promise(resolve => {
+  const tell = event => resolve(event?.effectiveDirective);
+  addEventListener('securitypolicyviolation', tell, {once: true});
+  setTimeout(tell, 200);
+});
+
 const walled = {
   async init({module, memory}) {
     // The policy of the frame must hold here, or this worker is not to see any text. (A data: address reaches no server.)
@@ -7,40 +50,22 @@ const walled = {
     await wasm_bindgen({module_or_path: module, memory});
   },
 
-  // For the test of the wall: tries one way out and says how it ended. `way` is a key of the table.
+  // The names of the ways out that this browser has.
+  ways() {
+    return Object.keys(WAYS).filter(way => way === 'import' || way in self);
+  },
+
+  // Tries one of them and says how it ended: 'out'; 'refused: ...' with the policy's directive that did; 'failed: ...', which need not
+  // mean that nothing got out.
   async escape({way, url}) {
-    const ways = {
-      fetch: () => fetch(url),
-      XMLHttpRequest: () => new Promise((resolve, reject) => {
-        const request = new XMLHttpRequest();
-        request.open('GET', url);
-        request.onload = resolve;
-        request.onerror = reject;
-        request.send();
-      }),
-      WebSocket: () => new Promise((resolve, reject) => {
-        const socket = new WebSocket(url.replace(/^http/, 'ws'));
-        socket.onopen = resolve;
-        socket.onerror = reject;
-      }),
-      EventSource: () => new Promise((resolve, reject) => {
-        const source = new EventSource(url);
-        source.onopen = resolve;
-        source.onerror = reject;
-      }),
-      import: () => import(url),
-      importScripts: () => importScripts(url),
-      Worker: () => new Promise((resolve, reject) => {
-        const worker = new Worker(url);
-        worker.onmessage = resolve;
-        worker.onerror = reject;
-      }),
-    };
+    const directive = refusal();
     try {
-      await ways[way]();
+      await WAYS[way](url);
       return 'out';
     } catch (error) {
-      return `refused: ${error.name ?? error.type}`;
+      const name = error.name ?? error.type;
+      const by = await directive;
+      return by ? `refused: ${name} (${by})` : `failed: ${name}`;
     }
   },
 };

@@ -1,16 +1,14 @@
-//! The engine and the store as JavaScript classes: types are converted here, and nothing else happens.
+//! What the modules have in common: how errors and values cross to JavaScript, what is known of panics and memory, and the team
+//! of threads. The modules beside this one turn crates into JavaScript classes: types are converted there, and nothing else
+//! happens.
 //!
-//! They become two modules, by features. A worker that sees text makes an `engine::Loader` or a `lab::Lab`; the one that may use
-//! the network a `store::Models`. The latter's module has no threads: with them a future goes on in a later task of the worker's,
-//! and by then the browser has ended an IndexedDB transaction that nobody used.
+//! A worker that sees text makes an `engine::Loader` or a `lab::Lab`, each from a module of its own, so that who talks does not
+//! fetch the lab; the worker that may use the network makes a `store::Models`. The latter's module has no threads: with them a
+//! future goes on in a later task of the worker's, and by then the browser has ended an IndexedDB transaction that nobody used.
 #![cfg(target_arch = "wasm32")]
 
-#[cfg(feature = "engine")]
-pub mod engine;
-#[cfg(feature = "engine")]
-pub mod lab;
-#[cfg(feature = "store")]
-pub mod store;
+#[cfg(feature = "team")]
+pub mod team;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -43,18 +41,20 @@ pub fn memory_bytes() -> f64 {
 }
 
 /// A JavaScript `Error` with a stable `code`.
-fn error(code: &str, message: &str) -> JsValue {
+pub fn error(code: &str, message: &str) -> JsValue {
     let error = js_sys::Error::new(message);
     let set = Reflect::set(&error, &"code".into(), &code.into());
     debug_assert!(set.is_ok(), "an Error takes properties");
     error.into()
 }
 
-fn to_js(value: &impl serde::Serialize) -> Result<JsValue, JsValue> {
+/// A value as JavaScript has it in JSON.
+pub fn to_js(value: &impl serde::Serialize) -> Result<JsValue, JsValue> {
     let serializer = serde_wasm_bindgen::Serializer::json_compatible();
     value.serialize(&serializer).map_err(|problem| error("internal", &problem.to_string()))
 }
 
-fn from_js<T: serde::de::DeserializeOwned>(value: JsValue) -> Result<T, JsValue> {
+/// A value from JavaScript; an error of code `invalid_input` if it is none.
+pub fn from_js<T: serde::de::DeserializeOwned>(value: JsValue) -> Result<T, JsValue> {
     serde_wasm_bindgen::from_value(value).map_err(|problem| error("invalid_input", &problem.to_string()))
 }

@@ -38,6 +38,9 @@ pub struct Entry {
     pub shards: Vec<String>,
     /// The whole file on the public internet, for servers that have no shards.
     pub url: String,
+    /// Other addresses of it, for when that one fails.
+    #[serde(default)]
+    pub mirrors: Vec<String>,
 }
 
 impl Catalog {
@@ -64,7 +67,7 @@ mod tests {
             for hash in hashes {
                 assert!(hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()), "{}: {hash}", entry.id);
             }
-            assert!(entry.url.starts_with("https://"));
+            assert!([&entry.url].into_iter().chain(&entry.mirrors).all(|url| url.starts_with("https://")));
             assert_eq!(catalog.models.iter().filter(|other| other.id == entry.id).count(), 1);
         }
         assert!(catalog.find("no-such-model").unwrap_err().to_string().contains(&catalog.models[0].id));

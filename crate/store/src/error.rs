@@ -13,6 +13,8 @@ pub enum Error {
         status: u16,
         /// What was asked for.
         url: String,
+        /// How long the server wants to be left alone.
+        wait_ms: Option<u64>,
     },
     /// The server did not answer, or stopped in the middle.
     #[error("the server cannot be reached, or the connection broke ({url})")]
@@ -20,13 +22,42 @@ pub enum Error {
         /// What was asked for.
         url: String,
     },
-    /// The bytes are not those the catalog promises, twice in a row.
-    #[error("shard {} of {count} is damaged: it was fetched twice and does not match its SHA-256 ({url})", index + 1)]
+    /// A web page where a file should be.
+    #[error("this is the address of a web page and not of a model's file ({url})")]
+    Page {
+        /// What was asked for.
+        url: String,
+    },
+    /// The whole file, where a part was asked for.
+    #[error("the server gives no parts of the file ({url})")]
+    NoParts {
+        /// What was asked for.
+        url: String,
+    },
+    /// Another part than was asked for.
+    #[error("the server gave another part of the file than was asked for ({url})")]
+    OtherPart {
+        /// What was asked for.
+        url: String,
+    },
+    /// The bytes are not those the catalog promises, again and again.
+    #[error("shard {} of {count} is damaged: it was fetched again and does not match its SHA-256 ({url})", index + 1)]
     Hash {
-        /// Number of the shard, from 0.
+        /// Number of the chunk, from 0.
         index: usize,
-        /// Shards in all.
+        /// Chunks in all.
         count: usize,
+        /// Where it came from.
+        url: String,
+    },
+    /// All parts are here, and yet it is not the file.
+    #[error(
+        "the file does not match its SHA-256, {expected}: something on the way changed it, so it was removed; download it again, \
+         over another network or from another address if you can ({url})"
+    )]
+    File {
+        /// The hash that the server told.
+        expected: String,
         /// Where it came from.
         url: String,
     },
@@ -42,6 +73,12 @@ pub enum Error {
         /// What was asked for.
         url: String,
     },
+    /// The file on the server is another one of the same size.
+    #[error("the file on the server was replaced while it was downloaded; load it again to get the new one ({url})")]
+    Replaced {
+        /// What was asked for.
+        url: String,
+    },
     /// Too little room, known before the download starts or met in its course.
     #[error("this model needs {} MB more, but the browser gives this page only {} MB: free disk space or remove a model",
             need.div_ceil(1_000_000), free / 1_000_000)]
@@ -50,6 +87,12 @@ pub enum Error {
         need: u64,
         /// Bytes the browser still allows.
         free: u64,
+    },
+    /// More would have to be fetched than was allowed.
+    #[error("paused: the next {} MB are more than the data cap leaves; what has arrived is kept", need.div_ceil(1_000_000))]
+    Cap {
+        /// Bytes of the next request.
+        need: u64,
     },
     /// Stopped on request.
     #[error("stopped; what has arrived is kept")]
@@ -65,12 +108,26 @@ pub enum Error {
     /// IndexedDB refused.
     #[error("the browser's storage (IndexedDB) failed: {0}")]
     Database(String),
-    /// A shard that should be stored is not.
+    /// A chunk that should be stored is not.
     #[error("shard {} is not in storage; load the model again", index + 1)]
     Missing {
-        /// Number of the shard, from 0.
+        /// Number of the chunk, from 0.
         index: usize,
     },
+    /// What was stored is gone again.
+    #[error("the browser's storage loses what is written to it: free disk space, or run the model without storing it")]
+    Forgotten,
+    /// A chunk has changed in storage and cannot be had again.
+    #[error("shard {} was damaged in this browser's storage and cannot be fetched again: {cause}", index + 1)]
+    Rotten {
+        /// Number of the chunk, from 0.
+        index: usize,
+        /// Why not.
+        cause: Box<Error>,
+    },
+    /// A file from a disk, which no server has.
+    #[error("a part of this model is missing, and it came from a file: import that file again")]
+    Imported,
     /// A catalog or address that makes no sense.
     #[error("{0}")]
     Invalid(String),
@@ -91,23 +148,47 @@ impl Error {
     /// A stable, machine-readable name: `Error.code` in JavaScript.
     pub fn code(&self) -> &'static str {
         match self {
-            Error::Http { status: 404 | 410, .. } => "not_found",
+            Error::Http { status: 404 | 410, .. } | Error::Page { .. } => "not_found",
             Error::Http { status: 416, .. } => "range",
-            Error::Http { .. } => "http",
+            Error::Http { .. } | Error::NoParts { .. } | Error::OtherPart { .. } => "http",
             Error::Network { .. } => "network",
             Error::Hash { .. } => "shard_hash",
-            Error::Changed { .. } => "changed",
+            Error::File { .. } => "file_hash",
+            Error::Changed { .. } | Error::Replaced { .. } => "changed",
             Error::Quota { .. } => "quota",
+            Error::Cap { .. } => "data_cap",
             Error::Aborted => "aborted",
             Error::UnknownModel { .. } => "unknown_model",
             Error::Database(_) => "database",
             Error::Missing { .. } => "missing_shard",
+            Error::Forgotten => "forgotten",
+            Error::Rotten { .. } => "rotten",
+            Error::Imported => "imported",
             Error::Invalid(_) => "invalid_input",
         }
     }
 
     /// Whether the same request may well succeed a moment later.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Error::Network { .. } | Error::Http { status: 429 | 500.., .. })
+        match self {
+            Error::Network { .. } | Error::NoParts { .. } | Error::OtherPart { .. } => true,
+            Error::Http { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
+            _ => false,
+        }
+    }
+
+    /// Whether it is a place's, so that another place may do better.
+    pub(crate) fn is_of_a_place(&self) -> bool {
+        let for_good =
+            matches!(self, Error::Http { .. } | Error::Page { .. } | Error::Changed { .. } | Error::Replaced { .. });
+        self.is_passing() || for_good
+    }
+
+    /// How long the server wants to be left alone.
+    pub(crate) fn wait_ms(&self) -> Option<u64> {
+        match self {
+            Error::Http { wait_ms, .. } => *wait_ms,
+            _ => None,
+        }
     }
 }

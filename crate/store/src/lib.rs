@@ -1,27 +1,41 @@
-//! Models on their way in and at rest. A file is a row of shards; each is fetched, checked against its hash and only then
-//! written to IndexedDB, so whatever interrupts a download, what is stored is right and only the rest is fetched again.
+//! Models on their way in and at rest. A file is a row of chunks; each is fetched, checked against its hash and only then kept, so
+//! whatever interrupts a download, what is kept is right and only the rest is fetched again. A chunk that rots is noticed when it
+//! is read, and fetched anew.
 //!
-//! `catalog`: what can be had. `plan`: a file as shards, and which request brings each. On wasm also `database`
-//! (IndexedDB), `http` (one checked shard from the network) and `download` (all that are missing).
+//! `catalog`: what can be had. `plan`: a file as chunks. `probe`: what a server says of one. `transfer`: fetching what is missing,
+//! several chunks at once; `places`: from where, and how patiently; `pass`: from servers that give no parts. `check`: reading what
+//! is kept. All of it over three traits: `Source` (a network), `Vault` (a storage) and `Clock`, so that it is tested natively, with
+//! every fault that a test can think of. `browser` has them as fetch, IndexedDB and timers.
 
 pub mod catalog;
+mod check;
+pub mod clock;
 pub mod error;
+mod pass;
+mod places;
 pub mod plan;
+mod probe;
+pub mod source;
+mod transfer;
+pub mod vault;
 
 #[cfg(target_arch = "wasm32")]
-pub mod database;
-#[cfg(target_arch = "wasm32")]
-pub mod download;
-#[cfg(target_arch = "wasm32")]
-mod http;
+pub mod browser;
 
+pub use check::Report;
 pub use error::{Error, Result};
+pub use probe::plan_url;
+pub use transfer::{Limits, Progress, Transfer};
 
 use sha2::{Digest, Sha256};
 
 /// SHA-256 as lower-case hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

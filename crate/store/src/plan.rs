@@ -1,10 +1,10 @@
-//! A file as a row of shards, and the requests that can bring each.
+//! A file as a row of chunks. On a server each may be a file of its own, a shard.
 
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Entry;
 
-/// Size of the shards of files that come from an address.
+/// Size of the chunks of files that come from an address or a disk.
 pub const SHARD_BYTES: u64 = 4 << 20;
 
 /// A file to have.
@@ -16,26 +16,32 @@ pub struct Plan {
     pub name: String,
     /// Size of the file.
     pub size_bytes: u64,
-    /// Size of every shard but the last.
+    /// Size of every chunk but the last.
     pub shard_bytes: u64,
-    /// Hash of each shard; empty if nobody knows them.
+    /// Hash of each chunk; empty if nobody knows them.
     pub hashes: Vec<String>,
-    /// A folder with each shard as a file of its own, `00000.bin` and on; tried first.
+    /// A folder with each chunk as a file of its own, `00000.bin` and on; tried first.
     pub folder: Option<String>,
     /// The whole file.
     pub url: String,
     /// Whether the server of `url` gives parts of it.
     pub ranges: bool,
+    /// Other addresses of the same file.
+    #[serde(default)]
+    pub mirrors: Vec<String>,
+    /// Hash of the whole file, where the server tells it.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// What the server of `url` calls this version of it.
+    #[serde(default)]
+    pub tag: Option<String>,
+    /// Whether all is here and was found to have `sha256`.
+    #[serde(default)]
+    pub checked: bool,
 }
 
-/// What to ask a server for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    /// Address.
-    pub url: String,
-    /// First byte and length, unless all is wanted.
-    pub range: Option<(u64, u64)>,
-}
+/// How addresses of files begin that came from a disk: nobody else has them.
+pub const IMPORTED: &str = "import:///";
 
 impl Plan {
     /// For a model of the catalog; `folder` may hold its shards.
@@ -49,46 +55,55 @@ impl Plan {
             folder: Some(format!("{}/{}", folder.trim_end_matches('/'), entry.id)),
             url: entry.url.clone(),
             ranges: true,
+            mirrors: entry.mirrors.clone(),
+            sha256: Some(entry.sha256.clone()),
+            tag: None,
+            checked: false,
         }
     }
 
     /// For a file at an address, of which the server told the size and perhaps a tag that names its version.
     pub fn of_url(url: &str, size_bytes: u64, tag: Option<&str>, ranges: bool) -> Plan {
-        let name = url.split(['?', '#']).next().unwrap_or(url).rsplit('/').next().unwrap_or(url);
+        let about = format!("{url} {size_bytes} {SHARD_BYTES} {}", tag.unwrap_or(""));
         Plan {
-            key: format!(
-                "url-{}",
-                crate::sha256(format!("{url} {size_bytes} {SHARD_BYTES} {}", tag.unwrap_or("")).as_bytes())
-            ),
-            name: name.into(),
+            key: format!("url-{}", crate::sha256(about.as_bytes())),
+            name: url.split(['?', '#']).next().unwrap_or(url).rsplit('/').next().unwrap_or(url).into(),
             size_bytes,
             shard_bytes: SHARD_BYTES,
             hashes: Vec::new(),
             folder: None,
             url: url.into(),
             ranges,
+            mirrors: Vec::new(),
+            sha256: None,
+            tag: tag.map(Into::into),
+            checked: false,
         }
     }
 
-    /// Number of shards.
+    /// For a file from a disk; `path` is its name, perhaps below its folder's.
+    pub fn of_file(path: &str, size_bytes: u64, modified_ms: u64) -> Plan {
+        let tag = format!("modified {modified_ms}");
+        Plan { tag: None, ..Plan::of_url(&format!("{IMPORTED}{path}"), size_bytes, Some(&tag), false) }
+    }
+
+    /// Whether it came from a disk.
+    pub fn is_imported(&self) -> bool {
+        self.url.starts_with(IMPORTED)
+    }
+
+    /// Number of chunks.
     pub fn count(&self) -> usize {
         usize::try_from(self.size_bytes.div_ceil(self.shard_bytes)).unwrap_or(usize::MAX)
     }
 
-    /// First byte and length of shard `index`.
+    /// First byte and length of chunk `index`.
     pub fn extent(&self, index: usize) -> (u64, u64) {
         let start = index as u64 * self.shard_bytes;
         (start, self.shard_bytes.min(self.size_bytes - start))
     }
 
-    /// The requests that may bring shard `index`, best first.
-    pub fn requests(&self, index: usize) -> Vec<Request> {
-        let shard = self.folder.iter().map(|folder| Request { url: format!("{folder}/{index:05}.bin"), range: None });
-        let part = Request { url: self.url.clone(), range: Some(self.extent(index)) };
-        shard.chain([part]).collect()
-    }
-
-    /// Bytes of the shards in `indices`.
+    /// Bytes of the chunks in `indices`.
     pub fn bytes_of(&self, indices: impl IntoIterator<Item = usize>) -> u64 {
         indices.into_iter().map(|index| self.extent(index).1).sum()
     }

@@ -4,19 +4,26 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::models;
 use crate::process::{self, Result, command, root};
+use crate::{models, wasm};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// A module: the store's, and three builds of the engine's, of which the page picks the best that the browser and its
-/// server's headers allow.
+/// What a package becomes: `FILE.js` and `FILE_bg.wasm`.
+struct Module {
+    package: &'static str,
+    file: &'static str,
+}
+
+const STORE: Module = Module { package: "bindings-store", file: "engine" };
+const ENGINE: Module = Module { package: "bindings-engine", file: "engine" };
+const LAB: Module = Module { package: "bindings-lab", file: "lab" };
+
+/// Modules that are made with the same flags. The engine is built three times, and the page takes the best that the browser and
+/// its server's headers allow. The lab has no use for relaxed SIMD.
 pub struct Build {
     name: &'static str,
-    /// Features of `bindings`.
-    feature: &'static str,
-    /// Below `target`.
-    folder: &'static str,
+    modules: &'static [Module],
     /// Given to cargo.
     config: &'static [&'static str],
     /// Atomics need a standard library compiled with them, which cargo offers on nightly, or here.
@@ -24,10 +31,10 @@ pub struct Build {
 }
 
 const BUILDS: [Build; 4] = [
-    Build { name: "store", feature: "store", folder: "store", config: &[], own_std: false },
-    Build { name: "base", feature: "engine", folder: "base", config: &[], own_std: false },
-    Build { name: "threads", feature: "engine", folder: "threads", config: &[THREADS], own_std: true },
-    Build { name: "threads-relaxed", feature: "engine", folder: "relaxed", config: &[THREADS, RELAXED], own_std: true },
+    Build { name: "store", modules: &[STORE], config: &[], own_std: false },
+    Build { name: "base", modules: &[ENGINE, LAB], config: &[], own_std: false },
+    Build { name: "threads", modules: &[ENGINE, LAB], config: &[THREADS], own_std: true },
+    Build { name: "threads-relaxed", modules: &[ENGINE], config: &[THREADS, RELAXED], own_std: true },
 ];
 
 const THREADS: &str = ".cargo/threads.toml";
@@ -40,8 +47,13 @@ impl Build {
         BUILDS.iter().find(|build| build.name == name).expect("a build of that name")
     }
 
-    /// A cargo command with this build's flags, in a target folder of its own: other flags in a shared one would rebuild
-    /// everything at each turn.
+    /// The target folder. Of other flags cargo keeps both sides; but the variable below would have all macros, and what uses
+    /// them, compiled anew at each turn.
+    fn folder(&self) -> &'static str {
+        if self.own_std { "target/threads" } else { "target" }
+    }
+
+    /// A cargo command with this build's flags.
     pub fn cargo(&self, command_name: &str) -> Command {
         let mut cargo = command("cargo");
         self.config.iter().for_each(|config| {
@@ -50,27 +62,27 @@ impl Build {
         if self.own_std {
             cargo.env("RUSTC_BOOTSTRAP", "1");
         }
-        cargo.args([command_name, "--target", TARGET, "--target-dir"]).arg(format!("target/{}", self.folder));
+        cargo.args([command_name, "--target", TARGET, "--target-dir", self.folder()]);
         cargo
     }
 }
 
 fn run_in(staging: PathBuf) -> Result<()> {
-    // Two at a time: the last step of each, of a whole program, takes a single core.
-    for builds in BUILDS.chunks(2) {
-        let compile = |build: &'static Build| {
-            let mut cargo = build.cargo("build");
-            let features = ["--no-default-features", "--features", build.feature];
-            cargo.args(["--release", "--package", "bindings"]).args(features);
-            (build.name, cargo)
-        };
-        process::together(builds.iter().map(compile).collect())?;
-    }
     for build in &BUILDS {
-        let module = root().join("target").join(build.folder).join(TARGET).join("release/bindings.wasm");
-        let options = ["--target", "no-modules", "--no-typescript", "--remove-name-section", "--out-name", "engine"];
-        let out = staging.join("engine").join(build.name);
-        process::run(command("wasm-bindgen").args(options).arg("--out-dir").arg(out).arg(module))?;
+        let compiled = root().join(build.folder()).join(TARGET).join("page");
+        // Both modules by one command: what they share is compiled once, and the last step of each, of a whole program, takes a
+        // single core.
+        let mut cargo = build.cargo("build");
+        cargo.args(["--profile", "page"]);
+        process::run(cargo.args(build.modules.iter().flat_map(|module| ["--package", module.package])))?;
+        for Module { package, file } in build.modules {
+            let module = compiled.join(package.replace('-', "_")).with_extension("wasm");
+            let lean = module.with_extension("lean.wasm");
+            std::fs::write(&lean, wasm::without_exports(&std::fs::read(&module)?, "llg_")?)?;
+            let options = ["--target", "no-modules", "--no-typescript", "--remove-name-section", "--out-name", file];
+            let out = staging.join("engine").join(build.name);
+            process::run(command("wasm-bindgen").args(options).arg("--out-dir").arg(out).arg(lean))?;
+        }
     }
     models::publish(&staging.join("models"))
 }

@@ -8,6 +8,7 @@ mod process;
 mod test;
 mod tools;
 mod vocabularies;
+mod wasm;
 
 use process::Result;
 

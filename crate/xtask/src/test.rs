@@ -42,9 +42,10 @@ pub fn run() -> Result<()> {
     say("clippy, natively and for the browser; documentation");
     let deny = ["--", "--deny", "warnings"];
     process::run(command("cargo").args(["clippy", "--quiet", "--workspace", "--all-targets"]).args(deny))?;
-    let wasm = ["--target", "wasm32-unknown-unknown", "--target-dir", "target/base"];
-    let packages = ["--package", "bindings", "--package", "tests", "--all-targets"];
-    process::run(command("cargo").args(["clippy", "--quiet"]).args(packages).args(wasm).args(deny))?;
+    let mut browser_clippy = Build::named("base").cargo("clippy");
+    let packages = ["bindings", "bindings-engine", "bindings-lab", "bindings-store", "tests"];
+    browser_clippy.args(["--quiet", "--all-targets"]).args(packages.iter().flat_map(|package| ["--package", package]));
+    process::run(browser_clippy.args(deny))?;
     process::run(command("cargo").env("RUSTDOCFLAGS", "--deny warnings").args([
         "doc",
         "--quiet",

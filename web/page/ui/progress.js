@@ -8,10 +8,12 @@ import {coming, on, state} from '../store.js';
 const SHARD = 4 << 20;
 const MOST = 64;
 
-function facts({loaded = 0, total = 0, bytes_per_second = 0, seconds_left, elsewhere}) {
+function facts({loaded = 0, total = 0, bytes_per_second = 0, seconds_left, elsewhere, checking}) {
   if (!total) return '\u00a0';
   const facts = [t('download.amount', {loaded: megabytes(loaded), total: megabytes(total)})];
-  if (elsewhere) facts.push(t('download.elsewhere'));
+  if (!navigator.onLine && state.phase === 'download') facts.push(t('download.offline'));
+  else if (checking) facts.push(t('download.checking'));
+  else if (elsewhere) facts.push(t('download.elsewhere'));
   else if (state.phase === 'download' && bytes_per_second > 0) {
     facts.push(t('download.speed', {speed: number(bytes_per_second / 1e6, 1)}));
     if (seconds_left !== undefined && loaded < total) facts.push(t('download.left', {time: duration(seconds_left)}));
@@ -26,7 +28,7 @@ export function progressCard() {
   const line = h('span');
   const stop = h('button', {class: 'quiet', onclick: pause});
   const card = h('div', {class: 'card progress'}, title, bar, h('div', {class: 'facts'}, line, stop));
-  on(['phase', 'progress', 'wanted', 'language'], () => {
+  const draw = () => {
     const {phase, progress, wanted} = state;
     card.hidden = !coming();
     if (card.hidden) return;
@@ -43,6 +45,8 @@ export function progressCard() {
     line.textContent = facts(progress ?? {});
     stop.hidden = phase !== 'download';
     stop.textContent = t('download.pause');
-  });
+  };
+  on(['phase', 'progress', 'wanted', 'language'], draw);
+  for (const event of ['online', 'offline']) addEventListener(event, draw);
   return card;
 }

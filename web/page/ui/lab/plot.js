@@ -76,7 +76,8 @@ export function draw(Plot, points, {axis, shown, width, look, choose}) {
   svg.setAttribute('role', 'group');
   svg.setAttribute('aria-label', t('lab.cost'));
   const circles = [...svg.querySelectorAll('[aria-label="dot"]')];
-  circles.forEach(mark => mark.removeAttribute('aria-label'));
+  // What Plot calls its own parts is no help, and English.
+  svg.querySelectorAll('g[aria-label]').forEach(part => part.removeAttribute('aria-label'));
   // The third group only rings the point that is shown.
   const drawn = circles.slice(0, 2).flatMap(mark => [...mark.querySelectorAll('circle')]);
   circles[2]?.setAttribute('pointer-events', 'none');

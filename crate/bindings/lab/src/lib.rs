@@ -1,6 +1,9 @@
 //! The compression lab: `Intake` takes a model's files piece by piece and becomes `Weights`; a `Lab` makes others of them and
 //! tells them apart. Calls last minutes and answer when they are done; on the way they tell a listener of their progress.
+#![cfg(target_arch = "wasm32")]
 
+use bindings::team::team;
+use bindings::{error, from_js, to_js};
 use hearth_engine::cpu::team::Team;
 use hearth_engine::quant::Format;
 use hearth_engine::tokenizer::Tokenizer;
@@ -18,8 +21,6 @@ use hearth_lab::work::Work;
 use hearth_lab::{Error, Progress};
 use js_sys::{Function, Uint8Array};
 use wasm_bindgen::prelude::*;
-
-use crate::{error, from_js, to_js};
 
 fn lab_error(problem: Error) -> JsValue {
     error(problem.code(), &problem.to_string())
@@ -127,10 +128,10 @@ pub struct Lab {
 
 #[wasm_bindgen]
 impl Lab {
-    /// Of `threads`, all but one are workers that will call [`help`](crate::engine::help).
+    /// Of `threads`, all but one are workers that will call [`help`](bindings::team::help).
     #[wasm_bindgen(constructor)]
     pub fn new(threads: usize) -> Lab {
-        Lab { team: crate::engine::team(threads), reference: None }
+        Lab { team: team(threads), reference: None }
     }
 
     /// The methods that recipes may have: `[{name, does, options}]`.

@@ -1,14 +1,16 @@
 //! `Loader` takes a model's files piece by piece and becomes a `Model`, which answers step by step.
+#![cfg(target_arch = "wasm32")]
 
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
+use bindings::team::{now, team};
+use bindings::{error, from_js, to_js};
 use hearth_engine::adapter::Adapter;
 use hearth_engine::chat::{Capabilities, Origin, Request, ResponseFormat, Turn};
 use hearth_engine::cpu::measure;
-use hearth_engine::cpu::team::{Shared, Team};
+use hearth_engine::cpu::team::Team;
 use hearth_engine::embed::Embedding;
 use hearth_engine::executor::Tuning;
 use hearth_engine::generate::{Options, Session};
@@ -21,36 +23,8 @@ use hearth_gpu::Gpu;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use crate::{error, from_js, to_js};
-
 fn engine_error(problem: hearth_engine::Error) -> JsValue {
     error(problem.code(), &problem.to_string())
-}
-
-#[wasm_bindgen]
-extern "C" {
-    /// Milliseconds since the worker began.
-    #[wasm_bindgen(js_namespace = performance)]
-    fn now() -> f64;
-}
-
-/// What the leader's team shares with its helpers: one team to a module's memory.
-static TEAM: OnceLock<Arc<Shared>> = OnceLock::new();
-
-/// A helper's life, in a worker of its own over the leader's memory: returns when the leader has gone.
-#[wasm_bindgen]
-pub fn help() {
-    if let Some(shared) = TEAM.get() {
-        shared.help();
-    }
-}
-
-/// Tells the leader that a helper has crashed: its piece of work will never be done.
-#[wasm_bindgen]
-pub fn helper_failed() {
-    if let Some(shared) = TEAM.get() {
-        shared.fail();
-    }
 }
 
 /// Times what the machine can do, without a model.
@@ -61,7 +35,7 @@ pub struct Meter {
 
 #[wasm_bindgen]
 impl Meter {
-    /// Of `threads`, all but one are workers that will call [`help`].
+    /// Of `threads`, all but one are workers that will call [`help`](bindings::team::help).
     #[wasm_bindgen(constructor)]
     pub fn new(threads: usize) -> Meter {
         Meter { team: team(threads) }
@@ -78,13 +52,6 @@ impl Meter {
     pub fn kernels(&self, budget_ms: f64) -> Result<JsValue, JsValue> {
         to_js(&measure::kernels(now, budget_ms))
     }
-}
-
-/// A team whose helpers find it in [`TEAM`].
-pub(crate) fn team(threads: usize) -> Team {
-    Team::new(threads, now, |shared| {
-        assert!(Arc::ptr_eq(TEAM.get_or_init(|| shared.clone()), &shared), "one team to a memory");
-    })
 }
 
 /// Positions that a conversation may have where nobody asked for some.
@@ -135,7 +102,7 @@ impl Loader {
     }
 
     /// For these files, `[{name, size_bytes}]`, with room for `context` positions, see `room`; `device` is "cpu" or, for
-    /// comparisons, "naive". Of `threads`, all but one are workers that will call [`help`].
+    /// comparisons, "naive". Of `threads`, all but one are workers that will call [`help`](bindings::team::help).
     #[wasm_bindgen(constructor)]
     pub fn new(device: &str, threads: usize, context: Option<usize>, files: JsValue) -> Result<Loader, JsValue> {
         let device = match device {

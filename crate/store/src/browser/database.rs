@@ -1,0 +1,206 @@
+//! IndexedDB: a record per chunk (a `Blob`, which reads twice as fast as an `ArrayBuffer`), one for its hash, written in the same
+//! transaction, a record per file, and one for when it was last used.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use futures_channel::oneshot;
+use idb::{Database, DatabaseEvent, Factory, KeyRange, ObjectStoreParams, Query, TransactionMode};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::Blob;
+
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+
+const NAME: &str = "hearth";
+const VERSION: u32 = 2;
+/// Key: `KEY/INDEX`, five digits.
+const SHARDS: &str = "shards";
+/// The same keys.
+const HASHES: &str = "hashes";
+/// Key: the plan's.
+const FILES: &str = "files";
+/// The same keys; milliseconds since 1970.
+const USES: &str = "uses";
+
+/// The open database.
+#[derive(Clone)]
+pub struct Records(Rc<Database>);
+
+impl From<idb::Error> for Error {
+    fn from(error: idb::Error) -> Error {
+        Error::Database(error.to_string())
+    }
+}
+
+fn unreadable(error: impl std::fmt::Debug) -> Error {
+    Error::Database(format!("{error:?}"))
+}
+
+fn shard_key(key: &str, index: usize) -> JsValue {
+    format!("{key}/{index:05}").into()
+}
+
+fn shard_range(key: &str) -> Result<Query> {
+    let (from, to) = (format!("{key}/"), format!("{key}/~"));
+    Ok(Query::KeyRange(KeyRange::bound(&from.into(), &to.into(), None, None)?))
+}
+
+/// Sees `task` through even if whoever waits for it is gone: a request that was dropped would call back into nothing.
+async fn through<T: 'static>(task: impl Future<Output = Result<T>> + 'static) -> Result<T> {
+    let (sender, receiver) = oneshot::channel();
+    spawn_local(async {
+        // Perhaps nobody waits any more.
+        let _ = sender.send(task.await);
+    });
+    receiver.await.unwrap_or_else(|_| Err(Error::Database("a request was lost".into())))
+}
+
+impl Records {
+    /// Opens the database, making it on the first visit.
+    pub async fn open() -> Result<Records> {
+        let mut request = Factory::new()?.open(NAME, Some(VERSION))?;
+        request.on_upgrade_needed(|event| {
+            let make = || -> Result<(), idb::Error> {
+                let database = event.database()?;
+                let present = database.store_names();
+                for name in [SHARDS, HASHES, FILES, USES] {
+                    if !present.iter().any(|present| present == name) {
+                        database.create_object_store(name, ObjectStoreParams::new())?;
+                    }
+                }
+                Ok(())
+            };
+            if let Err(error) = make() {
+                panic!("the database cannot be made: {error}");
+            }
+        });
+        let mut database = request.await?;
+        // Another tab has a newer version of the page, which waits for this one to let go.
+        database.on_version_change(|event| {
+            if let Ok(database) = event.database() {
+                database.close();
+            }
+        });
+        Ok(Records(Rc::new(database)))
+    }
+
+    pub async fn plans(&self) -> Result<Vec<Plan>> {
+        let database = self.0.clone();
+        through(async move {
+            let transaction = database.transaction(&[FILES], TransactionMode::ReadOnly)?;
+            let records = transaction.object_store(FILES)?.get_all(None, None)?.await?;
+            records.into_iter().map(|record| serde_wasm_bindgen::from_value(record).map_err(unreadable)).collect()
+        })
+        .await
+    }
+
+    pub async fn keep_plan(&self, plan: &Plan) -> Result<()> {
+        let record = serde_wasm_bindgen::to_value(plan).map_err(unreadable)?;
+        self.put(FILES, plan.key.as_str().into(), record).await
+    }
+
+    /// When each file was last used.
+    pub async fn uses(&self) -> Result<BTreeMap<String, f64>> {
+        let database = self.0.clone();
+        through(async move {
+            let transaction = database.transaction(&[USES], TransactionMode::ReadOnly)?;
+            let store = transaction.object_store(USES)?;
+            let (keys, values) = (store.get_all_keys(None, None)?, store.get_all(None, None)?);
+            let (keys, values) = (keys.await?, values.await?);
+            Ok(keys.iter().zip(values).filter_map(|(key, value)| Some((key.as_string()?, value.as_f64()?))).collect())
+        })
+        .await
+    }
+
+    pub async fn used(&self, key: &str, now_ms: f64) -> Result<()> {
+        self.put(USES, key.into(), now_ms.into()).await
+    }
+
+    async fn put(&self, store: &'static str, key: JsValue, record: JsValue) -> Result<()> {
+        let database = self.0.clone();
+        through(async move {
+            let transaction = database.transaction(&[store], TransactionMode::ReadWrite)?;
+            transaction.object_store(store)?.put(&record, Some(&key))?.await?;
+            transaction.commit()?.await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Numbers of a file's chunks with the hash noted of each.
+    pub async fn chunks(&self, key: &str) -> Result<BTreeMap<usize, Option<String>>> {
+        let (database, range, hashed) = (self.0.clone(), shard_range(key)?, shard_range(key)?);
+        let values = shard_range(key)?;
+        through(async move {
+            let transaction = database.transaction(&[SHARDS, HASHES], TransactionMode::ReadOnly)?;
+            let keys = transaction.object_store(SHARDS)?.get_all_keys(Some(range), None)?;
+            let store = transaction.object_store(HASHES)?;
+            let (names, hashes) = (store.get_all_keys(Some(hashed), None)?, store.get_all(Some(values), None)?);
+            let (keys, names, hashes) = (keys.await?, names.await?, hashes.await?);
+            let index = |key: &JsValue| key.as_string()?.rsplit('/').next()?.parse::<usize>().ok();
+            let noted: BTreeMap<usize, String> =
+                names.iter().zip(hashes).filter_map(|(key, hash)| Some((index(key)?, hash.as_string()?))).collect();
+            Ok(keys.iter().filter_map(index).map(|index| (index, noted.get(&index).cloned())).collect())
+        })
+        .await
+    }
+
+    /// Stores a chunk and its hash, both or none. A full disk is told by its own error.
+    pub async fn write(&self, key: &str, index: usize, blob: Blob, hash: &str) -> Result<()> {
+        let (database, key, hash) = (self.0.clone(), shard_key(key, index), JsValue::from(hash));
+        let full = Error::Quota { need: blob.size() as u64, free: 0 };
+        through(async move {
+            let transaction = database.transaction(&[SHARDS, HASHES], TransactionMode::ReadWrite)?;
+            let put = async {
+                let (shard, noted) = (
+                    transaction.object_store(SHARDS)?.put(&blob, Some(&key))?,
+                    transaction.object_store(HASHES)?.put(&hash, Some(&key))?,
+                );
+                shard.await?;
+                noted.await?;
+                transaction.commit()?.await
+            };
+            match put.await {
+                Ok(result) if result.is_committed() => Ok(()),
+                // A write is only ever taken back for want of room.
+                Ok(_) => Err(full),
+                Err(error) if error.to_string().contains("Quota") => Err(full),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    /// A chunk and the hash noted of it.
+    pub async fn read(&self, key: &str, index: usize) -> Result<Option<(Blob, Option<String>)>> {
+        let (database, key) = (self.0.clone(), shard_key(key, index));
+        through(async move {
+            let transaction = database.transaction(&[SHARDS, HASHES], TransactionMode::ReadOnly)?;
+            let shard = transaction.object_store(SHARDS)?.get(key.clone())?;
+            let hash = transaction.object_store(HASHES)?.get(key)?;
+            let (shard, hash) = (shard.await?, hash.await?);
+            let blob = shard.and_then(|record| record.dyn_into().ok());
+            Ok(blob.map(|blob| (blob, hash.and_then(|hash| hash.as_string()))))
+        })
+        .await
+    }
+
+    /// Forgets a file and its chunks.
+    pub async fn remove(&self, key: &str) -> Result<()> {
+        let (database, name) = (self.0.clone(), JsValue::from(key));
+        let (shards, hashes) = (shard_range(key)?, shard_range(key)?);
+        through(async move {
+            let transaction = database.transaction(&[SHARDS, HASHES, FILES, USES], TransactionMode::ReadWrite)?;
+            transaction.object_store(SHARDS)?.delete(shards)?.await?;
+            transaction.object_store(HASHES)?.delete(hashes)?.await?;
+            for store in [FILES, USES] {
+                transaction.object_store(store)?.delete(Query::Key(name.clone()))?.await?;
+            }
+            transaction.commit()?.await?;
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,184 @@
+//! The vault of a browser: IndexedDB, and in front of it this tab's memory, for what the browser will not store. Both have blobs,
+//! which the browser keeps outside the module's memory, and may put on disk.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use js_sys::{Array, Uint8Array};
+use serde::Serialize;
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, StorageEstimate, WorkerGlobalScope};
+
+use super::database::Records;
+use super::refused;
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+use crate::vault::{Chunk, Vault, present};
+
+/// A file as the vault knows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stored {
+    /// How it was planned.
+    pub plan: Plan,
+    /// Bytes that are there.
+    pub stored_bytes: u64,
+    /// When it was last loaded, in milliseconds since 1970.
+    pub used_ms: Option<f64>,
+    /// Whether some of it will be gone with this tab.
+    pub held: bool,
+}
+
+/// What this browser keeps, and what this tab holds.
+pub struct Shelf {
+    records: Option<Records>,
+    held: RefCell<BTreeMap<(String, usize), (Blob, String)>>,
+    plans: RefCell<BTreeMap<String, Plan>>,
+    /// Keys of files whose chunks are only to be held.
+    holding: RefCell<BTreeSet<String>>,
+}
+
+fn worker() -> Option<WorkerGlobalScope> {
+    js_sys::global().dyn_into().ok()
+}
+
+impl Shelf {
+    /// Opens the browser's storage; where it refuses, all is held in memory.
+    pub async fn open() -> Shelf {
+        let (held, plans, holding) = Default::default();
+        Shelf { records: Records::open().await.ok(), held, plans, holding }
+    }
+
+    /// Whether anything stays when the tab is closed.
+    pub fn keeps(&self) -> bool {
+        self.records.is_some()
+    }
+
+    /// From now on a file's chunks are held in memory, not stored.
+    pub fn hold(&self, key: &str) {
+        self.holding.borrow_mut().insert(key.into());
+    }
+
+    /// The database, if a file is to be stored there.
+    fn records_for(&self, key: &str) -> Option<&Records> {
+        self.records.as_ref().filter(|_| !self.holding.borrow().contains(key))
+    }
+
+    fn held(&self, key: &str) -> Vec<(usize, String)> {
+        let held = self.held.borrow();
+        held.iter().filter(|((of, _), _)| of == key).map(|((_, index), (_, hash))| (*index, hash.clone())).collect()
+    }
+
+    async fn blob(&self, key: &str, index: usize) -> Result<Option<(Blob, Option<String>)>> {
+        let held = self.held.borrow().get(&(key.into(), index)).cloned();
+        match (held, &self.records) {
+            (Some((blob, hash)), _) => Ok(Some((blob, Some(hash)))),
+            (None, Some(records)) => records.read(key, index).await,
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// A chunk as the browser has it, without looking at it.
+    pub async fn piece(&self, key: &str, index: usize) -> Result<Blob> {
+        self.blob(key, index).await?.map(|(blob, _)| blob).ok_or(Error::Missing { index })
+    }
+
+    /// Notes that a file is used now.
+    pub async fn used(&self, key: &str) -> Result<()> {
+        match &self.records {
+            Some(records) => records.used(key, js_sys::Date::now()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Every file with what is there of it.
+    pub async fn files(&self) -> Result<Vec<Stored>> {
+        let uses = match &self.records {
+            Some(records) => records.uses().await?,
+            None => BTreeMap::new(),
+        };
+        let mut files = Vec::new();
+        for plan in self.plans().await? {
+            let stored_bytes = plan.bytes_of(present(self, &plan).await?);
+            let (used_ms, held) = (uses.get(&plan.key).copied(), !self.held(&plan.key).is_empty());
+            files.push(Stored { plan, stored_bytes, used_ms, held });
+        }
+        Ok(files)
+    }
+
+    /// Bytes that are there of a plan's file.
+    pub async fn stored_bytes(&self, plan: &Plan) -> Result<u64> {
+        Ok(plan.bytes_of(present(self, plan).await?))
+    }
+}
+
+impl Vault for Shelf {
+    async fn plans(&self) -> Result<Vec<Plan>> {
+        let mut plans = match &self.records {
+            Some(records) => records.plans().await?,
+            None => Vec::new(),
+        };
+        let held = self.plans.borrow();
+        plans.extend(
+            held.values().filter(|held| !plans.iter().any(|plan| plan.key == held.key)).cloned().collect::<Vec<_>>(),
+        );
+        Ok(plans)
+    }
+
+    async fn keep_plan(&self, plan: &Plan) -> Result<()> {
+        match self.records_for(&plan.key) {
+            Some(records) => records.keep_plan(plan).await,
+            None => {
+                self.plans.borrow_mut().insert(plan.key.clone(), plan.clone());
+                Ok(())
+            }
+        }
+    }
+
+    async fn chunks(&self, key: &str) -> Result<BTreeMap<usize, Option<String>>> {
+        let mut chunks = match &self.records {
+            Some(records) => records.chunks(key).await?,
+            None => BTreeMap::new(),
+        };
+        chunks.extend(self.held(key).into_iter().map(|(index, hash)| (index, Some(hash))));
+        Ok(chunks)
+    }
+
+    async fn read(&self, key: &str, index: usize) -> Result<Option<Chunk>> {
+        let Some((blob, hash)) = self.blob(key, index).await? else { return Ok(None) };
+        // A blob whose bytes the disk no longer gives has rotted as much as one whose bytes are others.
+        let bytes = match JsFuture::from(blob.array_buffer()).await {
+            Ok(buffer) => Uint8Array::new(&buffer).to_vec(),
+            Err(_) => Vec::new(),
+        };
+        Ok(Some(Chunk { bytes, hash }))
+    }
+
+    async fn write(&self, key: &str, index: usize, bytes: &[u8], hash: &str) -> Result<()> {
+        let blob = Blob::new_with_u8_array_sequence(&Array::of1(&Uint8Array::from(bytes))).map_err(refused)?;
+        match self.records_for(key) {
+            Some(records) => records.write(key, index, blob, hash).await?,
+            None => {
+                self.held.borrow_mut().insert((key.into(), index), (blob, hash.into()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, key: &str) -> Result<()> {
+        self.held.borrow_mut().retain(|(of, _), _| of != key);
+        self.plans.borrow_mut().remove(key);
+        match &self.records {
+            Some(records) => records.remove(key).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn room(&self, key: &str) -> Option<u64> {
+        // Of memory nobody tells.
+        self.records_for(key)?;
+        let estimate = worker()?.navigator().storage().estimate().ok()?;
+        let estimate: StorageEstimate = JsFuture::from(estimate).await.ok()?.unchecked_into();
+        Some((estimate.get_quota()? - estimate.get_usage()?).max(0.0) as u64)
+    }
+}

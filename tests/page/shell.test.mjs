@@ -1,0 +1,151 @@
+// The page's shell: it works without a network after the first visit, gets its own headers where a host sets none, and never
+// changes under a person's hands.
+import assert from 'node:assert/strict';
+import {spawn} from 'node:child_process';
+import {createHash} from 'node:crypto';
+import {existsSync, readFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {test} from 'node:test';
+import {filesIn} from '../../crate/xtask/files.mjs';
+import {inBrowser, kept} from './browser.mjs';
+import {ROOT} from './server.mjs';
+
+const DIST = join(ROOT, 'dist');
+const TINY = join(ROOT, 'tests/fixtures/tiny-llama.gguf');
+
+const sha256 = bytes => createHash('sha256').update(bytes).digest('hex');
+
+/** The tiny model of the fixtures, opened from disk. */
+async function open(page) {
+  await page.click('.tab.models');
+  await page.setInputFiles('input[type=file]', TINY);
+  await page.waitForFunction(() => /tiny-llama.*CPU/.test(document.querySelector('#chip').textContent));
+}
+
+/** The bundle's list, as the page's keeper reads it. */
+function listed() {
+  const self = {};
+  new Function('self', readFileSync(join(DIST, 'files.js'), 'utf8'))(self);
+  return self.FILES;
+}
+
+test('the list of files to keep is that of the bundle', () => {
+  assert.deepEqual(listed(), filesIn(DIST));
+  for (const path of ['index.html', 'page/main.js', 'engine/base/engine_bg.wasm', 'models/catalog.json', 'texts/en-test.txt']) {
+    assert.ok(listed()[path], path);
+  }
+});
+
+test('after the first visit everything works without a network', () => inBrowser(async ({page, host}) => {
+  assert.deepEqual(await kept(page), {files: Object.keys(listed()).filter(path => !path.startsWith('engine/threads/engine')).length});
+  await host.close();
+  await page.reload();
+  assert.ok(await page.evaluate(() => crossOriginIsolated));
+  await open(page);
+  assert.match(await page.textContent('#chip'), /CPU × [1-9]/);
+  await page.click('.tab.lab');
+  await page.waitForSelector('#lab h1');
+  // What is fetched when it is needed: every file there is, but for the build that this browser does not use.
+  const missing = await page.evaluate(async paths => {
+    const tried = await Promise.all(paths.map(path => fetch(path).then(({ok}) => !ok && path, () => path)));
+    return tried.filter(Boolean);
+  }, Object.keys(listed()));
+  assert.deepEqual(missing, ['engine/threads/engine.js', 'engine/threads/engine_bg.wasm']);
+}));
+
+/** Serves `dist` as `python3 -m http.server` does, which sets no headers. */
+async function plainHost() {
+  const server = spawn('python3', ['-u', '-m', 'http.server', '0', '--bind', '127.0.0.1', '--directory', DIST], {stdio: 'pipe'});
+  server.stderr.resume();
+  const line = await new Promise(resolve => server.stdout.once('data', resolve));
+  return {url: `http://127.0.0.1:${/port (\d+)/.exec(line)[1]}/`, end: () => server.kill()};
+}
+
+test('a host without headers: one reload by itself, then threads', () => inBrowser(async ({page}) => {
+  const plain = await plainHost();
+  try {
+    const loads = [];
+    page.on('framenavigated', frame => frame === page.mainFrame() && loads.push(frame.url()));
+    await page.goto(plain.url);
+    await page.waitForFunction(() => crossOriginIsolated && document.querySelector('#get, .examples'));
+    await open(page);
+    assert.deepEqual(loads, [plain.url, plain.url]);
+    assert.equal(await page.evaluate(async () => (await import('/page/store.js')).state.model.timings.build), 'threads-relaxed');
+    assert.equal((await kept(page)).message, undefined);
+    // Later visits are right at once.
+    loads.length = 0;
+    await page.goto(`${plain.url}?from=elsewhere`);
+    await page.waitForSelector('#get, .examples');
+    assert.ok(await page.evaluate(() => crossOriginIsolated));
+    assert.equal(loads.length, 1);
+  } finally {
+    plain.end();
+  }
+}));
+
+test('where the keeper cannot help there is no second reload', () => inBrowser(async ({page, host}) => {
+  // A keeper that adds no headers.
+  host.intercept = async (request, response) => {
+    const {pathname} = new URL(request.url, host.url);
+    const file = join(DIST, pathname.replace(/\/$/, '/index.html'));
+    if (!existsSync(file) || pathname.endsWith('.bin')) return false;
+    const type = {html: 'text/html', js: 'text/javascript', css: 'text/css', json: 'application/json'}[file.split('.').at(-1)];
+    const empty = "self.addEventListener('activate', event => event.waitUntil(clients.claim()));";
+    response.writeHead(200, {'Content-Type': type ?? 'application/octet-stream'});
+    response.end(pathname === '/sw.js' ? empty : readFileSync(file));
+    return true;
+  };
+  const loads = [];
+  page.on('framenavigated', frame => frame === page.mainFrame() && loads.push(frame.url()));
+  await page.goto(`${host.url}?bare`);
+  await page.waitForSelector('#get');
+  assert.equal(loads.length, 2);
+  assert.equal(await page.evaluate(() => crossOriginIsolated), false);
+  await page.reload();
+  await page.waitForSelector('#get, .examples');
+  assert.equal(loads.length, 3);
+}));
+
+test('a new version is offered, fetches what has changed, and waits to be taken', () => inBrowser(async ({page, host, context}) => {
+  await kept(page);
+  const other = await context.newPage();
+  await other.goto(host.url);
+  await other.waitForSelector('#get');
+  const english = JSON.parse(readFileSync(join(DIST, 'page/i18n/en.json')));
+  const changed = JSON.stringify({...english, 'welcome.title': 'A newer title'});
+  let broken = true;
+  host.intercept = (request, response) => {
+    if (request.url === '/files.js') {
+      const files = {...listed(), 'page/i18n/en.json': sha256(changed)};
+      response.writeHead(200, {'Content-Type': 'text/javascript'}).end(`self.FILES = ${JSON.stringify(files)}`);
+    } else if (request.url === '/page/i18n/en.json') {
+      response.writeHead(200, {'Content-Type': 'application/json'}).end(broken ? '{}' : changed);
+    } else return false;
+    return true;
+  };
+  // One that is not what its list says is not offered.
+  const update = () => page.evaluate(async () => {
+    const {installing} = await (await navigator.serviceWorker.getRegistration()).update();
+    return new Promise(resolve => {
+      installing.onstatechange = () => resolve(installing.state);
+    });
+  });
+  assert.equal(await update(), 'redundant');
+  assert.equal(await page.locator('#update .notice').count(), 0);
+
+  broken = false;
+  host.requests.length = 0;
+  assert.equal(await update(), 'installed');
+  await page.waitForSelector('#update .notice');
+  assert.deepEqual(host.requests.filter(url => !/^\/(sw|files)\.js$/.test(url)), ['/page/i18n/en.json']);
+  assert.match(await page.textContent('#update'), /A new version of Hearth is here/);
+  await page.fill('#ask', 'half a question');
+  await page.reload();
+  assert.doesNotMatch(await page.textContent('.welcome'), /A newer title/, 'not before it is wanted');
+  await page.click('#update .main');
+  await page.waitForFunction(() => /A newer title/.test(document.querySelector('.welcome')?.textContent));
+  assert.equal(await page.inputValue('#ask'), 'half a question');
+  // The other tab is told, and left alone.
+  await other.waitForSelector('#update .notice');
+  assert.doesNotMatch(await other.textContent('.welcome'), /A newer title/);
+}));

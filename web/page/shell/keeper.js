@@ -1,0 +1,78 @@
+// The page's side of its keeper, sw.js: headers for threads, files for visits without a network, new versions.
+import {set} from '../store.js';
+
+const TRIED = 'hearth.isolation';
+const PATIENCE_MS = 3000;
+
+/** Registers the keeper, once. */
+let registering;
+function register() {
+  registering ??= navigator.serviceWorker.register('sw.js', {updateViaCache: 'none'});
+  return registering;
+}
+
+const late = () => new Promise((_, reject) => {
+  setTimeout(reject, PATIENCE_MS, new Error('the service worker is late'));
+});
+
+/** Whether the keeper's headers would give the page threads that it has not. */
+function isWorthIt() {
+  return globalThis.crossOriginIsolated === false && isSecureContext && 'serviceWorker' in navigator
+    && window === window.top && navigator.hardwareConcurrency > 1;
+}
+
+/**
+ * Where the host sets no headers: loads the page once more, through the keeper, which does. True if it is loaded anew. It is tried
+ * once in a tab, and again only after it has worked.
+ */
+export async function isolate() {
+  try {
+    if (globalThis.crossOriginIsolated) sessionStorage.removeItem(TRIED);
+    if (!isWorthIt() || sessionStorage.getItem(TRIED)) return false;
+    sessionStorage.setItem(TRIED, 'yes');
+    await Promise.race([register().then(() => navigator.serviceWorker.ready), late()]);
+    location.reload();
+    return true;
+  } catch (error) {
+    console.warn('Hearth: no isolation, so no threads', error);
+    return false;
+  }
+}
+
+/** Tells when a version lies ready, and when another tab has taken it. */
+function watch(registration) {
+  let controlled = Boolean(navigator.serviceWorker.controller);
+  let taking = false;
+  const take = () => {
+    taking = true;
+    registration.waiting?.postMessage({take: true});
+  };
+  const offer = () => {
+    if (registration.active && registration.waiting) set({update: take});
+  };
+  registration.addEventListener('updatefound', () => {
+    registration.installing?.addEventListener('statechange', offer);
+  });
+  navigator.serviceWorker.addEventListener('controllerchange', () => {
+    const reload = () => location.reload();
+    if (taking) reload();
+    // The first one takes nothing away from the page.
+    else if (controlled) set({update: reload});
+    controlled = true;
+  });
+  offer();
+}
+
+/** Keeps the page with the modules of this build, and of the one that runs where memory is refused. */
+export async function keepPage(build) {
+  if (!('serviceWorker' in navigator)) return;
+  watch(await register());
+  const {active} = await navigator.serviceWorker.ready;
+  const {port1, port2} = new MessageChannel();
+  const answered = new Promise(resolve => {
+    port1.onmessage = ({data}) => resolve(data);
+  });
+  const lab = build === 'base' ? 'base/lab' : 'threads/lab';
+  active.postMessage({keep: [`${build}/engine`, lab, 'base/engine', 'base/lab']}, [port2]);
+  set({kept: await answered});
+}
