@@ -54,13 +54,3 @@ export function codeBlock({text, raw, lang = ''}) {
     h('figcaption', {}, h('span', {}, said), navigator.clipboard && h('button', {type: 'button', class: 'copy'}, t('act.copy'))),
     h('pre', {tabindex: 0}, h('code', {'data-language': name}, coloured(text.slice(0, ready), name), text.slice(ready))));
 }
-
-/** Lets the copy buttons within `container` work, also those to come. */
-export function copying(container) {
-  container.addEventListener('click', async ({target}) => {
-    if (!target.classList.contains('copy')) return;
-    await navigator.clipboard.writeText(target.closest('figure').querySelector('code').textContent);
-    target.textContent = t('act.copied');
-    setTimeout(() => { target.textContent = t('act.copy'); }, 2000);
-  });
-}
