@@ -96,6 +96,18 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), MARKDOWN);
   });
 
+  await t.test('of long code that grows the beginning is coloured, and all of it in the end', async () => {
+    const {open, closed} = await page.evaluate(async () => {
+      const {codeBlock} = await import('/page/ui/chat/code.js');
+      const {default: hljs} = await import('/vendor/highlight/core.min.js');
+      hljs.registerLanguage('python', (await import('/vendor/highlight/languages/python.min.js')).default);
+      const text = 'x = 1\n'.repeat(1000);
+      const coloured = raw => codeBlock({text, raw, lang: 'python'}).querySelectorAll('.hljs-number').length;
+      return {open: coloured('```python\n' + text), closed: coloured('```python\n' + text + '```')};
+    });
+    assert.deepEqual([open, closed], [500, 1000]);
+  });
+
   await t.test('while an answer grows what is done stays as it is, and nothing moves', async () => {
     await page.click('#new-chat');
     const list = Array.from({length: 12}, (_, i) => `${i + 1}. Number **${i}** of \`twelve\`, with some more words`).join('\n');

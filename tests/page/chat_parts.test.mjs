@@ -1,5 +1,6 @@
 // What conversations are made of, without a browser: the tree of turns, files, tokens.
 import assert from 'node:assert/strict';
+import {readFileSync} from 'node:fs';
 import {test} from 'node:test';
 import {readText, written} from '../../web/page/chat/files.js';
 import {begun, pack, retold, sureness, texts, weighed} from '../../web/page/chat/tokens.js';
@@ -85,4 +86,17 @@ test('tokens are kept with bytes, of which characters come together again', () =
   assert.equal(weighed([...list, pack({token: 7, text: 'x'})]), false);
   assert.deepEqual(texts([pack({token: 7, text: '炉'}), ...retold([1, 2], '边')]), ['炉', '边', '']);
   assert.deepEqual(sureness(list, 0.5), {mean: Math.exp(-1), rare: 5});
+});
+
+test('what draws Markdown is not fetched for the first paint', () => {
+  const seen = new Set();
+  const walk = url => {
+    if (seen.has(url.href)) return;
+    seen.add(url.href);
+    const source = readFileSync(url, 'utf8');
+    for (const [, path] of source.matchAll(/^(?:import|export)\s[^;]*?from '(\.[^']+)'/gm)) walk(new URL(path, url));
+  };
+  walk(new URL('../../web/page/main.js', import.meta.url));
+  const vendor = [...seen].map(url => /\/vendor\/(\w+)/.exec(url)?.[1]).filter(Boolean);
+  assert.deepEqual(vendor, ['idb']);
 });

@@ -15,6 +15,10 @@ const NAMES = new Map(Object.entries(GRAMMARS).flatMap(([name, more]) => [name, 
 /** Longer code stays plain: colours would take longer than a frame. */
 const MOST = 30_000;
 
+/** Of code that is still being written, which is coloured once a frame, as much as a frame has time for. */
+const MOST_GROWING = 3000;
+const CLOSED = /\n *(?:`{3,}|~{3,})\s*$/;
+
 const loading = new Map();
 let hljs;
 
@@ -44,20 +48,11 @@ function coloured(text, name) {
   return [...new DOMParser().parseFromString(value, 'text/html').body.childNodes].map(copied);
 }
 
-export function codeBlock({text, lang = ''}) {
+export function codeBlock({text, raw, lang = ''}) {
   const said = lang.split(/\s/)[0].toLowerCase();
   const name = NAMES.get(said);
+  const ready = text.length <= MOST_GROWING || CLOSED.test(raw) ? text.length : text.lastIndexOf('\n', MOST_GROWING) + 1;
   return h('figure', {class: 'code'},
     h('figcaption', {}, h('span', {}, said), navigator.clipboard && h('button', {type: 'button', class: 'copy'}, t('act.copy'))),
-    h('pre', {tabindex: 0}, h('code', {'data-language': name}, coloured(text, name))));
-}
-
-/** Lets the copy buttons within `container` work, also those to come. */
-export function copying(container) {
-  container.addEventListener('click', async ({target}) => {
-    if (!target.classList.contains('copy')) return;
-    await navigator.clipboard.writeText(target.closest('figure').querySelector('code').textContent);
-    target.textContent = t('act.copied');
-    setTimeout(() => { target.textContent = t('act.copy'); }, 2000);
-  });
+    h('pre', {tabindex: 0}, h('code', {'data-language': name}, coloured(text.slice(0, ready), name), text.slice(ready))));
 }

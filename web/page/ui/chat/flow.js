@@ -6,7 +6,7 @@ import {$, h, icon} from '../../dom.js';
 import {megabytes, t} from '../../i18n.js';
 import {coming, on, set, state} from '../../store.js';
 import {progressCard} from '../progress.js';
-import {copying} from './code.js';
+import {copying} from './copy.js';
 import {loadRich} from './markdown.js';
 import {answerView, questionView} from './turn.js';
 
