@@ -2,7 +2,7 @@
 
 use crate::doubles::server::{Fault, File, Net};
 use crate::doubles::time::Time;
-use crate::doubles::vault::Shelf;
+use crate::doubles::vault::{Shelf, Write};
 use hearth_store::clock::Clock;
 use hearth_store::plan::Plan;
 use hearth_store::{Error, Limits, Result, Transfer, plan_url, sha256};
@@ -111,6 +111,18 @@ fn a_new_version_takes_the_place_of_the_old_one() {
     assert_ne!(first.key, second.key);
     assert_eq!(fetch(&new, &shelf, &second), Ok(()));
     assert_eq!(shelf.plans.borrow().keys().collect::<Vec<_>>(), [&second.key]);
+}
+
+#[test]
+fn a_storage_that_hesitates_is_asked_again() {
+    let time = Time::new(1);
+    let net = net(&time, [(URL, File::new(&bytes(5000)))]);
+    let shelf = Shelf::new(&time);
+    let plan = plan(&net, &shelf, &[]).unwrap();
+    net.asked.borrow_mut().clear();
+    shelf.writes.borrow_mut().extend([Write::Fails, Write::Fails]);
+    assert_eq!(fetch(&net, &shelf, &plan), Ok(()));
+    assert_eq!(net.asked.borrow().len(), 1);
 }
 
 #[test]
