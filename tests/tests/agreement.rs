@@ -100,40 +100,41 @@ fn gemma3_has_the_perplexity_of_naive() {
     perplexity_is_that_of_naive("gemma-3-270m-q4_k_m", 7.8633);
 }
 
-/// The likeliest token after each of the first 256 of `fixtures/long.txt`.
-fn likeliest(model: &str, device: Device) -> Vec<u32> {
+/// The likeliest token after each of the first `count` of `fixtures/long.txt`.
+fn likeliest(model: &str, count: usize, device: Device) -> Vec<u32> {
     let here = env!("CARGO_MANIFEST_DIR");
     let text = std::fs::read_to_string(format!("{here}/fixtures/long.txt")).unwrap();
     let mut session = tests::session_within(512, &file(model), device).unwrap();
     let tokens = session.tokenizer().encode(text.trim_end()).unwrap();
     let mut best = Vec::new();
-    block_on(session.score(&tokens[..256], |_, log_probs| best.push(argmax(log_probs.iter().copied())))).unwrap();
+    block_on(session.score(&tokens[..count], |_, log_probs| best.push(argmax(log_probs.iter().copied())))).unwrap();
     best
 }
 
 /// The GPU against the oracle, as exact as it can be and with activations in bytes; `fixtures/naive.json` has what the oracle says,
 /// from `hearth logprobs FILE --text "$(head -c 1500 long.txt)" --executor naive --json`. (The CPU's kernels round activations to
 /// bytes, too, but one rounding the other way makes more: either agrees with the other no better than with the oracle.)
-fn gpu_agrees(model: &str) {
+fn gpu_agrees(model: &str, count: usize) {
     let here = env!("CARGO_MANIFEST_DIR");
     let naive = std::fs::read_to_string(format!("{here}/fixtures/naive.json")).unwrap();
     let naive: std::collections::HashMap<String, Vec<u32>> = serde_json::from_str(&naive).unwrap();
     let gpu = block_on(Gpu::open()).unwrap();
-    for (product, least) in [(Product::F32, 254), (Product::Bytes, 244)] {
+    for (product, least) in [(Product::F32, 0.99), (Product::Bytes, 0.953)] {
         let gpu = gpu.clone().with(Kernels { matvec: product, matmul: product, subgroups: true });
-        let best = likeliest(model, gpu.device());
+        let best = likeliest(model, count, gpu.device());
         let same = best.iter().zip(&naive[model]).filter(|(a, b)| a == b).count();
-        println!("{model}: GPU in {product:?} and oracle agree on {same} of 256");
-        assert!(same >= least, "{same} of 256");
+        println!("{model}: GPU in {product:?} and oracle agree on {same} of {count}");
+        assert!(same as f64 >= least * count as f64, "{same} of {count}");
     }
 }
 
 #[test]
 fn smollm2_on_the_gpu_agrees() {
-    gpu_agrees("smollm2-135m-instruct-q4_1");
+    gpu_agrees("smollm2-135m-instruct-q4_1", 256);
 }
 
 #[test]
 fn gemma3_on_the_gpu_agrees() {
-    gpu_agrees("gemma-3-270m-q4_k_m");
+    // It takes an adapter that is a program a long time.
+    gpu_agrees("gemma-3-270m-q4_k_m", 64);
 }
