@@ -89,7 +89,7 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     assert.equal(await md.locator('img, script, [onerror], [href^=javascript]').count(), 0);
     assert.equal(await page.evaluate(() => window.hacked), undefined);
     assert.match(await md.textContent(), /<img src=x onerror/);
-    assert.ok(!host.requests.some(url => /evil|leak/.test(url)));
+    assert.ok(!host.requests.some(url => /evil|leak\.png/.test(url)));
     await md.locator('.copy').click();
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'def flash(s):\n    return "dark"');
     await page.click('.answer .meta button:text-is("Copy")');
