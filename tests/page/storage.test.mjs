@@ -34,7 +34,7 @@ function serveFile(host, {parts = true, fault = () => false} = {}) {
 /** Fetches through the API in `page`: `{hash, progress}` of what is here then, or the error. */
 const get = (page, source, options = {}) => page.evaluate(async ([source, options]) => {
   const {Hearth} = await import('/hearth.js');
-  window.hearth ??= await Hearth.open();
+  window.hearth ??= await Hearth.open({networkWorker: 'file'});
   const progress = [];
   try {
     const {files, read} = await window.hearth.storage.fetch(source, {...options, onProgress: step => progress.push(step)});
@@ -233,13 +233,14 @@ test('downloads heal', {timeout: 120_000}, async t => inBrowser(async ({page, ho
     assert.deepEqual([size_bytes, need_bytes, memory.verdict, asked.length], [FILE.length, FILE.length, 'fits', 0]);
     assert.ok(free_bytes > 0);
   });
-}));
+}, {serviceWorkers: 'block'}));
 
 test('a window that stores nothing', () => inBrowser(async ({page, host}) => {
   const asked = serveFile(host);
   const file = host.intercept;
   host.intercept = (request, response) => {
     if (!request.url.endsWith('/worker/store.js')) return file(request, response);
+    response.setHeader('Content-Type', 'text/javascript');
     response.end(`Object.defineProperty(self, 'indexedDB', {value: undefined});\n${readFileSync(`${ROOT}web/worker/store.js`)}`);
     return true;
   };
@@ -251,7 +252,7 @@ test('a window that stores nothing', () => inBrowser(async ({page, host}) => {
   await page.reload();
   await page.click('.tab.models');
   await page.waitForFunction(() => /This window stores nothing/.test(document.querySelector('#storage').textContent));
-}));
+}, {serviceWorkers: 'block'})); // which would answer with the page's own file
 
 const TINY = `${ROOT}tests/fixtures/tiny-llama.gguf`;
 const chip = page => page.waitForFunction(() => /tiny-llama.*CPU/.test(document.querySelector('#chip').textContent));
