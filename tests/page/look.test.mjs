@@ -27,7 +27,7 @@ const look = (page, view) => page.evaluate(async view => {
 /** Every text that a person is shown or told, with whether it says that it is in another language. */
 const texts = page => page.evaluate(() => {
   const shown = element => element.checkVisibility({visibilityProperty: true});
-  const foreign = element => Boolean(element.closest('[lang]:not(html), code'));
+  const foreign = element => Boolean(element.closest('[lang]:not(html), code, .md')); // .md: what a model wrote
   const found = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode());) {
@@ -47,7 +47,8 @@ const texts = page => page.evaluate(() => {
 
 /** Names that are the same everywhere. */
 const {models} = JSON.parse(readFileSync(join(ROOT, 'models/catalog.json')));
-const NAMES = models.flatMap(({name, licence}) => [name, licence]);
+const QUESTION = 'What is it?';
+const NAMES = [QUESTION, ...models.flatMap(({name, licence}) => [name, licence])];
 
 /** Whether there are two words of English one after the other, but for names. */
 const isEnglish = text => /\b[a-z]{2,}[,;:]? [a-z]{2,}\b/.test(NAMES.reduce((rest, name) => rest.replace(name, ''), text));
@@ -55,7 +56,10 @@ const isEnglish = text => /\b[a-z]{2,}[,;:]? [a-z]{2,}\b/.test(NAMES.reduce((res
 /** What axe-core objects to. */
 const barriers = async page => page.evaluate(async () => {
   const {violations} = await window.axe.run(document, {resultTypes: ['violations']});
-  return violations.flatMap(({id, nodes}) => nodes.map(({html, failureSummary}) => [id, html.slice(0, 160), failureSummary].join(' · ')));
+  // An answer's headings are as its model orders them.
+  const written = ({target: [selector]}) => document.querySelector(selector).closest('.md');
+  const ours = (id, nodes) => nodes.filter(node => id !== 'heading-order' || !written(node));
+  return violations.flatMap(({id, nodes}) => ours(id, nodes).map(({html, failureSummary}) => [id, html.slice(0, 160), failureSummary].join(' · ')));
 });
 
 /** A model, an answer, a run of the lab and the trial of the wall. */
@@ -69,7 +73,7 @@ async function furnish(page) {
   await page.waitForSelector('#lab-plot circle[role=button]', {timeout: 120_000});
   await look(page, 'chat');
   await speak(page, [ANSWER]);
-  await page.fill('#ask', 'What is it?');
+  await page.fill('#ask', QUESTION);
   await page.keyboard.press('Enter');
   await page.waitForSelector('.meta span');
   await look(page, 'privacy');
@@ -93,6 +97,7 @@ test('axe-core finds no barrier, and no text is left in another language', () =>
     }, [language, theme]);
     for (const view of VIEWS) {
       await look(page, view);
+      if (['lab', 'models', 'bench', 'privacy'].includes(view)) await page.waitForSelector(`#${view} h1`);
       found.push(...(await barriers(page)).map(barrier => `${view}, ${language}, ${theme}: ${barrier}`));
       const left = language === 'zh' ? await texts(page) : [];
       const wrong = left.filter(({text, foreign}) => other.has(text) || (!foreign && isEnglish(text)));
@@ -166,7 +171,7 @@ test('at first sight: quick, small, and nothing jumps; not while an answer is wr
   assert.ok(sum(first) < 0.01, JSON.stringify(first));
 
   await speak(page, [ANSWER], {pause: 20});
-  await page.fill('#ask', 'What is it?');
+  await page.fill('#ask', QUESTION);
   await page.waitForTimeout(600); // what follows a person's doing at once is no jump
   await page.evaluate(() => {
     window.jumps.length = 0;
