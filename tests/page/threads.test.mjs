@@ -92,7 +92,7 @@ test('without the two headers the build without threads works', () => inBrowser(
   const {timings} = await load(page, `${host.url}tiny.gguf`, {threads: 4});
   assert.deepEqual([timings.build, timings.threads], ['base', 1]);
   assert.equal((await generate(page, tiny)).tokens.length, 12);
-}));
+}, {serviceWorkers: 'block'})); // which would bring the headers
 
 test('without SharedArrayBuffer, without relaxed SIMD', async () => {
   const without = await inChangedPage(() => { delete globalThis.SharedArrayBuffer; });
