@@ -113,7 +113,7 @@ test('a broken download says so, keeps what came and goes on; the chat stays', (
   const notice = page.locator('.notice');
   // All places are asked, patiently.
   await notice.waitFor({timeout: 90_000});
-  assert.match(await notice.textContent(), /The download stopped.*MB are kept.*conversation is still here/);
+  assert.match(await notice.textContent(), /The download stopped.*503.*MB are kept.*conversation is still here/);
   assert.match(await page.textContent('.you'), /Are you there/);
   host.intercept = undefined;
   host.requests.length = 0;

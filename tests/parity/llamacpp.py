@@ -26,34 +26,44 @@ def hearth(*arguments):
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
-def llama_cpp(file, lora=None):
-    """Its greedy answers to all prompts, with an adapter if there is one: tokens and text."""
+def server(file, context, lora=None, threads=None):
+    """Runs llama.cpp on a file, with an adapter if there is one; gives `ask(path, body)`, by which it is asked."""
     params = xllamacpp.CommonParams()
     params.model.path = str(file)
     if lora:
         adapter = xllamacpp.CommonAdapterLoraInfo()
         adapter.path, adapter.scale = str(lora), 1.0
         params.lora_adapters = [adapter]
-    params.n_ctx = 512
+    params.n_ctx = context
     params.n_parallel = 1
-    params.cpuparams.n_threads = 1
+    if threads:
+        params.cpuparams.n_threads = threads
+    # Its flash attention adds up in f16, its plain attention in f32: the latter is the better reference.
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     params.port = 0
     params.hostnames = ["127.0.0.1"]
-    server = xllamacpp.Server(params)
+    running = xllamacpp.Server(params)
 
     def ask(path, body):
-        address = f"{server.listening_address}{path}"
+        address = f"{running.listening_address}{path}"
         request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
         return json.load(urllib.request.urlopen(request))
 
-    def answer(prompt):
-        tokens = ask("/tokenize", {"content": prompt, "add_special": True, "parse_special": True})["tokens"]
-        body = {"prompt": tokens, "n_predict": TOKENS, "temperature": 0, "top_k": 1, "repeat_penalty": 1.0}
-        found = ask("/completion", body | {"cache_prompt": False, "return_tokens": True, "ignore_eos": True})
-        return found["tokens"], found["content"]
+    return ask
 
-    return [answer(prompt) for prompt in PROMPTS]
+
+def greedy(ask, prompt, count):
+    """A prompt's tokens, and those of the greedy answer, and its text."""
+    tokens = ask("/tokenize", {"content": prompt, "add_special": True, "parse_special": True})["tokens"]
+    body = {"prompt": tokens, "n_predict": count, "temperature": 0, "top_k": 1, "repeat_penalty": 1.0}
+    found = ask("/completion", body | {"cache_prompt": False, "return_tokens": True, "ignore_eos": True})
+    return tokens, found["tokens"], found["content"]
+
+
+def llama_cpp(file, lora=None):
+    """Its greedy answers to all prompts, with an adapter if there is one: tokens and text."""
+    ask = server(file, 512, lora, threads=1)
+    return [greedy(ask, prompt, TOKENS)[1:] for prompt in PROMPTS]
 
 
 def alike(file, prompt, tokens, text):

@@ -154,10 +154,12 @@ impl Places {
         open.min_by_key(|&(number, place)| rank(number, place)).map(|(number, _)| number)
     }
 
-    /// Why all are given up: what the file's own address said.
+    /// Why all are given up: what the file's own address said, but rather what any said than that one said nothing.
     pub(crate) fn refusal(&self) -> Error {
-        let of = |place: &Place| place.given_up.borrow().clone();
-        of(&self.places[self.own]).or_else(|| self.places.iter().find_map(of)).expect("all are given up")
+        let places = [&self.places[self.own]].into_iter().chain(&self.places);
+        let errors: Vec<Error> = places.filter_map(|place| place.given_up.borrow().clone()).collect();
+        let told = errors.iter().find(|error| !matches!(error, Error::Network { .. }));
+        told.or(errors.first()).expect("all are given up").clone()
     }
 }
 
@@ -170,5 +172,22 @@ mod tests {
         let longest: Vec<u64> = (1..9).map(|failures| rest_ms(failures, 0.999_999)).collect();
         assert_eq!(longest, [499, 999, 1999, 3999, 7999, 15_999, 29_999, 29_999]);
         assert!((1..40).all(|failures| rest_ms(failures, 0.0) * 2 >= rest_ms(failures, 0.99)));
+    }
+
+    #[test]
+    fn what_a_server_said_is_told_rather_than_silence() {
+        let mut plan = Plan::of_url("https://own.example/a", 10, None, true);
+        plan.folder = Some("https://folder.example/a".into());
+        let told = |own: Error, folder: Error| {
+            let places = Places::of(&plan);
+            places.places[0].given_up.replace(Some(folder));
+            places.places[1].given_up.replace(Some(own));
+            places.refusal()
+        };
+        let http = |status| Error::Http { status, url: String::new(), wait_ms: None };
+        let silent = |url: &str| Error::Network { url: url.into() };
+        assert_eq!(told(http(404), http(503)), http(404));
+        assert_eq!(told(silent("own"), http(503)), http(503));
+        assert_eq!(told(silent("own"), silent("folder")), silent("own"));
     }
 }

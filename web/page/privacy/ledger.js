@@ -23,7 +23,7 @@ function whyOf(who, address) {
   return path === undefined ? 'other' : 'page';
 }
 
-/** Where the answer came from: 'kept', from this browser's storage or cache, 'network', or 'nowhere': refused, or not answered. */
+/** Where the answer came from: 'kept', from this browser's storage or cache, 'network', or 'nowhere': refused, not answered, or broken off. */
 function fromOf({serverTiming = [], transferSize, encodedBodySize, responseStatus}, ours) {
   if (responseStatus === 0 && transferSize + encodedBodySize === 0) return 'nowhere';
   const kept = serverTiming.some(({name}) => name === 'kept');

@@ -128,7 +128,7 @@ export function answerView() {
   const thoughts = h('details', {class: 'thoughts', hidden: true}, summary, thought);
   const text = h('div', {class: 'md'});
   const reading = h('p', {class: 'small', hidden: true});
-  const body = h('div', {class: 'it'}, h('span', {class: 'hidden'}, `${t('model')}: `), thoughts, text, reading);
+  const body = h('div', {class: 'it'}, h('h2', {class: 'hidden'}, t('model')), thoughts, text, reading);
   const meta = h('div', {class: 'meta'});
   const element = h('div', {class: 'turn answer'}, body, meta);
   const caret = h('span', {class: 'caret', 'aria-hidden': 'true'});
