@@ -54,7 +54,13 @@ function fetchPanel() {
   const {view} = state;
   if (!(view in LATER) || fetched.has(view)) return;
   fetched.add(view);
-  LATER[view]().then(panel => panel[view]()).catch(error => {
+  const coming = h('p', {class: 'coming', role: 'status'}, t('view.coming'));
+  $(view).append(coming);
+  LATER[view]().then(panel => {
+    coming.remove();
+    panel[view]();
+  }).catch(error => {
+    coming.remove();
     fetched.delete(view);
     fail(error);
   });
