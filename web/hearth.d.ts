@@ -330,6 +330,8 @@ export class Model {
   readonly info: ModelInfo;
   readonly timings: Timings;
   readonly verdict: Verdict;
+  /** The engine has failed; `device` is 'cpu' where the CPU goes on, undefined where the model is gone and is to be loaded again. */
+  onlost?: (error: HearthError, device?: 'cpu') => void;
   useThreads(threads: number): Promise<number>;
   tokenize(text: string): Promise<number[]>;
   detokenize(tokens: number[]): Promise<string>;

@@ -90,8 +90,8 @@ export class Hearth {
     hearth.#build = build;
     const [store, programs] = await Promise.all([fetchBuild('store'), fetchPrograms(), hearth.#module(build, 'engine')]);
     hearth.#programs = programs;
-    const remote = new Remote(networkWorker(store.glue, programs, made === 'file'), 'store');
-    hearth.storage = await Storage.open(remote, store.module, () => hearth.catalog(), new URL('models/shards', BASE).href);
+    const start = () => new Remote(networkWorker(store.glue, programs, made === 'file'), 'store');
+    hearth.storage = await Storage.open(start, store.module, () => hearth.catalog(), new URL('models/shards', BASE).href);
     return hearth;
   }
 

@@ -228,6 +228,7 @@ export class Lab {
     try {
       this.#check(signal);
       this.#engine = engine;
+      engine.remote.gone.then(() => { if (this.#engine === engine) this.#end(); });
       await engine.init();
       const {methods, presets, protocols} = await engine.remote.call('begin', {threads: engine.threads});
       const joined = engine.join(engine.threads); // never fails

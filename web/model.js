@@ -56,6 +56,12 @@ export class Model {
    */
   verdict;
 
+  /**
+   * Called when the engine has failed: `onlost(error, device)`. `device` is 'cpu' where the CPU takes over and answers go on by
+   * themselves, undefined where the model is gone: load it again.
+   */
+  onlost;
+
   constructor(running, {load_ms, ...verdict}, spare) {
     this.#spare = spare;
     this.verdict = verdict;
@@ -65,6 +71,7 @@ export class Model {
   #use({engine, started, info: {peak_memory_bytes, ...info}, fixed}, load_ms) {
     this.#engine = engine;
     this.#remote = engine.remote;
+    engine.remote.gone.then(error => this.#gone(engine, error));
     this.#started = started;
     this.#fixed = {load_ms, ...fixed};
     this.info = info;
@@ -74,15 +81,25 @@ export class Model {
     };
   }
 
+  /** The worker of `engine` has ended. */
+  #gone(engine, error) {
+    if (this.#unloaded || engine !== this.#engine) return;
+    if (!this.#spare) return this.onlost?.(error);
+    this.#recover(error).catch(() => {}); // whoever asks next is told
+  }
+
   /** The CPU takes over from a GPU that failed, and takes up its conversation; `verdict` tells. */
   async #takeOver(error) {
+    this.onlost?.(error, 'cpu');
     const conversation = await this.#remote.call('saveTokens').catch(() => undefined);
     this.#engine.end(error);
     this.#checkLoaded();
     const start = performance.now();
     const running = await this.#spare.run().catch(second => {
       const what = `the GPU failed (${error.message}) and the CPU could not take over (${second.message})`;
-      throw new HearthError('crashed', what);
+      const both = new HearthError('crashed', what);
+      this.onlost?.(both);
+      throw both;
     });
     try {
       // Without it the tokens, which the next call brings along, are read again.
@@ -104,7 +121,7 @@ export class Model {
 
   /** Returns when the CPU has taken over from a GPU that `error` tells has failed; throws it if it tells something else. */
   async #recover(error) {
-    if (error.code !== 'gpu' || !(this.#spare || this.#handover)) throw error;
+    if (!['gpu', 'crashed'].includes(error.code) || !(this.#spare || this.#handover)) throw error;
     await (this.#handover ??= this.#takeOver(error));
   }
 

@@ -41,7 +41,8 @@ export function memoryForecast(size_bytes) {
 }
 
 export class Storage {
-  #remote;
+  #start;
+  #running;
   #catalog;
   #folder;
   #jobs = 0;
@@ -49,14 +50,29 @@ export class Storage {
   /** Whether models stay when the tab is closed; a private window may refuse, and all is held in memory. */
   keeps;
 
-  /** `remote`: the store's worker. `catalog()` gives the models we know, `folder` may have their shards. */
-  static async open(remote, module, catalog, folder) {
+  /** `start()` starts the store's worker. `catalog()` gives the models we know, `folder` may have their shards. */
+  static async open(start, module, catalog, folder) {
     const storage = new Storage();
-    storage.#remote = remote;
+    storage.#start = async () => {
+      const remote = start();
+      remote.gone.then(() => { storage.#running = undefined; });
+      ({keeps: storage.keeps} = await remote.call('init', {module}));
+      return remote;
+    };
     storage.#catalog = catalog;
     storage.#folder = folder;
-    ({keeps: storage.keeps} = await remote.call('init', {module}));
+    await storage.#remote();
     return storage;
+  }
+
+  /** The worker: the one there is, or a new one if the browser has ended it. */
+  #remote() {
+    this.#running ??= this.#start();
+    return this.#running;
+  }
+
+  async #call(...all) {
+    return (await this.#remote()).call(...all);
   }
 
   /**
@@ -64,17 +80,17 @@ export class Storage {
    * `used_ms`: when it was last loaded. `held`: some of it only in this tab's memory.
    */
   async list() {
-    return grouped(await this.#remote.call('files'));
+    return grouped(await this.#call('files'));
   }
 
   /** Bytes here of a catalog's model. */
   async bytes(id) {
-    return this.#remote.call('stored', {plan: await this.#known(id)});
+    return this.#call('stored', {plan: await this.#known(id)});
   }
 
   /** Removes a model. */
   async remove(key) {
-    for (const one of [key].flat()) await this.#remote.call('remove', {key: one});
+    for (const one of [key].flat()) await this.#call('remove', {key: one});
   }
 
   /** `{usage, quota, persisted}`: bytes this page uses and may use, and whether the browser promised to keep them. */
@@ -95,7 +111,7 @@ export class Storage {
   async forecast(source, {network, mirrors, signal} = {}) {
     const plans = await this.#stoppable(signal, job => this.#plans(String(source), {job, network, mirrors}));
     const {usage, quota} = await this.room();
-    const have = await Promise.all(plans.map(plan => this.#remote.call('stored', {plan})));
+    const have = await Promise.all(plans.map(plan => this.#call('stored', {plan})));
     const [size_bytes, stored_bytes] = [plans.reduce((all, plan) => all + plan.size_bytes, 0), have.reduce((a, b) => a + b, 0)];
     const free_bytes = Math.max(0, quota - usage);
     return {size_bytes, stored_bytes, need_bytes: size_bytes - stored_bytes, free_bytes, memory: memoryForecast(size_bytes)};
@@ -107,14 +123,14 @@ export class Storage {
    */
   async verify(key, {onProgress, signal} = {}) {
     const keys = [key].flat();
-    const files = (await this.#remote.call('files')).filter(({plan}) => keys.includes(plan.key));
+    const files = (await this.#call('files')).filter(({plan}) => keys.includes(plan.key));
     const report = meter('verify', files.reduce((sum, file) => sum + file.stored_bytes, 0), onProgress);
     const found = {chunks: 0, repaired: 0, whole: files.length > 0};
     let before = 0;
     for (const {plan, stored_bytes} of files) {
       const step = ({checked}) => report(before + checked);
       const {chunks, repaired, whole} =
-        await this.#stoppable(signal, job => this.#remote.call('verify', {job, key: plan.key}, {step}));
+        await this.#stoppable(signal, job => this.#call('verify', {job, key: plan.key}, {step}));
       found.chunks += chunks;
       found.repaired += repaired;
       found.whole &&= whole;
@@ -135,7 +151,7 @@ export class Storage {
     for (const file of list) {
       const step = bytes => report(before + bytes);
       const options = {catalog: await this.#catalog(), folder: this.#folder, path: pathOf(file, list), file};
-      last = await this.#stoppable(signal, job => this.#remote.call('import', {job, ...options}, {step}));
+      last = await this.#stoppable(signal, job => this.#call('import', {job, ...options}, {step}));
       before += file.size;
     }
     if (list.length === 1) return last.source;
@@ -146,11 +162,11 @@ export class Storage {
   async export(key, options = {}) {
     await this.verify(key, options);
     const keys = [key].flat();
-    const files = (await this.#remote.call('files')).filter(({plan}) => keys.includes(plan.key));
+    const files = (await this.#call('files')).filter(({plan}) => keys.includes(plan.key));
     return Promise.all(files.map(async ({plan, stored_bytes}) => {
       if (stored_bytes < plan.size_bytes) throw new HearthError('missing_shard', `${plan.name} is not whole: download the rest first`);
       const pieces = Array.from({length: Math.ceil(plan.size_bytes / plan.shard_bytes)}, (_, index) =>
-        this.#remote.call('blob', {key: plan.key, index}));
+        this.#call('blob', {key: plan.key, index}));
       const name = decodeURIComponent(new URL(plan.url).pathname.split('/').at(-1));
       return new File(await Promise.all(pieces), name);
     }));
@@ -170,18 +186,18 @@ export class Storage {
           report(before + bytes, {elsewhere, received: received + now, checking: checked > 0});
         };
         const left = network?.budget_bytes === undefined ? undefined : Math.max(0, network.budget_bytes - received);
-        await this.#remote.call('download', {job, plan, store, limits: {...network, budget_bytes: left}}, {step});
+        await this.#call('download', {job, plan, store, limits: {...network, budget_bytes: left}}, {step});
         before += plan.size_bytes;
         received += last;
-        await this.#remote.call('used', {key: plan.key});
+        await this.#call('used', {key: plan.key});
       }
-      return stored(plans, (key, index) => this.#remote.call('shard', {key, index}));
+      return stored(plans, (key, index) => this.#call('shard', {key, index}));
     });
   }
 
   /** The plan of a model of the catalog. */
   async #known(id) {
-    return this.#remote.call('plan', {catalog: await this.#catalog(), id, folder: this.#folder});
+    return this.#call('plan', {catalog: await this.#catalog(), id, folder: this.#folder});
   }
 
   /** The plans of all files of a model. */
@@ -194,11 +210,11 @@ export class Storage {
     }
     const address = direct(new URL(direct(source), document.baseURI).href);
     const plan = url =>
-      this.#remote.call('plan', {job, url, mirrors: [...url === address ? mirrors : [], ...elsewhere(url)], limits});
+      this.#call('plan', {job, url, mirrors: [...url === address ? mirrors : [], ...elsewhere(url)], limits});
     const read = async plan => {
-      await this.#remote.call('download', {job, plan, store, limits});
+      await this.#call('download', {job, plan, store, limits});
       const pieces = Array.from({length: Math.ceil(plan.size_bytes / plan.shard_bytes)}, (_, index) =>
-        this.#remote.call('shard', {key: plan.key, index}));
+        this.#call('shard', {key: plan.key, index}));
       return new Blob(await Promise.all(pieces)).text();
     };
     return plansAt(address, plan, read);
@@ -208,7 +224,7 @@ export class Storage {
   async #stoppable(signal, task) {
     check(signal);
     const job = this.#jobs++;
-    const abort = () => this.#remote.call('abort', {job});
+    const abort = () => this.#call('abort', {job});
     signal?.addEventListener('abort', abort);
     try {
       return await task(job);

@@ -5,10 +5,13 @@ import {answerTurn} from './chat/answers.js';
 import {add, fresh, newTurn, open} from './chat/conversations.js';
 import {weigh} from './chat/weigh.js';
 import {counter, network} from './network.js';
+import {sizeOf, smallerThan, ways} from './rescue.js';
 import {state, set} from './store.js';
 
 let opening;
 let loading;
+/** What the model in use was loaded from, `{source, name, store}`, and the device it ran on. */
+let used;
 /** Ends what the model is doing for us. */
 let working;
 /** The work under way, as a promise that never fails; undefined while the engine is free. */
@@ -64,6 +67,8 @@ export async function load(source, name, {store = true} = {}) {
     waiting ??= held;
     state.model?.unload();
     const kept = typeof source === 'string' ? source : null;
+    used = {source, name, store, device: model.timings.device};
+    model.onlost = (error, device) => lost(model, error, device);
     set({model, verdict: model.verdict, name, source: kept, phase: 'ready', wanted: null, progress: null, timings: null});
     next();
   } catch (error) {
@@ -71,18 +76,53 @@ export async function load(source, name, {store = true} = {}) {
     const kept = state.phase === 'download' ? state.progress : undefined;
     idle();
     if (error.code === 'aborted') return;
-    const again = [kept?.loaded > 0 ? 'error.goon' : 'error.retry', () => load(source, name, {store})];
-    const inMemory = ['error.memory', () => load(source, name, {store: false})];
-    const onCpu = ['error.usecpu', () => {
-      set({device: 'cpu'});
-      load(source, name);
-    }];
-    const unstored = ['quota', 'database', 'forgotten'].includes(error.code) && store;
-    fail(error, {invalid_input: [], gpu: [onCpu, again]}[error.code] ?? (unstored ? [inMemory, again] : [again]), kept);
-    if (error.code === 'network' && !navigator.onLine) goOnOnline(again[1]);
+    const again = () => load(source, name, {store});
+    fail(error, ways(error.code, {
+      again: [kept?.loaded > 0 ? 'error.goon' : 'error.retry', again],
+      unstored: store && ['error.memory', () => load(source, name, {store: false})],
+      ...otherModels(source, name, store),
+    }), kept);
+    if (error.code === 'network' && !navigator.onLine) goOnOnline(again);
   } finally {
     traffic.end();
   }
+}
+
+/** Ways to have a model where `source` does not run as it was to; `then` does what it is wanted for. */
+function otherModels(source, name, store, then = () => {}) {
+  const {model, device, catalog, stored} = state;
+  const instead = (...model) => () => {
+    then();
+    load(...model);
+  };
+  const smaller = smallerThan(sizeOf(source, catalog ?? [], stored), catalog ?? []);
+  return {
+    cpu: device !== 'cpu' && 'gpu' in navigator && ['error.usecpu', () => {
+      set({device: 'cpu'});
+      instead(source, name, {store})();
+    }],
+    // Two models were in memory.
+    alone: model && used.source !== source && ['error.alone', () => {
+      dropModel();
+      instead(source, name, {store})();
+    }, {name: used.name}],
+    smaller: smaller && ['error.smaller', instead(smaller.id, smaller.name), {name: smaller.name}],
+  };
+}
+
+function dropModel() {
+  state.model?.unload();
+  set({model: null});
+  idle();
+}
+
+/** The engine of a model has failed; `device` takes over, or the model is gone. */
+function lost(model, error, device) {
+  if (state.model !== model) return;
+  if (device) return fail({code: 'taken_over', message: error.message});
+  dropModel();
+  // What is under way fails, too, and tells of it.
+  if (!running) failed(error);
 }
 
 /** Goes on with a download when there is a network again, unless the person has turned to something else. */
@@ -132,36 +172,36 @@ function next() {
   const job = waiting;
   waiting = undefined;
   if (!state.turns.has(job.to)) return;
-  work(signal => answerTurn(job, signal, answerFailed));
+  work(signal => answerTurn(job, signal, failed));
 }
 
 /** Does what only one can do at a time, then what waits. */
 function work(task) {
   working = new AbortController();
-  running = task(working.signal).catch(fail).finally(() => {
+  running = task(working.signal).catch(failed).finally(() => {
     running = undefined;
     next();
   });
 }
 
-function answerFailed(error) {
-  if (error.code === 'crashed') {
-    state.model?.unload();
-    set({model: null});
-    idle();
-  }
-  fail(error, [error.code === 'prompt_too_long' ? ['error.newchat', newChat] : ['error.retry', retry]]);
+/** Something that the model did has failed. `rest`: what is left of an answer, see `answer`; what there is of it stays. */
+function failed(error, rest) {
+  const {source, name, store, device} = used;
+  const others = otherModels(source, name, store, rest && (() => answer({to: rest.to})));
+  fail(error, ways(error.code, {
+    ...others,
+    again: [rest?.begin?.length > 0 ? 'error.goon' : 'error.retry', () => {
+      if (rest) answer(rest);
+      if (!state.model) load(source, name, {store});
+    }],
+    cpu: device === 'gpu' && others.cpu,
+    fresh: state.messages.length > 0 && ['error.newchat', newChat],
+  }));
 }
 
 /** Finds how likely the model in use finds an answer, token by token. */
 export function weighAnswer(turn) {
   if (state.model && !running) work(signal => weigh(turn, signal));
-}
-
-function retry() {
-  answer();
-  const {model, source, name} = state;
-  if (!model && source) load(source, name);
 }
 
 /** Measures the model in use. The conversation stays; the model will read it again. */
@@ -175,7 +215,7 @@ async function measureNow(signal) {
   try {
     set({benchResult: await bench(await hearth(), model, name, {signal, onProgress: bench => set({bench})})});
   } catch (error) {
-    if (error.name !== 'AbortError') fail(error);
+    if (error.name !== 'AbortError') failed(error);
   } finally {
     set({bench: null});
   }
@@ -190,6 +230,14 @@ function leave() {
   waiting = undefined;
   stop();
   set({error: null, timings: null, files: []});
+}
+
+/** The browser has thrown away what it kept for this page; the conversation that is shown has been put back. */
+export async function emptied() {
+  const {storage} = await hearth();
+  fail({code: 'evicted', message: 'the database was closed from outside: the disk is full, or the site\'s data were deleted'},
+    [['storage.persist', () => storage.persist()]]);
+  set({stored: await storage.list(), room: await storage.room()});
 }
 
 export function newChat() {

@@ -1,5 +1,6 @@
 // The common part of all workers; start.js puts it in front of each, behind the engine's glue.
-// In: {call, action, ...}. Out: {call, result} or {call, error: {code, message}}; on the way any number of {call, step}.
+// In: {call, action, ...}. Out: {call, result} or {call, error: {code, message}, ended}; on the way any number of {call, step}.
+// `ended`: the worker is of no use any more.
 
 // A trap leaves the module unusable: its own code lets the page say so. One that no panic explains is memory that was refused.
 function trapped({message}) {
@@ -10,6 +11,7 @@ function trapped({message}) {
 }
 
 function serve(actions) {
+  actions.hold = ({lock}) => alive(lock);
   onmessage = async ({data}) => {
     const {call, action} = data;
     try {
@@ -17,8 +19,9 @@ function serve(actions) {
       const transfer = result instanceof ArrayBuffer ? [result] : [];
       postMessage({call, result}, transfer);
     } catch (error) {
-      const {code = 'internal', message = error} = error instanceof WebAssembly.RuntimeError ? trapped(error) : error;
-      postMessage({call, error: {code: String(code), message: String(message)}});
+      const ended = error instanceof WebAssembly.RuntimeError;
+      const {code = 'internal', message = error} = ended ? trapped(error) : error;
+      postMessage({call, error: {code: String(code), message: String(message)}, ended});
     }
   };
 }

@@ -83,10 +83,11 @@ export async function fetchBuild(build, name = 'engine') {
 
 /** The text of the programs that workers run behind the glue. */
 export async function fetchPrograms() {
-  const [rpc, record, wall, store, engine, lab, helper] = await Promise.all(
-    ['rpc', 'record', 'wall', 'store', 'engine', 'lab', 'helper'].map(name => text(`worker/${name}.js`)));
-  const behindTheWall = program => [rpc, record, wall, program].join('\n');
-  return {store: [rpc, record, store].join('\n'), engine: behindTheWall(engine), lab: behindTheWall(lab), helper};
+  const [alive, rpc, record, wall, store, engine, lab, helper] = await Promise.all(
+    ['alive', 'rpc', 'record', 'wall', 'store', 'engine', 'lab', 'helper'].map(name => text(`worker/${name}.js`)));
+  const program = (...parts) => [alive, ...parts].join('\n');
+  const behindTheWall = part => program(rpc, record, wall, part);
+  return {store: program(rpc, record, store), engine: behindTheWall(engine), lab: behindTheWall(lab), helper: program(helper)};
 }
 
 const listeners = new Set();
@@ -96,40 +97,82 @@ export function onRequests(listener) {
   listeners.add(listener);
 }
 
+let locks = 0;
+
+/** A lock for a worker to hold, of which nobody else knows; undefined where there are none. */
+const newLock = () => navigator.locks && `hearth/alive/${performance.timeOrigin}/${Math.random()}/${locks++}`;
+
+/** Calls `gone` when nobody holds the lock any more, unless `signal` has come before. */
+const watch = (lock, signal, gone) => navigator.locks.request(lock, {signal}, gone).catch(() => {});
+
+const KILLED = 'the browser has ended the worker, perhaps for want of memory';
+
 /** Calls to a worker by message; `who` it is. */
 export class Remote {
   #worker;
   #calls = new Map();
   #next = 0;
+  #over = new AbortController();
+  #reason;
+  #tell;
+
+  /** Resolves to the error by which the worker has ended, unless it was ended by `end`. */
+  gone = new Promise(resolve => { this.#tell = resolve; });
+
+  /** Whether it holds a lock by which we learn that the browser has killed it. */
+  held;
 
   constructor(worker, who) {
     this.#worker = worker;
-    worker.onmessage = ({data: {call: number, step, result, error, requests, origin}}) => {
+    worker.onmessage = ({data: {call: number, step, result, error, ended, requests, origin}}) => {
       if (requests) return listeners.forEach(listener => listener(who, requests, origin));
       const call = this.#calls.get(number);
       if (!call) return;
       if (step !== undefined) return call.step?.(step);
+      if (ended) return this.fail(new HearthError(error.code, error.message));
       this.#calls.delete(number);
       if (error) call.reject(new HearthError(error.code, error.message));
       else call.resolve(result);
     };
-    const crashed = what => this.end(new HearthError('crashed', what));
+    const crashed = what => this.fail(new HearthError('crashed', what));
     worker.onerror = event => crashed(event.message || 'the worker could not start');
     worker.onmessageerror = () => crashed('a message to the worker could not be read');
+    this.held = this.#hold(() => crashed(KILLED));
+  }
+
+  async #hold(killed) {
+    const lock = newLock();
+    if (!lock) return false;
+    try {
+      await this.call('hold', {lock});
+    } catch {
+      return false;
+    }
+    watch(lock, this.#over.signal, killed);
+    return true;
   }
 
   call(action, data = {}, {step, transfer = []} = {}) {
     return new Promise((resolve, reject) => {
-      if (!this.#worker) return reject(new HearthError('unloaded', 'the model has been unloaded'));
+      if (!this.#worker) return reject(this.#reason);
       const number = this.#next++;
       this.#calls.set(number, {resolve, reject, step});
       this.#worker.postMessage({call: number, action, ...data}, transfer);
     });
   }
 
+  /** Ends a worker that is of no use any more. */
+  fail(error) {
+    if (!this.#worker) return;
+    this.end(error);
+    this.#tell(error);
+  }
+
   end(reason = new HearthError('unloaded', 'the model has been unloaded')) {
+    this.#over.abort();
     this.#worker?.terminate();
     this.#worker = undefined;
+    this.#reason ??= reason;
     for (const {reject} of this.#calls.values()) reject(reason);
     this.#calls.clear();
   }
@@ -169,7 +212,7 @@ async function walledFrame() {
 }
 
 /** Waits for a helper to be ready and sends it to work. False if it fails, or is so late that nobody waits for it. */
-function joins(worker, module, memory) {
+function joins(worker, module, memory, lock) {
   return new Promise(resolve => {
     let waiting = true;
     const answer = joined => {
@@ -185,7 +228,7 @@ function joins(worker, module, memory) {
       console.warn('Hearth: a helper did not start', event.message);
       answer(false);
     };
-    worker.postMessage({module, memory});
+    worker.postMessage({module, memory, lock});
   });
 }
 
@@ -194,6 +237,7 @@ export async function startEngine({module, glue}, programs, memory, program = 'e
   const frame = await walledFrame();
   const realm = frame.contentWindow;
   const helpers = [];
+  const over = new AbortController();
   let remote;
   try {
     remote = new Remote(workerOf(`${glue}\n${programs[program]}`, realm), program);
@@ -211,11 +255,18 @@ export async function startEngine({module, glue}, programs, memory, program = 'e
       } catch (error) {
         console.warn('Hearth: no more helpers', error);
       }
-      const joined = await Promise.all(helpers.map(worker => joins(worker, module, memory)));
+      const joined = await Promise.all(helpers.map(async worker => {
+        const lock = await remote.held ? newLock() : undefined;
+        const joined = await joins(worker, module, memory, lock);
+        // The others wait for its pieces.
+        if (joined && lock) watch(lock, over.signal, () => remote.fail(new HearthError('crashed', KILLED)));
+        return joined;
+      }));
       return 1 + joined.filter(Boolean).length;
     },
     /** Waiting calls fail with `reason`. */
     end(reason) {
+      over.abort();
       remote.end(reason);
       helpers.forEach(worker => worker.terminate());
       frame.remove();

@@ -41,6 +41,16 @@ const THREADS: &str = ".cargo/threads.toml";
 
 const RELAXED: &str = "target.wasm32-unknown-unknown.rustflags=['-Ctarget-feature=+relaxed-simd']";
 
+/// Panics name the file they were in: by its place in its crate, not on the machine that compiled it.
+fn without_paths() -> String {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let registries = home.and_then(|home| std::fs::read_dir(home.join("registry/src")).ok()).into_iter().flatten();
+    let flags: Vec<String> =
+        registries.flatten().map(|registry| format!("'--remap-path-prefix={}/='", registry.path().display())).collect();
+    format!("target.{TARGET}.rustflags=[{}]", flags.join(","))
+}
+
 impl Build {
     /// The build of this name.
     pub fn named(name: &str) -> &'static Build {
@@ -62,6 +72,7 @@ impl Build {
         if self.own_std {
             cargo.env("RUSTC_BOOTSTRAP", "1");
         }
+        cargo.arg("--config").arg(without_paths());
         cargo.args([command_name, "--target", TARGET, "--target-dir", self.folder()]);
         cargo
     }

@@ -13,7 +13,7 @@ const told = model => model.timings.device === 'cpu' ? {logprobs: TOP} : {};
 
 /**
  * Answers the turn `to`. `turn`: an answer of it that goes on, instead of a new one; `begin`: tokens to begin with. Resolves when
- * the engine is free again. `fail(error)` is told what went wrong.
+ * the engine is free again. `fail(error, rest)` is told what went wrong, and what is left to do: the first argument for another try.
  */
 export async function answerTurn({to, turn, begin}, signal, fail) {
   const {model, system, sampling, turns, name} = state;
@@ -41,7 +41,7 @@ export async function answerTurn({to, turn, begin}, signal, fail) {
     });
     if (!ended.left) set({timings: await ended.closed});
   } catch (error) {
-    fail(error);
+    fail(error, latest ? {to, turn: latest, begin: list} : {to, turn, begin});
   }
   if (latest) settle({...latest, meta: ended && {...ended.left ? {} : state.timings, finish: ended.finish}}, list);
   else if (shown()) set({messages: path(state.turns, state.conversation.leaf)});

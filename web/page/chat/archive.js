@@ -34,6 +34,10 @@ async function inDatabase() {
     },
     // A tab of a newer version waits for us.
     blocking: (_, __, event) => event.target.close(),
+    terminated() {
+      opening = undefined;
+      emptied();
+    },
   });
   return {
     kept: true,
@@ -52,6 +56,12 @@ async function inDatabase() {
 }
 
 let opening;
+let emptied = () => {};
+
+/** Calls `call` when the browser has thrown away what is kept, under us; from then on it is kept anew. */
+export function onEmptied(call) {
+  emptied = call;
+}
 
 /** The archive, opened once. */
 export function archive() {

@@ -12,9 +12,10 @@ const others = typeof BroadcastChannel === 'function' ? new BroadcastChannel('he
 /** Called where something could not be kept. */
 let unkept = () => {};
 
-/** Reads what is kept and shows what was open last. `fail`: is told what could not be kept. */
-export async function restore(fail) {
+/** Reads what is kept and shows what was open last. `fail`: is told what could not be kept; `emptied`: that all was thrown away. */
+export async function restore(fail, emptied) {
   unkept = fail;
+  kept.onEmptied(() => putBack().then(emptied, fail));
   others?.addEventListener('message', refresh);
   set({archived: (await kept.archive()).kept});
   await migrate();
@@ -45,6 +46,13 @@ async function migrate() {
     set({open: conversation.id});
   }
   if ((await kept.archive()).kept) localStorage.removeItem('hearth.messages');
+}
+
+/** Keeps anew what is shown. */
+async function putBack() {
+  const {conversation, turns} = state;
+  if (conversation) await keep({conversations: [conversation], turns: [...turns.values()]});
+  await refresh();
 }
 
 async function refresh() {

@@ -1,5 +1,5 @@
 // The chat: conversations, what is said, the box below it, shortcuts.
-import {fail} from '../actions.js';
+import {emptied, fail} from '../actions.js';
 import {restore} from '../chat/conversations.js';
 import {composer} from './chat/composer.js';
 import {flow} from './chat/flow.js';
@@ -11,5 +11,5 @@ export function chat() {
   composer();
   list();
   keys();
-  restore(fail).catch(fail);
+  restore(fail, () => emptied().catch(fail)).catch(fail);
 }

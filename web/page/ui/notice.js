@@ -16,10 +16,10 @@ export function notice() {
         kept?.loaded > 0 && h('p', {}, t('error.kept', {loaded: megabytes(kept.loaded), total: megabytes(kept.total)})),
         messages.length > 0 && h('p', {}, t('error.chat'))),
       h('div', {class: 'actions'},
-        actions.map(([label, act]) => h('button', {class: 'main', onclick: () => {
+        actions.map(([label, act, values]) => h('button', {class: 'main', onclick: () => {
           dismiss();
           act();
-        }}, t(label))),
+        }}, t(label, values))),
         h('button', {class: 'quiet', onclick: dismiss}, t('error.dismiss')))));
   });
 }

@@ -1,6 +1,7 @@
 //! IndexedDB: a record per chunk (a `Blob`, which reads twice as fast as an `ArrayBuffer`), one for its hash, written in the same
 //! transaction, a record per file, and one for when it was last used.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -24,9 +25,8 @@ const FILES: &str = "files";
 /// The same keys; milliseconds since 1970.
 const USES: &str = "uses";
 
-/// The open database.
-#[derive(Clone)]
-pub struct Records(Rc<Database>);
+/// The database, opened again where the browser has closed it under us: it does that when it throws away what it keeps.
+pub struct Records(Rc<RefCell<Option<Rc<Database>>>>);
 
 impl From<idb::Error> for Error {
     fn from(error: idb::Error) -> Error {
@@ -60,6 +60,16 @@ async fn through<T: 'static>(task: impl Future<Output = Result<T>> + 'static) ->
 impl Records {
     /// Opens the database, making it on the first visit.
     pub async fn open() -> Result<Records> {
+        let records = Records(Rc::default());
+        records.database().await?;
+        Ok(records)
+    }
+
+    async fn database(&self) -> Result<Rc<Database>> {
+        let open = self.0.borrow().clone();
+        if let Some(database) = open {
+            return Ok(database);
+        }
         let mut request = Factory::new()?.open(NAME, Some(VERSION))?;
         request.on_upgrade_needed(|event| {
             let make = || -> Result<(), idb::Error> {
@@ -83,11 +93,22 @@ impl Records {
                 database.close();
             }
         });
-        Ok(Records(Rc::new(database)))
+        let slot = Rc::downgrade(&self.0);
+        database.on_close(move |_| {
+            // Later: this closure is a part of the database.
+            spawn_local(async move {
+                if let Some(slot) = slot.upgrade() {
+                    slot.take();
+                }
+            });
+        });
+        let database = Rc::new(database);
+        self.0.replace(Some(database.clone()));
+        Ok(database)
     }
 
     pub async fn plans(&self) -> Result<Vec<Plan>> {
-        let database = self.0.clone();
+        let database = self.database().await?;
         through(async move {
             let transaction = database.transaction(&[FILES], TransactionMode::ReadOnly)?;
             let records = transaction.object_store(FILES)?.get_all(None, None)?.await?;
@@ -103,7 +124,7 @@ impl Records {
 
     /// When each file was last used.
     pub async fn uses(&self) -> Result<BTreeMap<String, f64>> {
-        let database = self.0.clone();
+        let database = self.database().await?;
         through(async move {
             let transaction = database.transaction(&[USES], TransactionMode::ReadOnly)?;
             let store = transaction.object_store(USES)?;
@@ -119,7 +140,7 @@ impl Records {
     }
 
     async fn put(&self, store: &'static str, key: JsValue, record: JsValue) -> Result<()> {
-        let database = self.0.clone();
+        let database = self.database().await?;
         through(async move {
             let transaction = database.transaction(&[store], TransactionMode::ReadWrite)?;
             transaction.object_store(store)?.put(&record, Some(&key))?.await?;
@@ -131,7 +152,7 @@ impl Records {
 
     /// Numbers of a file's chunks with the hash noted of each.
     pub async fn chunks(&self, key: &str) -> Result<BTreeMap<usize, Option<String>>> {
-        let (database, range, hashed) = (self.0.clone(), shard_range(key)?, shard_range(key)?);
+        let (database, range, hashed) = (self.database().await?, shard_range(key)?, shard_range(key)?);
         let values = shard_range(key)?;
         through(async move {
             let transaction = database.transaction(&[SHARDS, HASHES], TransactionMode::ReadOnly)?;
@@ -149,7 +170,7 @@ impl Records {
 
     /// Stores a chunk and its hash, both or none. A full disk is told by its own error.
     pub async fn write(&self, key: &str, index: usize, blob: Blob, hash: &str) -> Result<()> {
-        let (database, key, hash) = (self.0.clone(), shard_key(key, index), JsValue::from(hash));
+        let (database, key, hash) = (self.database().await?, shard_key(key, index), JsValue::from(hash));
         let full = Error::Quota { need: blob.size() as u64, free: 0 };
         through(async move {
             let transaction = database.transaction(&[SHARDS, HASHES], TransactionMode::ReadWrite)?;
@@ -164,7 +185,7 @@ impl Records {
             };
             match put.await {
                 Ok(result) if result.is_committed() => Ok(()),
-                // A write is only ever taken back for want of room.
+                // A write is taken back for want of room, or with all else there was.
                 Ok(_) => Err(full),
                 Err(error) if error.to_string().contains("Quota") => Err(full),
                 Err(error) => Err(error.into()),
@@ -175,7 +196,7 @@ impl Records {
 
     /// A chunk and the hash noted of it.
     pub async fn read(&self, key: &str, index: usize) -> Result<Option<(Blob, Option<String>)>> {
-        let (database, key) = (self.0.clone(), shard_key(key, index));
+        let (database, key) = (self.database().await?, shard_key(key, index));
         through(async move {
             let transaction = database.transaction(&[SHARDS, HASHES], TransactionMode::ReadOnly)?;
             let shard = transaction.object_store(SHARDS)?.get(key.clone())?;
@@ -189,7 +210,7 @@ impl Records {
 
     /// Forgets a file and its chunks.
     pub async fn remove(&self, key: &str) -> Result<()> {
-        let (database, name) = (self.0.clone(), JsValue::from(key));
+        let (database, name) = (self.database().await?, JsValue::from(key));
         let (shards, hashes) = (shard_range(key)?, shard_range(key)?);
         through(async move {
             let transaction = database.transaction(&[SHARDS, HASHES, FILES, USES], TransactionMode::ReadWrite)?;

@@ -1,0 +1,304 @@
+// What may befall a tab, through the page, with the real model: each fault is said in plain words, what has been said stays, and
+// there is a way on. (Downloads: download.test.mjs, storage.test.mjs. What a GPU may do: device.test.mjs. The lab: lab_api.test.mjs.)
+import assert from 'node:assert/strict';
+import {readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {test} from 'node:test';
+import {processes} from '../bench/memory.mjs';
+import {inBrowser, shards} from './browser.mjs';
+import {ROOT} from './server.mjs';
+
+/** Before the page: workers are known, so that one can be ended as a browser does, without a word; memory can be made scarce. */
+const FAULTS = `{
+  const {Worker} = window;
+  const {Memory} = WebAssembly;
+  top.ended ??= {engine: [], helpers: [], store: []};
+  window.Worker = class extends Worker {
+    constructor(url) {
+      super(url);
+      const {engine, helpers, store} = top.ended;
+      if (window === top) store.push(this);
+      else if (!window.leader) engine.push(window.leader = this);
+      else helpers.push(this);
+    }
+  };
+  WebAssembly.Memory = function (description) {
+    return new Memory({...description, maximum: Math.min(top.pages ?? Infinity, description.maximum)});
+  };
+}`;
+
+const faulty = (task, options) => inBrowser(async given => {
+  await given.page.addInitScript(FAULTS);
+  await given.page.goto(given.host.url);
+  await task(given);
+}, options);
+
+const kill = (page, which) => page.evaluate(which => window.ended[which].at(-1).terminate(), which);
+
+const wait = (page, check, argument) => page.waitForFunction(check, argument, {timeout: 60_000});
+
+async function begin(page) {
+  await page.waitForSelector('#get');
+  await page.fill('#s-temperature', '0');
+  await page.click('#get');
+  await page.waitForSelector('.examples', {timeout: 60_000});
+}
+
+async function ask(page, text) {
+  await page.fill('#ask', text);
+  await page.press('#ask', 'Enter');
+}
+
+const free = page => page.waitForSelector('[aria-busy=false]', {timeout: 120_000});
+const grown = (page, length) => wait(page, length => document.querySelector('.answer .md')?.textContent.length > length, length);
+const answers = page => page.locator('.answer .md').allTextContents();
+
+async function noticed(page, pattern) {
+  await page.waitForSelector('.notice', {timeout: 60_000});
+  assert.match(await page.textContent('.notice'), pattern);
+}
+
+const STORY = 'Write a very long story about the sea.';
+
+for (const which of ['engine', 'helpers']) {
+  test(`a worker that is killed in mid-answer (${which}): the answer goes on where it was`, () => faulty(async ({page, host}) => {
+    await begin(page);
+    await page.fill('#s-max_tokens', '160');
+    await ask(page, STORY);
+    await free(page);
+    const [whole] = await answers(page);
+    await page.click('#new-chat');
+    await ask(page, STORY);
+    await grown(page, 150);
+    await kill(page, which);
+    await noticed(page, /The engine stopped working.*the browser has ended the worker.*conversation is still here/);
+    const [part] = await answers(page);
+    assert.ok(part.length > 100 && whole.startsWith(part.trimEnd()), part);
+    host.requests.length = 0;
+    await page.click('.notice >> text=Go on');
+    await wait(page, length => document.querySelector('.answer .md').textContent.length > length + 50, part.length);
+    await free(page);
+    // Its beginning is read together now, and rounded otherwise; so much of it is the same.
+    const [more] = await answers(page);
+    assert.ok(more.startsWith(part.trimEnd()), more);
+    assert.equal(await page.locator('.answer').count(), 1, 'no second answer was begun');
+    assert.deepEqual(shards(host), [], 'the model was here');
+    assert.equal(await page.locator('.notice').count(), 0);
+  }));
+}
+
+test('a worker that is killed while nothing is asked of it is started again', () => faulty(async ({page, host}) => {
+  await begin(page);
+  await ask(page, 'What is the capital of France?');
+  await free(page);
+  await kill(page, 'engine');
+  await noticed(page, /The engine stopped working/);
+  assert.match(await page.textContent('.answer .md'), /Paris/);
+  await page.click('.notice >> text=Try again');
+  await wait(page, () => /CPU/.test(document.querySelector('#chip').textContent));
+  await ask(page, 'And of Italy?');
+  await wait(page, () => document.querySelectorAll('.answer .meta span').length > 4);
+  assert.match((await answers(page))[1], /Rome/);
+
+  // A question that comes meanwhile is answered, too.
+  await kill(page, 'engine');
+  await noticed(page, /The engine stopped working/);
+  await page.click('.notice >> text=Dismiss');
+  await ask(page, 'And of Spain?');
+  await page.click('#get');
+  await wait(page, () => document.querySelectorAll('.answer').length === 3);
+  await free(page);
+  assert.match((await answers(page))[2], /Madrid/);
+}));
+
+test('the worker that keeps models is killed in mid-download: nothing is fetched twice', () => faulty(async ({page, host}) => {
+  host.intercept = async request => {
+    if (request.url.endsWith('.bin')) await new Promise(resolve => setTimeout(resolve, 150));
+    return false;
+  };
+  await page.click('#get');
+  await wait(page, () => /[2-5]\d of 98 MB/.test(document.querySelector('.progress')?.textContent));
+  await kill(page, 'store');
+  await noticed(page, /The engine stopped working|download stopped/);
+  const have = await page.evaluate(async () => {
+    const {hearth} = await import('/page/actions.js');
+    return (await (await hearth()).stored()).reduce((sum, {stored_bytes}) => sum + stored_bytes, 0);
+  });
+  assert.ok(have > 0);
+  host.requests.length = 0;
+  await page.click('.notice >> text=/Try again|Go on/');
+  await page.waitForSelector('.examples', {timeout: 60_000});
+  assert.equal(new Set(shards(host)).size, shards(host).length);
+  assert.equal(shards(host).length, Math.ceil((98362432 - have) / (4 << 20)));
+}));
+
+test('memory that is refused at load: a smaller model is offered, and the one in use can be closed first', () => faulty(async ({page}) => {
+  const within = megabytes => page.evaluate(megabytes => { window.pages = megabytes * 16; }, megabytes);
+  await within(150);
+  await page.fill('#s-max_tokens', '32');
+  await page.click('.tab.models');
+  await page.click(`.model:has-text("Gemma 3 270M") button.main`);
+  await noticed(page, /too little memory/);
+  await page.click('.notice >> text=Use SmolLM2 135M Instruct');
+  await wait(page, () => /SmolLM2.*CPU/.test(document.querySelector('#chip').textContent));
+  await ask(page, 'What is the capital of France?');
+  await free(page);
+  assert.match((await answers(page))[0], /Paris/);
+
+  // The model in use stays until another is ready.
+  await page.click('.tab.models');
+  await page.click(`.model:has-text("Gemma 3 270M") button.main`);
+  await noticed(page, /too little memory.*conversation is still here/);
+  assert.match(await page.textContent('#chip'), /SmolLM2/);
+  await within(4000);
+  await page.click('.notice >> text=Close SmolLM2 135M Instruct first');
+  await wait(page, () => /Gemma.*CPU/.test(document.querySelector('#chip').textContent));
+  await ask(page, 'And of Italy?');
+  await wait(page, () => document.querySelectorAll('.answer').length === 2);
+  await free(page);
+  assert.ok((await answers(page))[1].length > 0);
+}));
+
+test('memory that is refused in mid-answer: what was said stays, and there is a way on', () => faulty(async ({page, host}) => {
+  await begin(page);
+  const loaded = async () => {
+    await page.reload();
+    await page.evaluate(bytes => { window.pages = Math.ceil(bytes / 65536); }, limit);
+    await wait(page, () => /CPU/.test(document.querySelector('#chip')?.textContent));
+    return page.evaluate(async () => (await import('/page/store.js')).state.model.timings.peak_memory_bytes);
+  };
+  let limit = 2 ** 32;
+  limit = await loaded() + 2 ** 20;
+  await loaded();
+  await page.fill('#s-max_tokens', '256');
+  // Memory is taken for 256 positions at a time.
+  await ask(page, STORY);
+  for (let turn = 1; turn < 6; turn++) {
+    await page.waitForSelector('.notice, [aria-busy=false]', {timeout: 120_000});
+    if (await page.locator('.notice').count() > 0) break;
+    await ask(page, 'Tell another one, as long.');
+  }
+  await noticed(page, /too little memory.*conversation is still here/);
+  assert.match((await answers(page)).join(), /sea/);
+  await page.click('.notice >> text=New chat');
+  await ask(page, 'What is the capital of France?');
+  await free(page);
+  assert.match((await answers(page))[0], /Paris/);
+}));
+
+test('a tab that sleeps in mid-download and in mid-answer, and loses its connections: both go on by themselves', () =>
+  faulty(async ({page, host, profile}) => {
+    const sleep = async () => {
+      // As a system does that puts a tab to sleep; the browser's own freezing leaves a tab in front alone.
+      const tabs = processes(`--user-data-dir=${profile}`, '--type=renderer');
+      tabs.forEach(id => process.kill(id, 'SIGSTOP'));
+      await new Promise(resolve => setTimeout(resolve, 1500));
+      tabs.forEach(id => process.kill(id, 'SIGCONT'));
+    };
+    const open = new Set();
+    host.intercept = async (request, response) => {
+      if (!request.url.endsWith('.bin')) return false;
+      open.add(response.socket);
+      await new Promise(resolve => setTimeout(resolve, 300));
+      return response.destroyed;
+    };
+    await page.click('#get');
+    await wait(page, () => /[1-4]\d of 98 MB/.test(document.querySelector('.progress')?.textContent));
+    const asleep = sleep();
+    open.forEach(socket => socket.destroy());
+    await asleep;
+    host.intercept = undefined;
+    await page.waitForSelector('.examples', {timeout: 60_000});
+    assert.equal(await page.locator('.notice').count(), 0);
+
+    await page.fill('#s-max_tokens', '160');
+    await ask(page, STORY);
+    await grown(page, 100);
+    await sleep();
+    await free(page);
+    assert.equal(await page.locator('.notice').count(), 0);
+    assert.ok((await answers(page))[0].length > 300);
+  }));
+
+test('a graphics processor that is lost in mid-answer: it is said, and the processor goes on', () => faulty(async ({page, host}) => {
+  host.intercept = async (request, response) => {
+    if (!request.url.endsWith('/worker/engine.js')) return false;
+    response.writeHead(200, {'Content-Type': 'text/javascript'});
+    response.end(`{
+      let left = 12;
+      const request = GPUAdapter.prototype.requestDevice;
+      let device;
+      GPUAdapter.prototype.requestDevice = async function (...all) { return device = await request.apply(this, all); };
+      const {submit} = GPUQueue.prototype;
+      GPUQueue.prototype.submit = function (...all) {
+        if (--left === 0) device.destroy();
+        return submit.apply(this, all);
+      };
+    }\n${await readFile(join(ROOT, 'dist/worker/engine.js'), 'utf8')}`);
+    return true;
+  };
+  await page.goto(host.url);
+  await page.waitForSelector('#get');
+  await page.evaluate(async () => {
+    const {findAdapter, kernelsOf, PLAIN} = await import('/worker/device.js');
+    const {hearth} = await import('/page/actions.js');
+    kernelsOf.keep(PLAIN, (await hearth()).build, (await findAdapter()).key);
+  });
+  await page.selectOption('#s-device', 'gpu');
+  await page.click('.tab.models');
+  await page.setInputFiles('input[type=file]', join(ROOT, 'tests/fixtures/tiny-llama.gguf'));
+  await wait(page, () => /tiny-llama.*GPU/.test(document.querySelector('#chip').textContent));
+  await page.click('.tab.chat');
+  await page.fill('#s-max_tokens', '128');
+  await ask(page, 'Hello');
+  await noticed(page, /Graphics failed\. The processor takes over/);
+  await free(page);
+  assert.match(await page.textContent('#chip'), /CPU/);
+  assert.match(await page.textContent('#verdict'), /graphics failed/);
+  assert.match(await page.textContent('.answer .meta'), /128 tokens|\d+ tokens/);
+}, {gpu: true, serviceWorkers: 'block'}));
+
+test('storage that is emptied under us: the conversation is put back, the model in use works on', () => faulty(async ({page, host, context}) => {
+  await begin(page);
+  await ask(page, 'What is the capital of France?');
+  await free(page);
+  await page.click('#new-chat');
+  await ask(page, 'What is the capital of Italy?');
+  await free(page);
+  const session = await context.newCDPSession(page);
+  await session.send('Storage.clearDataForOrigin', {origin: new URL(host.url).origin, storageTypes: 'all'});
+  await noticed(page, /thrown away.*put back/);
+  assert.match(await page.textContent('.answer .md'), /Rome/);
+  assert.equal(await page.locator('.conversations .title').count(), 1, 'the other is gone, and no longer listed');
+  await page.click('.notice >> text=Dismiss');
+  await ask(page, 'And of France?');
+  await wait(page, () => document.querySelectorAll('.answer').length === 2);
+  await free(page);
+  assert.match((await answers(page))[1], /Paris/);
+  await page.reload();
+  await wait(page, () => document.querySelectorAll('.answer').length === 2);
+  assert.match((await answers(page))[1], /Paris/);
+  // The model is no longer here, and comes again.
+  host.requests.length = 0;
+  await page.click('#new-chat');
+  await page.click('#get');
+  await page.waitForSelector('.examples', {timeout: 60_000});
+  assert.equal(shards(host).length, 24);
+}));
+
+test('storage that is emptied in mid-download: it is begun again, or said', () => faulty(async ({page, host, context}) => {
+  host.intercept = async request => {
+    if (request.url.endsWith('.bin')) await new Promise(resolve => setTimeout(resolve, 150));
+    return false;
+  };
+  await page.click('#get');
+  await wait(page, () => /[2-5]\d of 98 MB/.test(document.querySelector('.progress')?.textContent));
+  const session = await context.newCDPSession(page);
+  await session.send('Storage.clearDataForOrigin', {origin: new URL(host.url).origin, storageTypes: 'indexeddb'});
+  await page.waitForSelector('.notice, .examples', {timeout: 60_000});
+  if (await page.locator('.notice').count()) await page.click('.notice button.main');
+  await page.waitForSelector('.examples', {timeout: 60_000});
+  await ask(page, 'What is the capital of France?');
+  await free(page);
+  assert.match((await answers(page))[0], /Paris/);
+}));
