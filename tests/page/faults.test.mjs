@@ -302,3 +302,23 @@ test('storage that is emptied in mid-download: it is begun again, or said', () =
   await free(page);
   assert.match((await answers(page))[0], /Paris/);
 }));
+
+test('the lab\'s worker is killed: it is said, and the lab goes on', () => faulty(async ({page}) => {
+  const files = [...await readFile(join(ROOT, 'tests/fixtures/tiny-llama.gguf'))];
+  const said = await page.evaluate(async bytes => {
+    const {Hearth} = await import('/hearth.js');
+    const hearth = await Hearth.open();
+    const lab = await hearth.lab(new File([new Uint8Array(bytes)], 'tiny.gguf'));
+    const compress = onProgress => lab.compress({version: 1, steps: [{method: 'quantize', rounding: 'nearest'}]}, {onProgress})
+      .then(({file}) => file.size, ({code, message}) => `${code}: ${message}`);
+    const kill = () => window.ended.engine.at(-1).terminate();
+    const killed = await compress(kill);
+    const after = await compress();
+    kill();
+    await new Promise(resolve => setTimeout(resolve, 100));
+    return {killed, after, again: await compress()};
+  }, files);
+  assert.match(said.killed, /^crashed: the browser has ended the worker/);
+  assert.ok(said.after > 1000, said.after);
+  assert.equal(said.again, said.after);
+}));

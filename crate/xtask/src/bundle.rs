@@ -1,7 +1,7 @@
 //! What Trunk cannot do itself: the engine as WebAssembly with its JavaScript, and the models, into the folder it is making.
 //! The engine is always optimised: a debug build of it would be no use on a page.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{self, Result, command, root};
@@ -41,13 +41,17 @@ const THREADS: &str = ".cargo/threads.toml";
 
 const RELAXED: &str = "target.wasm32-unknown-unknown.rustflags=['-Ctarget-feature=+relaxed-simd']";
 
-/// Panics name the file they were in: by its place in its crate, not on the machine that compiled it.
+/// Panics name the file they were in: by its place in its library, not on the machine that compiled it.
 fn without_paths() -> String {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
     let registries = home.and_then(|home| std::fs::read_dir(home.join("registry/src")).ok()).into_iter().flatten();
+    let mut places: Vec<PathBuf> = registries.flatten().map(|registry| registry.path()).collect();
+    if let Ok(sysroot) = command("rustc").args(["--print", "sysroot"]).output() {
+        places.push(Path::new(String::from_utf8_lossy(&sysroot.stdout).trim()).join("lib/rustlib/src/rust"));
+    }
     let flags: Vec<String> =
-        registries.flatten().map(|registry| format!("'--remap-path-prefix={}/='", registry.path().display())).collect();
+        places.iter().map(|place| format!("'--remap-path-prefix={}/='", place.display())).collect();
     format!("target.{TARGET}.rustflags=[{}]", flags.join(","))
 }
 

@@ -32,6 +32,7 @@ pub fn run() -> Result<()> {
     tools::trunk()?;
     tools::vulkan()?;
     let geckodriver = tools::geckodriver()?;
+    tools::cargo_deny()?;
     for id in models::ids()? {
         models::prepare(&id)?;
     }
@@ -52,6 +53,8 @@ pub fn run() -> Result<()> {
         "--workspace",
         "--no-deps",
     ]))?;
+
+    audit()?;
 
     say("tests, natively, and in headless Chromium, build base");
     let mut native = command("cargo");
@@ -78,12 +81,39 @@ pub fn run() -> Result<()> {
     say("the page, with the real model, in Chromium");
     // The browser's answers are compared with the command line's.
     process::run(command("cargo").args(["build", "--workspace", "--bin", "hearth"]))?;
-    process::run(command("npm").args(["install", "--prefix", "tests/page", "--no-audit", "--no-fund", "--silent"]))?;
     process::run(
         command("node").env("CHROMIUM", &browser.chromium).args(["--test", "--test-concurrency=2"]).args(page_tests()?),
     )?;
     say("all tests passed");
     Ok(())
+}
+
+/// What we use must be licensed, come from the registry, and have no flaw that is known; lists of flaws are asked for elsewhere.
+fn audit() -> Result<()> {
+    say("licences, sources and known flaws of what we use");
+    process::run(command("cargo").args(["deny", "--log-level", "error", "check", "licenses", "bans", "sources"]))?;
+    let npm = |arguments: &[&str]| {
+        let mut npm = command("npm");
+        npm.args(arguments).args(["--prefix", "tests/page", "--silent"]);
+        npm
+    };
+    process::run(npm(&["install", "--no-audit", "--no-fund"]))?;
+    match process::run(command("cargo").args(["deny", "--log-level", "off", "fetch", "db"])) {
+        Ok(()) => process::run(command("cargo").args(["deny", "--log-level", "error", "check", "advisories"]))?,
+        Err(_) => say("the list of RustSec cannot be fetched here: known flaws of libraries are not checked"),
+    }
+    // It fails for a flaw, which it then tells of, as for a registry that does not answer.
+    let found = process::output(&mut npm(&["audit", "--json"]));
+    match serde_json::from_str::<serde_json::Value>(&found).ok().filter(|found| found["vulnerabilities"].is_object()) {
+        Some(found) if found["vulnerabilities"].as_object().is_some_and(|flaws| !flaws.is_empty()) => {
+            Err(format!("npm audit knows of flaws in what tests/page needs:\n{found:#}").into())
+        }
+        Some(_) => Ok(()),
+        None => {
+            say("the registry answers no audit here: known flaws of test tools are not checked");
+            Ok(())
+        }
+    }
 }
 
 /// The end-to-end tests, by name: what a folder means to `node --test` differs between versions.

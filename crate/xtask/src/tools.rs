@@ -116,6 +116,17 @@ pub fn geckodriver() -> Result<String> {
     find(&["geckodriver"]).ok_or_else(|| "geckodriver was installed where the search path does not lead".into())
 }
 
+/// What audits the libraries that we use.
+pub fn cargo_deny() -> Result<()> {
+    const CARGO_DENY: &str = "0.20.2";
+    if find(&["cargo-deny"]).is_some() {
+        return Ok(());
+    }
+    // Optimised it would take three times as long to compile, and no less to run.
+    say(&format!("installing cargo-deny {CARGO_DENY} (three minutes, once)"));
+    run(command("cargo").args(["install", "cargo-deny", "--version", CARGO_DENY, "--locked", "--debug"]))
+}
+
 /// The first of these programs that there is, by its path.
 fn find(names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| {
