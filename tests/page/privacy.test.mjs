@@ -80,13 +80,13 @@ test('every request is listed, and after the first visit none is made', () => in
   await page.reload();
   await page.waitForSelector('#get');
   await page.click('.wall');
-  await page.waitForFunction(() => /is kept in this browser/.test(document.querySelector('#privacy-answer').textContent));
+  await page.waitForFunction(() => /is kept in this browser/.test(document.querySelector('#privacy-answer')?.textContent));
   assert.match(await page.textContent('#privacy-offline'), /works without a network/);
   host.requests.length = 0;
   const before = await page.locator('#requests li').count();
   await page.evaluate(() => fetch('/texts/en-test.txt'));
   await page.evaluate(() => fetch('/page/main.js?not-kept'));
-  await page.waitForFunction(() => /since it was opened: 1,/.test(document.querySelector('#privacy-answer').textContent));
+  await page.waitForFunction(() => /since it was opened: 1,/.test(document.querySelector('#privacy-answer')?.textContent));
   assert.equal(await page.locator('#requests li').count(), before + 2);
   assert.deepEqual(host.requests, ['/page/main.js?not-kept']);
 }));
@@ -113,13 +113,13 @@ test('a secret is tried to be leaked, and every way is shown to be refused by th
   assert.equal(await page.evaluate(() => document.activeElement.id), 'leak');
   const policies = await page.locator('#privacy pre').allTextContents();
   assert.match(policies[0], /connect-src 'self';/);
-  assert.equal(policies[1], "default-src 'none';\nworker-src blob:");
+  assert.equal(policies[1], "default-src 'none';\nscript-src 'wasm-unsafe-eval';\nworker-src blob:");
 
   // A wall with a hole is told of.
   await page.evaluate(() => navigator.serviceWorker.getRegistration().then(registration => registration?.unregister()));
   await page.route('**/worker/start.js', async route => {
     const response = await route.fetch();
-    const weaker = (await response.text()).replace("default-src 'none'; worker-src", "default-src 'none'; font-src *; worker-src");
+    const weaker = (await response.text()).replace("default-src 'none'; script-src", "default-src 'none'; font-src *; script-src");
     await route.fulfill({response, body: weaker});
   });
   await page.reload();

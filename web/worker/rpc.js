@@ -12,6 +12,8 @@ function trapped({message}) {
 
 function serve(actions) {
   actions.hold = ({lock}) => alive(lock);
+  // Whoever called would wait for ever.
+  onmessageerror = () => { throw new Error('a message to the worker could not be read'); };
   onmessage = async ({data}) => {
     const {call, action} = data;
     try {

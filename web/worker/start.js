@@ -196,8 +196,11 @@ export function networkWorker(glue, programs, fromFile) {
   return workerOf(`${glue}\n${programs.store}`, window);
 }
 
-/** What the frame may do in which workers that see text are made, and so what they may. */
-export const WALL = "default-src 'none'; worker-src blob:";
+/**
+ * What the frame may do in which workers that see text are made, and so what they may. 'wasm-unsafe-eval' lets no script be loaded:
+ * Firefox wants it for a module that is posted compiled.
+ */
+export const WALL = "default-src 'none'; script-src 'wasm-unsafe-eval'; worker-src blob:";
 
 /** A frame with nothing in it, under a policy that allows nothing but a worker from a blob of its own. */
 async function walledFrame() {
