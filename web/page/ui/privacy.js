@@ -68,8 +68,9 @@ function trial() {
     if (!last) return;
     const {secret, tried} = last;
     const [key, kind] = verdict(last);
+    const refused = tried.filter(one => kindOf(one) === 'refused').length;
     result.replaceChildren(
-      h('p', {class: kind}, t(`privacy.trial.${key}`, {secret, n: tried.length})),
+      h('p', {class: kind}, t(`privacy.trial.${key}`, {secret, n: tried.length, refused})),
       h('table', {}, h('caption', {class: 'hidden'}, t('privacy.trial')), h('tbody', {}, tried.map(outcome))));
   };
   button.onclick = async () => {
