@@ -16,12 +16,13 @@ const ARGUMENTS = [
 /** WebGPU without a graphics card. */
 const SOFTWARE_GPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 
-/** Runs `task({page, host, context, profile})`, with an adapter if `gpu`; fails if the page had an uncaught error. */
-export async function inBrowser(task, {gpu = false, ...options} = {}) {
+/** Runs `task({page, host, context, profile})`, with an adapter if `gpu` and `more` arguments of the browser; fails if the page had an uncaught error. */
+export async function inBrowser(task, {gpu = false, more = [], ...options} = {}) {
   const profile = await mkdtemp(join(tmpdir(), 'hearth-'));
   const host = await serve();
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [...ARGUMENTS, ...gpu ? SOFTWARE_GPU : []], locale: 'en', ...options,
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', locale: 'en', ...options,
+    args: [...ARGUMENTS, ...gpu ? SOFTWARE_GPU : [], ...more],
   });
   const errors = [];
   context.on('weberror', event => errors.push(event.error()));

@@ -46,13 +46,18 @@ async function compile(path) {
 // The smallest modules that use f32x4.relaxed_madd, and a shared memory.
 const RELAXED = 'AGFzbQEAAAABBQFgAAF7AwIBAAoTAREAQQD9D0EA/Q9BAP0P/YUCCw==';
 
-const validates = base64 => WebAssembly.validate(Uint8Array.from(atob(base64), c => c.charCodeAt(0)));
+const validates = base64 => globalThis.WebAssembly?.validate(Uint8Array.from(atob(base64), c => c.charCodeAt(0)));
+
+/** What builds need: `{isolated, shared, relaxed}`. WebKit may be isolated and yet have no SharedArrayBuffer. */
+export const offered = () => ({
+  isolated: globalThis.crossOriginIsolated === true, shared: typeof SharedArrayBuffer === 'function', relaxed: validates(RELAXED),
+});
 
 /** The best build that this browser and the page's headers allow. */
 export function bestBuild() {
-  // WebKit may be isolated and yet have no SharedArrayBuffer.
-  if (globalThis.crossOriginIsolated !== true || typeof SharedArrayBuffer !== 'function') return 'base';
-  return validates(RELAXED) ? 'threads-relaxed' : 'threads';
+  const {isolated, shared, relaxed} = offered();
+  if (!isolated || !shared) return 'base';
+  return relaxed ? 'threads-relaxed' : 'threads';
 }
 
 /** A shared memory of at most `bytes`, or undefined if it is refused. Some systems reserve the maximum at once. */

@@ -1,7 +1,8 @@
-// Speed, device, sampling, system prompt.
+// Speed, device, what the browser lacks, sampling, system prompt.
 import {useDevice} from '../actions.js';
 import {$, h, redraw} from '../dom.js';
 import {megabytes, number, t} from '../i18n.js';
+import {found, lacking} from '../shell/lacks.js';
 import {on, SAMPLING, set, state} from '../store.js';
 import {promptPicker, samplingPicker} from './chat/presets.js';
 
@@ -87,6 +88,14 @@ function device() {
     verdict && h('button', {class: 'quiet', onclick: copyVerdict}, t('bench.copy')));
 }
 
+function lacks() {
+  const names = lacking(found(state));
+  return h('section', {'aria-labelledby': 'lacks-title'},
+    h('h2', {id: 'lacks-title'}, t('lacks')),
+    names.length === 0 ? h('p', {class: 'small'}, t('lacks.nothing'))
+      : h('ul', {class: 'plain lacks'}, names.map(name => h('li', {}, h('b', {}, t(`lacks.${name}`)), h('p', {class: 'small'}, t(`lacks.${name}.so`))))));
+}
+
 function controls() {
   $('controls').replaceChildren(
     h('section', {}, h('h2', {}, t('sampling')),
@@ -112,9 +121,10 @@ function pickers() {
 }
 
 export function settings() {
-  $('settings').append(h('div', {id: 'speed'}), h('div', {id: 'device'}), h('div', {id: 'controls'}));
+  $('settings').append(h('div', {id: 'speed'}), h('div', {id: 'device'}), h('div', {id: 'lacks'}), h('div', {id: 'controls'}));
   on(['timings', 'model', 'verdict', 'language'], () => $('speed').replaceChildren(speed()));
   on(['verdict', 'device', 'language'], () => $('device').replaceChildren(device()));
+  on(['verdict', 'stored', 'keeps', 'room', 'language'], () => $('lacks').replaceChildren(lacks()));
   on(['language', 'chosen'], controls);
   on(['sampling', 'system'], pickers);
 }
