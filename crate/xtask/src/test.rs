@@ -97,7 +97,7 @@ fn audit() -> Result<()> {
         npm.args(arguments).args(["--prefix", "tests/page", "--silent"]);
         npm
     };
-    process::run(npm(&["install", "--no-audit", "--no-fund"]))?;
+    process::run(&mut npm(&["install", "--no-audit", "--no-fund"]))?;
     match process::run(command("cargo").args(["deny", "--log-level", "off", "fetch", "db"])) {
         Ok(()) => process::run(command("cargo").args(["deny", "--log-level", "error", "check", "advisories"]))?,
         Err(_) => say("the list of RustSec cannot be fetched here: known flaws of libraries are not checked"),
