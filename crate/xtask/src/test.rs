@@ -69,7 +69,7 @@ pub fn run() -> Result<()> {
     relaxed.env("CHROMEDRIVER", &browser.chromedriver).args(["--package", "hearth-engine", "--lib"]);
     // Another browser, another compiler of shaders, the native tests' adapter.
     let mut firefox = in_browser("base", "firefox.json", &["gpu"]);
-    firefox.env("GECKODRIVER", geckodriver);
+    firefox.env("GECKODRIVER", &geckodriver);
     let mut page = command("trunk");
     page.args(["build", "--release"]);
     process::together(vec![
@@ -78,12 +78,12 @@ pub fn run() -> Result<()> {
         ("the page", page),
     ])?;
 
-    say("the page, with the real model, in Chromium");
+    say("the page, with the real model, in Chromium and Firefox");
     // The browser's answers are compared with the command line's.
     process::run(command("cargo").args(["build", "--workspace", "--bin", "hearth"]))?;
-    process::run(
-        command("node").env("CHROMIUM", &browser.chromium).args(["--test", "--test-concurrency=2"]).args(page_tests()?),
-    )?;
+    let mut node = command("node");
+    node.env("CHROMIUM", &browser.chromium).env("GECKODRIVER", &geckodriver);
+    process::run(node.args(["--test", "--test-concurrency=2"]).args(page_tests()?))?;
     say("all tests passed");
     Ok(())
 }
