@@ -27,12 +27,14 @@ export function makeStore(initial, kept, prefix) {
     if (changed.length > 0) bus.dispatchEvent(new CustomEvent('change', {detail: new Set(changed)}));
   }
 
-  /** Calls `draw` now and whenever one of `keys` changes. */
+  /** Calls `draw` now and whenever one of `keys` changes; gives what ends that. */
   function on(keys, draw) {
-    bus.addEventListener('change', ({detail}) => {
+    const hear = ({detail}) => {
       if (keys.some(key => detail.has(key))) draw();
-    });
+    };
+    bus.addEventListener('change', hear);
     draw();
+    return () => bus.removeEventListener('change', hear);
   }
 
   return {state, set, on};

@@ -78,13 +78,18 @@ function places(shown) {
 const same = (a, b) => a && a.turn === b.turn && ['depth', 'busy', 'growing'].every(key => a.place[key] === b.place[key])
   && a.place.siblings.length === b.place.siblings.length && a.name === b.name && a.model === b.model;
 
+function drop(id) {
+  views.get(id).view.close?.();
+  views.delete(id);
+}
+
 function draw({anew = false} = {}) {
   const {messages, growing, answering, name, model} = state;
   const list = $('messages');
   const follow = near();
   const focused = list.contains(document.activeElement) ? document.activeElement.id : '';
   list.setAttribute('aria-busy', answering);
-  if (anew) views.clear();
+  if (anew) [...views.keys()].forEach(drop);
   const shown = growing ? [...messages.filter(({id}) => id !== growing.id), growing] : messages;
   const asked = shown.length > 0 && shown.at(-1).role === 'user' && shown.at(-1).id !== reached;
   const where = places(shown);
@@ -96,7 +101,7 @@ function draw({anew = false} = {}) {
     kept.now = now;
     return kept.view.element;
   });
-  for (const id of views.keys()) if (!shown.some(turn => turn.id === id)) views.delete(id);
+  [...views.keys()].filter(id => !shown.some(turn => turn.id === id)).forEach(drop);
   arrange(list, [...elements, ...growing ? [] : rest(shown.at(-1))]);
   if (focused && document.activeElement === document.body) $(focused)?.focus({preventScroll: true});
   if (asked) reached = shown.at(-1).id;

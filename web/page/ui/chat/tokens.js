@@ -147,8 +147,7 @@ export function tokenView(turn) {
     draw();
   };
   let weighing = false;
-  on(['weighing', 'model'], () => {
-    if (closed) return;
+  const end = on(['weighing', 'model'], () => {
     const mine = state.weighing?.id === turn.id;
     if (weighing && !mine) read();
     else if (known && !weighed(known.list)) draw();
@@ -157,6 +156,7 @@ export function tokenView(turn) {
   read();
   return {element, close() {
     closed = true;
+    end();
     element.remove();
   }};
 }

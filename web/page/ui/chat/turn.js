@@ -167,6 +167,7 @@ export function answerView() {
   return {
     element,
     toggleTokens: tokens.toggle,
+    close: () => view?.close(),
     update(turn, place) {
       const {growing} = place;
       if (view && (growing || turn.content !== latest.turn.content)) tokens.toggle();
