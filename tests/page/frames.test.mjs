@@ -49,7 +49,8 @@ async function traced(page, task) {
   const events = [];
   cdp.on('Tracing.dataCollected', ({value}) => events.push(...value));
   const complete = new Promise(resolve => cdp.once('Tracing.tracingComplete', resolve));
-  await cdp.send('Tracing.start', {traceConfig: {includedCategories: ['disabled-by-default-devtools.timeline', 'devtools.timeline', 'toplevel']}});
+  const includedCategories = ['disabled-by-default-devtools.timeline', 'devtools.timeline', 'toplevel'];
+  await cdp.send('Tracing.start', {traceConfig: {includedCategories}});
   await task();
   await cdp.send('Tracing.end');
   await complete;
