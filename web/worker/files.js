@@ -35,10 +35,22 @@ export function given(source) {
 /** Files that are stored: `plans` of them, and `shard(key, index)`. */
 export function stored(plans, shard) {
   const files = plans.map(({name, size_bytes}) => ({name, size_bytes}));
+  // The chunk behind the one that was asked for last is read meanwhile.
+  let ahead = {};
+  const take = (file, index) => {
+    const {key, shard_bytes, size_bytes} = plans[file];
+    const coming = ahead.file === file && ahead.index === index ? ahead.coming : shard(key, index);
+    ahead = {};
+    if ((index + 1) * shard_bytes < size_bytes) {
+      ahead = {file, index: index + 1, coming: coming.then(() => shard(key, index + 1))};
+      ahead.coming.catch(() => {}); // told when it is awaited
+    }
+    return coming;
+  };
   const read = async (file, offset, most) => {
-    const {key, shard_bytes} = plans[file];
+    const {shard_bytes} = plans[file];
     const index = Math.floor(offset / shard_bytes);
-    const bytes = await shard(key, index);
+    const bytes = await take(file, index);
     const start = offset - index * shard_bytes;
     return start === 0 && bytes.byteLength <= most ? bytes : bytes.slice(start, start + most);
   };

@@ -31,7 +31,7 @@ impl<S: Source, V: Vault, C: Clock> Transfer<'_, S, V, C> {
         let noted = found.as_ref().and_then(|chunk| chunk.hash.clone());
         let expected = self.plan.hashes.get(index).cloned().or(noted.clone());
         if let Some(chunk) = found {
-            let hash = crate::sha256(&chunk.bytes);
+            let hash = self.vault.sha256(&chunk.bytes).await;
             let right = expected.as_ref().is_none_or(|expected| *expected == hash);
             if right && chunk.bytes.len() as u64 == self.plan.extent(index).1 {
                 if noted.is_none() {
@@ -49,7 +49,7 @@ impl<S: Source, V: Vault, C: Clock> Transfer<'_, S, V, C> {
             Err(Error::NoParts { .. }) => {
                 self.pass([index].into()).await?;
                 let chunk = self.vault.read(&self.plan.key, index).await?.ok_or(Error::Missing { index })?;
-                let hash = crate::sha256(&chunk.bytes);
+                let hash = self.vault.sha256(&chunk.bytes).await;
                 if expected.is_some_and(|expected| expected != hash) {
                     return Err(Error::Hash { index, count: self.plan.count(), url: self.plan.url.clone() });
                 }
@@ -107,7 +107,7 @@ impl<S: Source, V: Vault, C: Clock> Transfer<'_, S, V, C> {
 
     /// Keeps a chunk of a file that is at hand.
     pub async fn give(&self, index: usize, bytes: &[u8]) -> Result<()> {
-        let hash = crate::sha256(bytes);
+        let hash = self.vault.sha256(bytes).await;
         if self.plan.hashes.get(index).is_some_and(|known| *known != hash) {
             return Err(Error::Hash { index, count: self.plan.count(), url: self.plan.name.clone() });
         }

@@ -74,7 +74,7 @@ impl<S: Source, V: Vault, C: Clock> Transfer<'_, S, V, C> {
     }
 
     async fn take(&self, index: usize, chunk: &mut Vec<u8>) -> Result<()> {
-        let hash = crate::sha256(chunk);
+        let hash = self.vault.sha256(chunk).await;
         if self.plan.hashes.get(index).is_some_and(|known| *known != hash) {
             return Err(Error::Hash { index, count: self.plan.count(), url: self.plan.url.clone() });
         }

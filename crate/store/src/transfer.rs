@@ -199,7 +199,7 @@ impl<'a, S: Source, V: Vault, C: Clock> Transfer<'a, S, V, C> {
             let before = bytes.len();
             let Err(error) = self.attempt(place, index, bytes, promise, wrong[next] > 0).await else {
                 place.works();
-                let hash = crate::sha256(bytes);
+                let hash = self.vault.sha256(bytes).await;
                 if expected.is_none_or(|expected| expected == hash) {
                     return Ok(hash);
                 }

@@ -31,6 +31,10 @@ pub trait Vault {
     async fn remove(&self, key: &str) -> Result<()>;
     /// Bytes that it would still take of a file, if it knows.
     async fn room(&self, key: &str) -> Option<u64>;
+    /// [`crate::sha256`], by whatever is fastest where the vault is.
+    async fn sha256(&self, bytes: &[u8]) -> String {
+        crate::sha256(bytes)
+    }
 }
 
 /// Chunks of a plan's file that are there and, by what is noted of them, right.

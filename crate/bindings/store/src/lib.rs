@@ -124,6 +124,9 @@ impl Models {
     /// The bytes of chunk `index`, as they were when it was stored; one that rotted is fetched anew.
     pub async fn shard(&self, key: &str, index: usize) -> Result<ArrayBuffer, JsValue> {
         let plan = self.plan(key).await.map_err(told)?;
+        if let Some(right) = self.shelf.right(&plan, index).await.map_err(told)? {
+            return Ok(right);
+        }
         let transfer = Transfer::new((&Fetch, &self.shelf, &Timer), &plan, Limits::default(), &|_| {});
         let bytes = transfer.read(index).await.map_err(told)?;
         Ok(Uint8Array::from(&bytes[..]).buffer())
