@@ -324,14 +324,14 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     await page.click('#tokens-1');
     await page.waitForSelector('.token');
     assert.deepEqual(await page.locator('.token').allTextContents(), ['the', ' light', ' is', ' out', 'end']);
-    assert.match(await page.textContent('.tokens'), /On average 60 % a token.*0 of 5 below 20 %/);
+    assert.match(await page.textContent('.tokens'), /On average 60% a token.*0 of 5 below 20%/);
     assert.equal(await page.locator('.token.level1').count(), 5);
     // By keyboard: one stop of Tab, arrows from token to token.
     await page.focus('.token');
     await page.keyboard.press('ArrowRight');
     await page.keyboard.press('Enter');
     assert.deepEqual(await page.locator('.alternatives .word').allTextContents(), ['·light', '·other', 'end']);
-    assert.deepEqual(await page.locator('.alternatives .percent').allTextContents(), ['60 %', '30 %', '5.0 %']);
+    assert.deepEqual(await page.locator('.alternatives .percent').allTextContents(), ['60%', '30%', '5.0%']);
     await page.keyboard.press('Escape');
     assert.equal(await page.evaluate(() => document.activeElement.textContent), ' light');
     await page.keyboard.press('Enter');
