@@ -354,6 +354,17 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     assert.deepEqual(await page.locator('.token').allTextContents(), ['the', ' light', 'end']);
   });
 
+  await t.test('lines break between tokens as they do in the text', async () => {
+    await page.click('#new-chat');
+    await speak(page, ['name,\nten\n\ngold']);
+    await ask(page, 'Haiku?');
+    await page.click('#tokens-1');
+    await page.waitForSelector('.token');
+    const tops = await page.locator('.token:not(.end)').evaluateAll(all => all.map(({offsetTop}) => offsetTop));
+    const line = tops[1] - tops[0];
+    assert.ok(line > 10 && tops[2] - tops[1] > 1.5 * line, tops.join());
+  });
+
   await t.test('an answer that ended early goes on; one without probabilities is weighed', async () => {
     await page.click('#new-chat');
     await speak(page, ['a b c d', ' e f'], {device: 'gpu'});

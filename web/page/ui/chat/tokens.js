@@ -105,15 +105,19 @@ function tokens(turn, {list, model}) {
   element.addEventListener('focusout', ({relatedTarget}) => {
     if (shown && relatedTarget && !shown.element.contains(relatedTarget) && relatedTarget !== shown.token) close();
   });
-  flow.append(...list.map((token, i) => {
+  flow.append(...list.flatMap((token, i) => {
     const p = probability(token);
     const end = isEnd(turn, list, token) && i === list.length - 1;
     const level = LEVELS.filter(level => p < level).length;
-    return h('button', {
-      type: 'button', class: `token level${level}${end ? ' end' : ''}`, 'data-row': 0, 'data-column': i, 'aria-expanded': 'false',
+    // Within a button a line break would break no line.
+    const [, before, words, after] = /^(\n*)([^]*?)(\n*)$/.exec(said[i]);
+    const looks = ['token', `level${level}`, end && 'end', !words && said[i] && 'line'].filter(Boolean).join(' ');
+    const button = h('button', {
+      type: 'button', class: looks, 'data-row': 0, 'data-column': i, 'aria-expanded': 'false',
       'aria-label': t('tokens.token', {token: label(turn, list, token), p: percent(p)}), title: percent(p),
       onclick: event => open(event.currentTarget, i),
-    }, end ? t('tokens.end') : said[i]);
+    }, end ? t('tokens.end') : words);
+    return [words && before, button, words ? after : before].filter(Boolean);
   }));
   rove(flow);
   const {mean, rare} = sureness(list, LEVELS[2]);
