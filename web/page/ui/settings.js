@@ -21,11 +21,13 @@ const SLIDERS = [
 
 function speed() {
   const {timings, model} = state;
-  const rate = timings?.tokens > 1 ? (timings.tokens - 1) / timings.decode_ms * 1000 : undefined;
+  const per = (tokens, ms) => tokens > 0 && ms > 0 ? tokens / ms * 1000 : undefined;
+  const rate = per(timings?.tokens - 1, timings?.decode_ms);
+  const prompt = per(timings?.prompt_tokens, timings?.prompt_ms);
   // Places are kept before there is an answer: nothing moves when it comes.
   const rows = [
-    ['speed.prompt', timings ? `${number(timings.prompt_tokens / timings.prompt_ms * 1000)} ${t('speed.answer')}` : NONE],
-    ['speed.first', timings ? t('seconds', {n: number(timings.first_token_ms / 1000, 2)}) : NONE],
+    ['speed.prompt', prompt ? `${number(prompt)} ${t('speed.answer')}` : NONE],
+    ['speed.first', timings?.tokens > 0 ? t('seconds', {n: number(timings.first_token_ms / 1000, 2)}) : NONE],
   ];
   if (model) {
     rows.push(['speed.load', t('seconds', {n: number(model.timings.load_ms / 1000, 2)})]);
@@ -36,7 +38,7 @@ function speed() {
   }
   return h('section', {},
     h('h2', {}, t('speed')),
-    h('div', {class: 'big', id: 'rate'}, rate ? number(rate, 1) : NONE, h('small', {}, ` ${t('speed.answer')}`)),
+    h('div', {class: rate ? 'big' : 'big none', id: 'rate'}, rate ? number(rate, 1) : NONE, h('small', {}, ` ${t('speed.answer')}`)),
     h('dl', {}, rows.flatMap(([key, value]) => [h('dt', {}, t(key)), h('dd', {}, value)])));
 }
 
