@@ -483,6 +483,20 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     await other.close();
   });
 
+  await t.test('however many conversations there are, the box stays in sight', async () => {
+    await page.evaluate(async () => {
+      const turns = id => [{id: `${id}1`, parent: null, role: 'user', content: id}];
+      const {add} = await import('/page/chat/archive.js');
+      const about = i => ({title: `Many ${i}`, created: 1, changed: i});
+      await add(Array.from({length: 40}, (_, i) => ({id: `m${i}`, ...about(i), leaf: `m${i}1`, turns: turns(`m${i}`)})));
+      new BroadcastChannel('hearth-chat').postMessage('changed');
+    });
+    await wait(page, () => document.querySelectorAll('.conversations .title').length > 40);
+    const [all, box, foot] = await page.evaluate(() => [document.documentElement.scrollHeight, ...['#form', '.foot'].map(selector =>
+      document.querySelector(selector).getBoundingClientRect().bottom)]);
+    assert.ok(Math.max(all, box, foot) <= 800, [all, box, foot].join());
+  });
+
   await t.test('on a phone the conversations are in a drawer', async () => {
     await page.setViewportSize({width: 390, height: 844});
     assert.equal(await page.locator('.conversations').isVisible(), false);
