@@ -32,6 +32,8 @@ function frame() {
   // The settings stand beside the chat.
   $('chat').hidden = view !== 'chat' && view !== 'settings';
   for (const name of ['lab', 'models', 'bench', 'privacy']) $(name).hidden = view !== name;
+  $('skip').href = view === 'chat' ? '#ask' : `#${view}`;
+  $('skip').textContent = t(view === 'chat' ? 'skip' : 'skip.view');
   for (const element of document.querySelectorAll('[data-i18n]')) element.textContent = t(element.dataset.i18n);
   for (const [name, tab] of tabs) {
     tab.lastChild.textContent = t(`view.${name}`);
