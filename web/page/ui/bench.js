@@ -10,7 +10,7 @@ const KERNEL = ['format', 'kernel', 'tokens', 'gmacs', 'gigabytes', 'naive'];
 
 /** May be wider than a phone: it scrolls by itself, also by keyboard. */
 function table(caption, heads, rows) {
-  const cells = row => row.map((cell, at) => at === 0 ? h('th', {scope: 'row'}, cell) : h('td', {}, cell));
+  const cells = row => row.map(cell => cell.replace(/(\d)-(?=\d)/, '$1–')).map((cell, at) => at === 0 ? h('th', {scope: 'row'}, cell) : h('td', {}, cell));
   return h('div', {class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption},
     h('table', {},
       h('caption', {class: 'hidden'}, caption),

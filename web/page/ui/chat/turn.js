@@ -105,7 +105,7 @@ function foot(turn, place, tokens) {
   const act = (id, onclick, label, more = {}) =>
     h('button', {type: 'button', id: `${id}-${place.depth}`, disabled: busy, onclick, ...more}, label);
   const unfinished = !turn.meta || ['length', 'stopped'].includes(turn.meta.finish);
-  return [branches(turn, place), facts(turn).map(fact => h('span', {}, fact)), copyButton(turn.content),
+  return [branches(turn, place), h('div', {class: 'took'}, facts(turn).map(fact => h('span', {}, fact))), copyButton(turn.content),
     act('again', () => answer({to: turn.parent}), t('act.again'), {disabled: busy || !state.model}),
     unfinished && state.model && act('goon', () => goOn(turn), t('act.goon')),
     act('tokens', tokens.toggle, t('tokens'), {'aria-pressed': String(tokens.open), disabled: busy && !tokens.open}),

@@ -40,6 +40,12 @@ export function cells(run) {
 
 export const heads = ({quality}) => (ofVectors(quality) ? OF_VECTORS : HEADS).map(head => t(`lab.head.${head}`));
 
+/** An interval goes below its value. */
+function below(cell) {
+  const [, value, between] = /^(\S+) (\(.+\))$/.exec(cell) ?? [];
+  return value ? [value, h('span', {class: 'small why'}, between)] : [cell];
+}
+
 function row({run, by}, axis) {
   const [name, ...rest] = cells(run);
   const press = h('button', {
@@ -48,7 +54,7 @@ function row({run, by}, axis) {
   }, name);
   const reason = by && h('span', {class: 'small why', title: why({by}, axis)}, t('lab.dominated.short', {name: numberOf(by)}));
   return h('tr', {class: [by ? 'beaten' : '', run.id === lab.shown ? 'shown' : ''].join(' ').trim() || null},
-    h('th', {scope: 'row'}, press, reason), rest.map(cell => h('td', {}, cell)));
+    h('th', {scope: 'row'}, press, reason), rest.map(cell => h('td', {}, below(cell))));
 }
 
 export function cost() {
@@ -60,7 +66,7 @@ export function cost() {
   const on_what = h('p', {class: 'small'});
   const picture = h('div', {class: 'plot', id: 'lab-plot'});
   const reading = h('p', {class: 'small reading', id: 'lab-reading', role: 'status'});
-  const table = h('div', {class: 'scroll', tabindex: 0, role: 'region'});
+  const table = h('div', {class: 'scroll', id: 'lab-runs', tabindex: 0, role: 'region'});
   const empty = h('p', {class: 'small'});
   const card = h('section', {class: 'card', 'aria-labelledby': 'lab-cost-title'},
     h('div', {class: 'card-head'}, title, axisLabel, axis), empty, groupLabel, group, on_what, picture, reading, table);

@@ -56,7 +56,7 @@ export function draw(Plot, points, {axis, shown, width, look, choose}) {
   const top = 1.1 * Math.max(1e-6, ...points.map(({high}) => high));
   const ringed = points.filter(({run}) => run.id === shown);
   const svg = Plot.plot({
-    width, height: narrow ? 260 : 340, marginLeft: 52, marginRight: 28, marginTop: 28, marginBottom: 44,
+    width, height: narrow ? 260 : 340, marginLeft: 60, marginRight: 28, marginTop: 28, marginBottom: 44,
     style: {background: 'none', fontFamily: 'inherit', fontSize: '13px', color: 'var(--soft)', overflow: 'visible'},
     x: {label: t(`lab.axis.${axis}`), labelArrow: 'none', nice: true, inset: 16, ticks: narrow ? 4 : 7},
     y: {type: 'sqrt', label: t(vectors ? 'lab.axis.cosine' : 'lab.axis.kl'), labelArrow: 'none', grid: true, domain: [0, top], ticks: 5},

@@ -18,9 +18,11 @@ const KINDS = {
   number({attributes, about, put, say}) {
     const input = h('input', {type: 'number', ...attributes, min: about.min, max: about.max, step: 'any', onchange: () => {
       put(fitting(input, about));
-      input.value = say();
+      show(say());
     }});
-    return {inputs: input, update: value => { input.value = value; }};
+    // As the method has it in 32 bits, 0.01 is 0.009999999776.
+    const show = value => { input.value = Number.isInteger(value) ? value : Number(value.toPrecision(6)); };
+    return {inputs: input, update: show};
   },
 
   choice({attributes, about, put}) {

@@ -92,7 +92,7 @@ function imatrix() {
     make.hidden = !choose.hidden;
     make.disabled = Boolean(lab.busy);
   });
-  return h('div', {}, choose, make);
+  return h('div', {class: 'actions'}, choose, make);
 }
 
 export function texts() {
