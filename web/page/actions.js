@@ -187,15 +187,18 @@ function work(task) {
 /** Something that the model did has failed. `rest`: what is left of an answer, see `answer`; what there is of it stays. */
 function failed(error, rest) {
   const {source, name, store, device} = used;
+  // With no memory left the next thing would fail, too; an engine of its own begins with less.
+  if (error.code === 'out_of_memory') dropModel();
   const others = otherModels(source, name, store, rest && (() => answer({to: rest.to})));
+  const withModel = act => () => {
+    act();
+    if (!state.model) load(source, name, {store});
+  };
   fail(error, ways(error.code, {
     ...others,
-    again: [rest?.begin?.length > 0 ? 'error.goon' : 'error.retry', () => {
-      if (rest) answer(rest);
-      if (!state.model) load(source, name, {store});
-    }],
+    again: [rest?.begin?.length > 0 ? 'error.goon' : 'error.retry', withModel(() => rest && answer(rest))],
     cpu: device === 'gpu' && others.cpu,
-    fresh: state.messages.length > 0 && ['error.newchat', newChat],
+    fresh: state.messages.length > 0 && ['error.newchat', withModel(newChat)],
   }));
 }
 

@@ -1,7 +1,7 @@
 // The page's state. Panels draw from `state` and call `set`; listeners hear which keys changed. What a person made is kept
 // in localStorage at once, so neither an error nor a reload loses it.
 
-/** `initial` as a state `{state, set, on}`; the keys of it in `kept` are kept in localStorage as `PREFIX.KEY`. */
+/** `initial` as a state `{state, set, on, keepAll}`; the keys of it in `kept` are kept in localStorage as `PREFIX.KEY`. */
 export function makeStore(initial, kept, prefix) {
   const state = {...initial};
   const bus = new EventTarget();
@@ -14,16 +14,23 @@ export function makeStore(initial, kept, prefix) {
     }
   }
 
-  function set(changes) {
-    const changed = Object.keys(changes).filter(key => state[key] !== changes[key]);
-    Object.assign(state, changes);
-    for (const key of changed.filter(key => kept.includes(key))) {
+  function keep(keys) {
+    for (const key of keys) {
       try {
         localStorage.setItem(`${prefix}.${key}`, JSON.stringify(state[key]));
       } catch {
         // Storage is full or forbidden: the tab still has it.
       }
     }
+  }
+
+  /** Keeps everything anew, where the browser has thrown it away. */
+  const keepAll = () => keep(kept);
+
+  function set(changes) {
+    const changed = Object.keys(changes).filter(key => state[key] !== changes[key]);
+    Object.assign(state, changes);
+    keep(changed.filter(key => kept.includes(key)));
     if (changed.length > 0) bus.dispatchEvent(new CustomEvent('change', {detail: new Set(changed)}));
   }
 
@@ -37,7 +44,7 @@ export function makeStore(initial, kept, prefix) {
     return () => bus.removeEventListener('change', hear);
   }
 
-  return {state, set, on};
+  return {state, set, on, keepAll};
 }
 
 export const SAMPLING = {
@@ -48,7 +55,7 @@ const KEPT = [
   'language', 'theme', 'source', 'sampling', 'system', 'draft', 'device', 'open', 'presets', 'prompts', 'singleKeys', 'network', 'traffic',
 ];
 
-export const {state, set, on} = makeStore({
+export const {state, set, on, keepAll} = makeStore({
   view: 'chat',
   language: '',
   theme: '',

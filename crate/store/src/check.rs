@@ -91,6 +91,10 @@ impl<S: Source, V: Vault, C: Clock> Transfer<'_, S, V, C> {
     /// were known beforehand. Older versions of the file are forgotten.
     pub(crate) async fn finish(&self, fetched: bool) -> Result<()> {
         let plan = self.plan;
+        if fetched {
+            // Perhaps all that was kept when it began has been thrown away since.
+            self.vault.keep_plan(plan).await?;
+        }
         if plan.sha256.is_some() && plan.hashes.is_empty() && (fetched || !plan.checked) {
             self.verify().await?;
             self.vault.keep_plan(&crate::plan::Plan { checked: true, ..plan.clone() }).await?;

@@ -35,8 +35,8 @@ async function inDatabase() {
     // A tab of a newer version waits for us.
     blocking: (_, __, event) => event.target.close(),
     terminated() {
-      opening = undefined;
-      emptied();
+      opening = again();
+      opening.then(emptied);
     },
   });
   return {
@@ -53,6 +53,19 @@ async function inDatabase() {
       await Promise.all([...done, change.done]);
     },
   };
+}
+
+/** The database anew, once the browser is done with throwing the former one away. */
+async function again() {
+  for (let wait = 100; wait < 10_000; wait *= 2) {
+    await new Promise(resolve => setTimeout(resolve, wait));
+    try {
+      return await inDatabase();
+    } catch (error) {
+      console.warn('Hearth: the database is not to be had yet', error);
+    }
+  }
+  return inMemory();
 }
 
 let opening;

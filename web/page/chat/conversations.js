@@ -1,6 +1,6 @@
 // The conversation that is shown and the list of all: opening, renaming, deleting, files. What changes is kept at once, and other
 // tabs are told.
-import {set, state} from '../store.js';
+import {keepAll, set, state} from '../store.js';
 import * as kept from './archive.js';
 import {leafBelow, newId, path} from './tree.js';
 
@@ -48,9 +48,10 @@ async function migrate() {
   if ((await kept.archive()).kept) localStorage.removeItem('hearth.messages');
 }
 
-/** Keeps anew what is shown. */
+/** Keeps anew what is shown, and what was chosen. */
 async function putBack() {
   const {conversation, turns} = state;
+  keepAll();
   if (conversation) await keep({conversations: [conversation], turns: [...turns.values()]});
   await refresh();
 }

@@ -11,6 +11,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::Blob;
 
+use super::timer::Timer;
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 
@@ -24,6 +26,10 @@ const HASHES: &str = "hashes";
 const FILES: &str = "files";
 /// The same keys; milliseconds since 1970.
 const USES: &str = "uses";
+
+/// How often to try again on a database that was closed under us, and when: what threw it away takes a while.
+const AGAIN: usize = 8;
+const PAUSE_MS: u64 = 250;
 
 /// The database, opened again where the browser has closed it under us: it does that when it throws away what it keeps.
 pub struct Records(Rc<RefCell<Option<Rc<Database>>>>);
@@ -63,6 +69,31 @@ impl Records {
         let records = Records(Rc::default());
         records.database().await?;
         Ok(records)
+    }
+
+    /// Runs `task`; again where the browser has closed the database meanwhile, on the one that it then lets us have.
+    async fn with<T: 'static, F>(&self, task: impl Fn(Rc<Database>) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + 'static,
+    {
+        let mut patience = AGAIN;
+        loop {
+            let open = self.database().await;
+            let result = match &open {
+                Ok(database) => through(task(database.clone())).await,
+                Err(error) => Err(error.clone()),
+            };
+            if result.is_ok() || patience == 0 {
+                return result;
+            }
+            patience -= 1;
+            // It tells of that a moment after the failure.
+            Timer.sleep(PAUSE_MS).await;
+            let same = |now: &Rc<Database>| open.as_ref().is_ok_and(|database| Rc::ptr_eq(database, now));
+            if self.0.borrow().as_ref().is_some_and(same) {
+                return result;
+            }
+        }
     }
 
     async fn database(&self) -> Result<Rc<Database>> {
@@ -108,8 +139,7 @@ impl Records {
     }
 
     pub async fn plans(&self) -> Result<Vec<Plan>> {
-        let database = self.database().await?;
-        through(async move {
+        self.with(|database| async move {
             let transaction = database.transaction(&[FILES], TransactionMode::ReadOnly)?;
             let records = transaction.object_store(FILES)?.get_all(None, None)?.await?;
             records.into_iter().map(|record| serde_wasm_bindgen::from_value(record).map_err(unreadable)).collect()
@@ -124,8 +154,7 @@ impl Records {
 
     /// When each file was last used.
     pub async fn uses(&self) -> Result<BTreeMap<String, f64>> {
-        let database = self.database().await?;
-        through(async move {
+        self.with(|database| async move {
             let transaction = database.transaction(&[USES], TransactionMode::ReadOnly)?;
             let store = transaction.object_store(USES)?;
             let (keys, values) = (store.get_all_keys(None, None)?, store.get_all(None, None)?);
@@ -140,55 +169,64 @@ impl Records {
     }
 
     async fn put(&self, store: &'static str, key: JsValue, record: JsValue) -> Result<()> {
-        let database = self.database().await?;
-        through(async move {
-            let transaction = database.transaction(&[store], TransactionMode::ReadWrite)?;
-            transaction.object_store(store)?.put(&record, Some(&key))?.await?;
-            transaction.commit()?.await?;
-            Ok(())
+        self.with(|database| {
+            let (key, record) = (key.clone(), record.clone());
+            async move {
+                let transaction = database.transaction(&[store], TransactionMode::ReadWrite)?;
+                transaction.object_store(store)?.put(&record, Some(&key))?.await?;
+                transaction.commit()?.await?;
+                Ok(())
+            }
         })
         .await
     }
 
     /// Numbers of a file's chunks with the hash noted of each.
     pub async fn chunks(&self, key: &str) -> Result<BTreeMap<usize, Option<String>>> {
-        let (database, range, hashed) = (self.database().await?, shard_range(key)?, shard_range(key)?);
-        let values = shard_range(key)?;
-        through(async move {
-            let transaction = database.transaction(&[SHARDS, HASHES], TransactionMode::ReadOnly)?;
-            let keys = transaction.object_store(SHARDS)?.get_all_keys(Some(range), None)?;
-            let store = transaction.object_store(HASHES)?;
-            let (names, hashes) = (store.get_all_keys(Some(hashed), None)?, store.get_all(Some(values), None)?);
-            let (keys, names, hashes) = (keys.await?, names.await?, hashes.await?);
-            let index = |key: &JsValue| key.as_string()?.rsplit('/').next()?.parse::<usize>().ok();
-            let noted: BTreeMap<usize, String> =
-                names.iter().zip(hashes).filter_map(|(key, hash)| Some((index(key)?, hash.as_string()?))).collect();
-            Ok(keys.iter().filter_map(index).map(|index| (index, noted.get(&index).cloned())).collect())
+        let key = key.to_owned();
+        self.with(move |database| {
+            let range = || shard_range(&key);
+            let ranges = (range(), range(), range());
+            async move {
+                let (range, hashed, values) = (ranges.0?, ranges.1?, ranges.2?);
+                let transaction = database.transaction(&[SHARDS, HASHES], TransactionMode::ReadOnly)?;
+                let keys = transaction.object_store(SHARDS)?.get_all_keys(Some(range), None)?;
+                let store = transaction.object_store(HASHES)?;
+                let (names, hashes) = (store.get_all_keys(Some(hashed), None)?, store.get_all(Some(values), None)?);
+                let (keys, names, hashes) = (keys.await?, names.await?, hashes.await?);
+                let index = |key: &JsValue| key.as_string()?.rsplit('/').next()?.parse::<usize>().ok();
+                let noted: BTreeMap<usize, String> =
+                    names.iter().zip(hashes).filter_map(|(key, hash)| Some((index(key)?, hash.as_string()?))).collect();
+                Ok(keys.iter().filter_map(index).map(|index| (index, noted.get(&index).cloned())).collect())
+            }
         })
         .await
     }
 
     /// Stores a chunk and its hash, both or none. A full disk is told by its own error.
     pub async fn write(&self, key: &str, index: usize, blob: Blob, hash: &str) -> Result<()> {
-        let (database, key, hash) = (self.database().await?, shard_key(key, index), JsValue::from(hash));
+        let (key, hash) = (shard_key(key, index), JsValue::from(hash));
         let full = Error::Quota { need: blob.size() as u64, free: 0 };
-        through(async move {
-            let transaction = database.transaction(&[SHARDS, HASHES], TransactionMode::ReadWrite)?;
-            let put = async {
-                let (shard, noted) = (
-                    transaction.object_store(SHARDS)?.put(&blob, Some(&key))?,
-                    transaction.object_store(HASHES)?.put(&hash, Some(&key))?,
-                );
-                shard.await?;
-                noted.await?;
-                transaction.commit()?.await
-            };
-            match put.await {
-                Ok(result) if result.is_committed() => Ok(()),
-                // A write is taken back for want of room, or with all else there was.
-                Ok(_) => Err(full),
-                Err(error) if error.to_string().contains("Quota") => Err(full),
-                Err(error) => Err(error.into()),
+        self.with(move |database| {
+            let (key, hash, blob, full) = (key.clone(), hash.clone(), blob.clone(), full.clone());
+            async move {
+                let transaction = database.transaction(&[SHARDS, HASHES], TransactionMode::ReadWrite)?;
+                let put = async {
+                    let (shard, noted) = (
+                        transaction.object_store(SHARDS)?.put(&blob, Some(&key))?,
+                        transaction.object_store(HASHES)?.put(&hash, Some(&key))?,
+                    );
+                    shard.await?;
+                    noted.await?;
+                    transaction.commit()?.await
+                };
+                match put.await {
+                    Ok(result) if result.is_committed() => Ok(()),
+                    // A write is taken back for want of room, or with all else there was.
+                    Ok(_) => Err(full),
+                    Err(error) if error.to_string().contains("Quota") => Err(full),
+                    Err(error) => Err(error.into()),
+                }
             }
         })
         .await
@@ -196,31 +234,37 @@ impl Records {
 
     /// A chunk and the hash noted of it.
     pub async fn read(&self, key: &str, index: usize) -> Result<Option<(Blob, Option<String>)>> {
-        let (database, key) = (self.database().await?, shard_key(key, index));
-        through(async move {
-            let transaction = database.transaction(&[SHARDS, HASHES], TransactionMode::ReadOnly)?;
-            let shard = transaction.object_store(SHARDS)?.get(key.clone())?;
-            let hash = transaction.object_store(HASHES)?.get(key)?;
-            let (shard, hash) = (shard.await?, hash.await?);
-            let blob = shard.and_then(|record| record.dyn_into().ok());
-            Ok(blob.map(|blob| (blob, hash.and_then(|hash| hash.as_string()))))
+        let key = shard_key(key, index);
+        self.with(move |database| {
+            let key = key.clone();
+            async move {
+                let transaction = database.transaction(&[SHARDS, HASHES], TransactionMode::ReadOnly)?;
+                let shard = transaction.object_store(SHARDS)?.get(key.clone())?;
+                let hash = transaction.object_store(HASHES)?.get(key)?;
+                let (shard, hash) = (shard.await?, hash.await?);
+                let blob = shard.and_then(|record| record.dyn_into().ok());
+                Ok(blob.map(|blob| (blob, hash.and_then(|hash| hash.as_string()))))
+            }
         })
         .await
     }
 
     /// Forgets a file and its chunks.
     pub async fn remove(&self, key: &str) -> Result<()> {
-        let (database, name) = (self.database().await?, JsValue::from(key));
-        let (shards, hashes) = (shard_range(key)?, shard_range(key)?);
-        through(async move {
-            let transaction = database.transaction(&[SHARDS, HASHES, FILES, USES], TransactionMode::ReadWrite)?;
-            transaction.object_store(SHARDS)?.delete(shards)?.await?;
-            transaction.object_store(HASHES)?.delete(hashes)?.await?;
-            for store in [FILES, USES] {
-                transaction.object_store(store)?.delete(Query::Key(name.clone()))?.await?;
+        let (key, name) = (key.to_owned(), JsValue::from(key));
+        self.with(move |database| {
+            let (name, ranges) = (name.clone(), (shard_range(&key), shard_range(&key)));
+            async move {
+                let (shards, hashes) = (ranges.0?, ranges.1?);
+                let transaction = database.transaction(&[SHARDS, HASHES, FILES, USES], TransactionMode::ReadWrite)?;
+                transaction.object_store(SHARDS)?.delete(shards)?.await?;
+                transaction.object_store(HASHES)?.delete(hashes)?.await?;
+                for store in [FILES, USES] {
+                    transaction.object_store(store)?.delete(Query::Key(name.clone()))?.await?;
+                }
+                transaction.commit()?.await?;
+                Ok(())
             }
-            transaction.commit()?.await?;
-            Ok(())
         })
         .await
     }
