@@ -9,6 +9,9 @@ const OPTIONS = [
   'presence_penalty', 'repetition_window', 'logit_bias', 'ignore_eos', 'lookup', 'logprobs', 'shift', 'keep',
 ];
 
+/** What befalls a GPU's engine and need not befall the CPU's. */
+const RECOVERED = ['gpu', 'crashed'];
+
 /** What a conversation has beside its messages. */
 const TURN = [
   'tools', 'tool_choice', 'parallel_tool_calls', 'documents', 'enable_thinking', 'reasoning_effort', 'chat_template_kwargs',
@@ -84,13 +87,22 @@ export class Model {
   /** The worker of `engine` has ended. */
   #gone(engine, error) {
     if (this.#unloaded || engine !== this.#engine) return;
-    if (!this.#spare) return this.onlost?.(error);
-    this.#recover(error).catch(() => {}); // whoever asks next is told
+    if (this.#spare && RECOVERED.includes(error.code)) return this.#recover(error).catch(() => {}); // whoever asks next is told
+    engine.end(error);
+    this.#tell(error);
+  }
+
+  #tell(...lost) {
+    try {
+      this.onlost?.(...lost);
+    } catch (error) {
+      reportError(error); // what it does must not keep the CPU from taking over
+    }
   }
 
   /** The CPU takes over from a GPU that failed, and takes up its conversation; `verdict` tells. */
   async #takeOver(error) {
-    this.onlost?.(error, 'cpu');
+    this.#tell(error, 'cpu');
     const conversation = await this.#remote.call('saveTokens').catch(() => undefined);
     this.#engine.end(error);
     this.#checkLoaded();
@@ -98,7 +110,7 @@ export class Model {
     const running = await this.#spare.run().catch(second => {
       const what = `the GPU failed (${error.message}) and the CPU could not take over (${second.message})`;
       const both = new HearthError('crashed', what);
-      this.onlost?.(both);
+      this.#tell(both);
       throw both;
     });
     try {
@@ -121,7 +133,7 @@ export class Model {
 
   /** Returns when the CPU has taken over from a GPU that `error` tells has failed; throws it if it tells something else. */
   async #recover(error) {
-    if (!['gpu', 'crashed'].includes(error.code) || !(this.#spare || this.#handover)) throw error;
+    if (!RECOVERED.includes(error.code) || !(this.#spare || this.#handover)) throw error;
     await (this.#handover ??= this.#takeOver(error));
   }
 

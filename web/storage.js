@@ -56,8 +56,14 @@ export class Storage {
     storage.#start = async () => {
       const remote = start();
       remote.gone.then(() => { storage.#running = undefined; });
-      ({keeps: storage.keeps} = await remote.call('init', {module}));
-      return remote;
+      try {
+        ({keeps: storage.keeps} = await remote.call('init', {module}));
+        return remote;
+      } catch (error) {
+        remote.end(error);
+        storage.#running = undefined;
+        throw error;
+      }
     };
     storage.#catalog = catalog;
     storage.#folder = folder;
@@ -224,7 +230,7 @@ export class Storage {
   async #stoppable(signal, task) {
     check(signal);
     const job = this.#jobs++;
-    const abort = () => this.#call('abort', {job});
+    const abort = () => this.#call('abort', {job}).catch(() => {}); // it has ended by itself
     signal?.addEventListener('abort', abort);
     try {
       return await task(job);

@@ -58,8 +58,8 @@ const grown = (page, length) => wait(page, length => document.querySelector('.an
 const answers = page => page.locator('.answer .md').allTextContents();
 
 async function noticed(page, pattern) {
-  await page.waitForSelector('.notice', {timeout: 60_000});
-  assert.match(await page.textContent('.notice'), pattern);
+  await page.waitForSelector('#notice .notice', {timeout: 60_000});
+  assert.match(await page.textContent('#notice .notice'), pattern);
 }
 
 const STORY = 'Write a very long story about the sea.';
@@ -122,7 +122,7 @@ test('the worker that keeps models is killed in mid-download: nothing is fetched
     return false;
   };
   await page.click('#get');
-  await wait(page, () => /[2-5]\d of 98 MB/.test(document.querySelector('.progress')?.textContent));
+  await wait(page, () => /[2-8]\d of 98 MB/.test(document.querySelector('.progress')?.textContent));
   await kill(page, 'store');
   await noticed(page, /The engine stopped working|download stopped/);
   const have = await page.evaluate(async () => {
@@ -167,8 +167,8 @@ test('memory that is refused at load: a smaller model is offered, and the one in
 test('memory that is refused in mid-answer: what was said stays, and there is a way on', () => faulty(async ({page, host}) => {
   await begin(page);
   const loaded = async () => {
+    await page.addInitScript(`top.pages = ${Math.ceil(limit / 65536)};`);
     await page.reload();
-    await page.evaluate(bytes => { window.pages = Math.ceil(bytes / 65536); }, limit);
     await wait(page, () => /CPU/.test(document.querySelector('#chip')?.textContent));
     return page.evaluate(async () => (await import('/page/store.js')).state.model.timings.peak_memory_bytes);
   };
@@ -196,6 +196,7 @@ test('a tab that sleeps in mid-download and in mid-answer, and loses its connect
     const sleep = async () => {
       // As a system does that puts a tab to sleep; the browser's own freezing leaves a tab in front alone.
       const tabs = processes(`--user-data-dir=${profile}`, '--type=renderer');
+      assert.ok(tabs.length > 0);
       tabs.forEach(id => process.kill(id, 'SIGSTOP'));
       await new Promise(resolve => setTimeout(resolve, 1500));
       tabs.forEach(id => process.kill(id, 'SIGCONT'));
@@ -260,7 +261,7 @@ test('a graphics processor that is lost in mid-answer: it is said, and the proce
   await answered(page);
   assert.match(await page.textContent('#chip'), /CPU/);
   assert.match(await page.textContent('#verdict'), /graphics failed/);
-  assert.match(await page.textContent('.answer .meta'), /128 tokens|\d+ tokens/);
+  assert.match(await page.textContent('.answer .meta'), /5\d tokens.*the context is full/);
 }, {gpu: true, serviceWorkers: 'block'}));
 
 test('storage that is emptied under us: the conversation is put back, the model in use works on', () => faulty(async ({page, host, context}) => {
@@ -298,7 +299,7 @@ test('storage that is emptied in mid-download: it is said, and what is lacking c
   await page.waitForSelector('#get');
   await page.fill('#s-temperature', '0');
   await page.click('#get');
-  await wait(page, () => /[2-5]\d of 98 MB/.test(document.querySelector('.progress')?.textContent));
+  await wait(page, () => /[2-8]\d of 98 MB/.test(document.querySelector('.progress')?.textContent));
   const session = await context.newCDPSession(page);
   await session.send('Storage.clearDataForOrigin', {origin: new URL(host.url).origin, storageTypes: 'indexeddb'});
   await noticed(page, /thrown away/);
@@ -320,7 +321,7 @@ test('the lab\'s worker is killed: it is said, and the lab goes on', () => fault
     const killed = await compress(kill);
     const after = await compress();
     kill();
-    await new Promise(resolve => setTimeout(resolve, 100));
+    await new Promise(resolve => setTimeout(resolve, 1000));
     return {killed, after, again: await compress()};
   }, files);
   assert.match(said.killed, /^crashed: the browser has ended the worker/);

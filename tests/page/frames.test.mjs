@@ -85,9 +85,9 @@ async function watch(page, t, name, question) {
   const stretches = frames.map((_, i) => frames.slice(i, i + STRETCH)).filter(({length}) => length === STRETCH);
   const best = Math.min(...stretches.map(stretch => at(stretch, 0.5)));
   assert.ok(best < 20, `${name}: ${best} ms between two of ${frames.length} frames`);
-  assert.ok(tasks[0] < 50, `${name}: ${tasks[0]} ms in one task`);
+  assert.ok(tasks[0] > 0 && tasks[0] < 50, `${name}: ${tasks[0]} ms in one task`);
   const late = tasks.filter(ms => ms > 16).length;
-  assert.ok(late < 0.02 * frames.length, `${name}: ${late} tasks of more than a frame, of ${frames.length} frames`);
+  assert.ok(late < Math.max(5, 0.02 * frames.length), `${name}: ${late} tasks of more than a frame, of ${frames.length} frames`);
 }
 
 test('sixty frames a second while an answer is written', {timeout: 900_000}, t => inBrowser(async ({page}) => {

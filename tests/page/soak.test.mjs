@@ -44,11 +44,12 @@ async function heap(send) {
   return usedSize + embedderHeapUsedSize + backingStorageSize;
 }
 
-/** Bytes of the tab's processes; what they share is counted once. NaN where nobody tells. */
+/** Bytes of the tab's processes, without the browser's program, which other browsers may share. NaN where nobody tells. */
 function resident(profile) {
   const kilobytes = processes(`--user-data-dir=${profile}`, '--type=renderer').map(id => {
     try {
-      return Number(/^Pss:\s*(\d+)/m.exec(readFileSync(`/proc/${id}/smaps_rollup`, 'utf8'))[1]);
+      const text = readFileSync(`/proc/${id}/smaps_rollup`, 'utf8');
+      return [...text.matchAll(/^Pss_(?:Anon|Shmem):\s*(\d+)/gm)].reduce((sum, [, size]) => sum + Number(size), 0) || NaN;
     } catch {
       return NaN; // not Linux, or ended meanwhile
     }
@@ -80,7 +81,7 @@ async function measure(page, ...more) {
   return least;
 }
 
-test('two hundred answers leave nothing behind', {timeout: 900_000}, t => inBrowser(async ({page, context, profile}) => {
+test('two hundred answers leave nothing behind', {timeout: 1_800_000}, t => inBrowser(async ({page, context, profile}) => {
   await page.click('#get');
   await page.waitForSelector('.examples', {timeout: 120_000});
   await page.fill('#s-max_tokens', '16');
@@ -150,6 +151,7 @@ test('two hundred answers leave nothing behind', {timeout: 900_000}, t => inBrow
     if (i + 1 < WARM) continue;
     cdp ??= await context.newCDPSession(page);
     workers ??= await workersOf(cdp);
+    assert.ok(workers.length > 0, 'no worker answers');
     seen.push(await measure(page, profile, cdp, workers));
     t.diagnostic(`${answers} answers: ${JSON.stringify(seen.at(-1))}`);
   }

@@ -2,15 +2,15 @@
 import {Hearth} from '../hearth.js';
 import {bench} from './bench/run.js';
 import {answerTurn} from './chat/answers.js';
-import {add, fresh, newTurn, open} from './chat/conversations.js';
+import {add, fresh, newTurn, open, remove} from './chat/conversations.js';
 import {weigh} from './chat/weigh.js';
 import {counter, network} from './network.js';
 import {sizeOf, smallerThan, ways} from './rescue.js';
-import {state, set} from './store.js';
+import {coming, state, set} from './store.js';
 
 let opening;
 let loading;
-/** What the model in use was loaded from, `{source, name, store}`, and the device it ran on. */
+/** What the model in use was loaded from, and the device it runs on: `{source, name, store, device}`. */
 let used;
 /** Ends what the model is doing for us. */
 let working;
@@ -77,10 +77,12 @@ export async function load(source, name, {store = true} = {}) {
     idle();
     if (error.code === 'aborted') return;
     const again = () => load(source, name, {store});
-    fail(error, ways(error.code, {
+    // Of a download it is the store's worker that was ended.
+    const code = kept && error.code === 'crashed' ? 'stopped' : error.code;
+    fail({code, message: error.message}, ways(code, {
       again: [kept?.loaded > 0 ? 'error.goon' : 'error.retry', again],
       unstored: store && ['error.memory', () => load(source, name, {store: false})],
-      ...otherModels(source, name, store),
+      ...otherModels(source, name, store, code === 'gpu' || state.device === 'gpu'),
     }), kept);
     if (error.code === 'network' && !navigator.onLine) goOnOnline(again);
   } finally {
@@ -88,41 +90,42 @@ export async function load(source, name, {store = true} = {}) {
   }
 }
 
-/** Ways to have a model where `source` does not run as it was to; `then` does what it is wanted for. */
-function otherModels(source, name, store, then = () => {}) {
-  const {model, device, catalog, stored} = state;
-  const instead = (...model) => () => {
+/** Ways to have a model where `source` does not run as it was to, on a GPU or not; `then` does what it is wanted for. */
+function otherModels(source, name, store, gpu, then = () => {}) {
+  const {model, catalog, stored} = state;
+  const instead = (before, ...from) => () => {
+    before();
     then();
-    load(...model);
+    load(...from);
   };
+  const same = [source, name, {store}];
   const smaller = smallerThan(sizeOf(source, catalog ?? [], stored), catalog ?? []);
   return {
-    cpu: device !== 'cpu' && 'gpu' in navigator && ['error.usecpu', () => {
-      set({device: 'cpu'});
-      instead(source, name, {store})();
-    }],
+    cpu: gpu && ['error.usecpu', instead(() => set({device: 'cpu'}), ...same)],
     // Two models were in memory.
-    alone: model && used.source !== source && ['error.alone', () => {
-      dropModel();
-      instead(source, name, {store})();
-    }, {name: used.name}],
-    smaller: smaller && ['error.smaller', instead(smaller.id, smaller.name), {name: smaller.name}],
+    alone: model && used.source !== source && ['error.alone', instead(dropModel, ...same), {name: used.name}],
+    smaller: smaller && ['error.smaller', instead(() => {}, smaller.id, smaller.name), {name: smaller.name}],
   };
 }
 
 function dropModel() {
   state.model?.unload();
   set({model: null});
-  idle();
+  if (!coming()) idle();
 }
 
 /** The engine of a model has failed; `device` takes over, or the model is gone. */
 function lost(model, error, device) {
   if (state.model !== model) return;
-  if (device) return fail({code: 'taken_over', message: error.message});
+  if (device) {
+    used.device = device;
+    // Who asks for anything waits for the other.
+    model.tokenize('').then(() => set({verdict: model.verdict}), () => {});
+    return fail({code: 'taken_over', message: error.message});
+  }
   dropModel();
-  // What is under way fails, too, and tells of it.
-  if (!running) failed(error);
+  // What is under way fails, too, and tells of it, unless it has been left.
+  if (!running || working.signal.aborted) failed(error);
 }
 
 /** Goes on with a download when there is a network again, unless the person has turned to something else. */
@@ -161,7 +164,7 @@ export function ask(content, files = [], parent = state.messages.at(-1)?.id ?? n
  * begins. `turn`: an answer that goes on instead; `begin`: tokens to begin with.
  */
 export function answer(job = {to: state.messages.findLast(({role}) => role === 'user')?.id}) {
-  waiting = job;
+  waiting = {...job, by: state.name};
   // Who asks does not wait for figures.
   if (state.weighing) stop();
   next();
@@ -169,7 +172,9 @@ export function answer(job = {to: state.messages.findLast(({role}) => role === '
 
 function next() {
   if (!waiting || !state.model || running) return;
-  const job = waiting;
+  const {by, ...asked} = waiting;
+  // Tokens mean something else to another model: that one begins anew.
+  const job = asked.begin && by !== state.name ? {to: asked.to} : asked;
   waiting = undefined;
   if (!state.turns.has(job.to)) return;
   work(signal => answerTurn(job, signal, failed));
@@ -188,16 +193,18 @@ function work(task) {
 function failed(error, rest) {
   const {source, name, store, device} = used;
   // With no memory left the next thing would fail, too; an engine of its own begins with less.
-  if (error.code === 'out_of_memory') dropModel();
-  const others = otherModels(source, name, store, rest && (() => answer({to: rest.to})));
+  if (['crashed', 'out_of_memory'].includes(error.code)) dropModel();
+  // Another model is on its way.
+  if (coming()) return fail(error);
+  const others = otherModels(source, name, store, device === 'gpu', rest && (() => answer({to: rest.to})));
   const withModel = act => () => {
     act();
     if (!state.model) load(source, name, {store});
   };
   fail(error, ways(error.code, {
     ...others,
-    again: [rest?.begin?.length > 0 ? 'error.goon' : 'error.retry', withModel(() => rest && answer(rest))],
-    cpu: device === 'gpu' && others.cpu,
+    again: (rest || !state.model)
+      && [rest?.begin?.length > 0 ? 'error.goon' : 'error.retry', withModel(() => rest && answer(rest))],
     fresh: state.messages.length > 0 && ['error.newchat', withModel(newChat)],
   }));
 }
@@ -238,9 +245,19 @@ function leave() {
 /** The browser has thrown away what it kept for this page; the conversation that is shown has been put back. */
 export async function emptied() {
   const {storage} = await hearth();
-  fail({code: 'evicted', message: 'the database was closed from outside: the disk is full, or the site\'s data were deleted'},
-    [['storage.persist', () => storage.persist()]]);
-  set({stored: await storage.list(), room: await storage.room()});
+  const look = async () => set({stored: await storage.list(), room: await storage.room()});
+  const shown = state.conversation?.id;
+  fail({code: 'evicted', message: 'the database was closed from outside: the disk is full, or the site\'s data were deleted'}, [
+    ['storage.persist', () => storage.persist().then(look).catch(fail)],
+    // Perhaps it was a person, and meant.
+    shown && ['error.forget', () => {
+      leave();
+      remove([shown]);
+    }],
+  ].filter(Boolean));
+  const files = await globalThis.caches?.keys();
+  if (files?.length === 0) set({kept: {message: 'the browser has thrown them away'}});
+  await look();
 }
 
 export function newChat() {

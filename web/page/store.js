@@ -105,7 +105,7 @@ export const {state, set, on, keepAll} = makeStore({
   benchResult: null,
   sampling: {...SAMPLING},
   system: '',
-  /** `{code, message, kept, actions: [[label key, function]]}` */
+  /** `{code, message, kept, actions: [[label key, function, values]]}` */
   error: null,
   catalog: null,
   /** `[{plan, stored_bytes, whole, used_ms, held}]` */

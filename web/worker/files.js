@@ -37,20 +37,21 @@ export function stored(plans, shard) {
   const files = plans.map(({name, size_bytes}) => ({name, size_bytes}));
   // The chunk behind the one that was asked for last is read meanwhile.
   let ahead = {};
-  const take = (file, index) => {
-    const {key, shard_bytes, size_bytes} = plans[file];
+  const take = (file, index, last) => {
+    const {key} = plans[file];
     const coming = ahead.file === file && ahead.index === index ? ahead.coming : shard(key, index);
     ahead = {};
-    if ((index + 1) * shard_bytes < size_bytes) {
+    if (!last) {
       ahead = {file, index: index + 1, coming: coming.then(() => shard(key, index + 1))};
       ahead.coming.catch(() => {}); // told when it is awaited
     }
     return coming;
   };
   const read = async (file, offset, most) => {
-    const {shard_bytes} = plans[file];
+    const {shard_bytes, size_bytes} = plans[file];
     const index = Math.floor(offset / shard_bytes);
-    const bytes = await take(file, index);
+    const end = (index + 1) * shard_bytes;
+    const bytes = await take(file, index, end >= Math.min(size_bytes, offset + most));
     const start = offset - index * shard_bytes;
     return start === 0 && bytes.byteLength <= most ? bytes : bytes.slice(start, start + most);
   };

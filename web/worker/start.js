@@ -43,7 +43,7 @@ async function compile(path) {
   }
 }
 
-// The smallest modules that use f32x4.relaxed_madd, and a shared memory.
+// The smallest module that uses f32x4.relaxed_madd.
 const RELAXED = 'AGFzbQEAAAABBQFgAAF7AwIBAAoTAREAQQD9D0EA/Q9BAP0P/YUCCw==';
 
 const validates = base64 => globalThis.WebAssembly?.validate(Uint8Array.from(atob(base64), c => c.charCodeAt(0)));
@@ -124,7 +124,7 @@ export class Remote {
   /** Resolves to the error by which the worker has ended, unless it was ended by `end`. */
   gone = new Promise(resolve => { this.#tell = resolve; });
 
-  /** Whether it holds a lock by which we learn that the browser has killed it. */
+  /** A promise of whether it holds a lock by which we learn that the browser has killed it. */
   held;
 
   constructor(worker, who) {
@@ -153,6 +153,7 @@ export class Remote {
     } catch {
       return false;
     }
+    if (this.#over.signal.aborted) return false;
     watch(lock, this.#over.signal, killed);
     return true;
   }
@@ -265,6 +266,7 @@ export async function startEngine({module, glue}, programs, memory, program = 'e
       }
       const joined = await Promise.all(helpers.map(async worker => {
         const lock = await remote.held ? newLock() : undefined;
+        if (over.signal.aborted) return false;
         const joined = await joins(worker, module, memory, lock);
         // The others wait for its pieces.
         if (joined && lock) watch(lock, over.signal, () => remote.fail(new HearthError('crashed', KILLED)));

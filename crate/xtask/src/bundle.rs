@@ -47,6 +47,7 @@ fn without_paths() -> String {
     let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
     let registries = home.and_then(|home| std::fs::read_dir(home.join("registry/src")).ok()).into_iter().flatten();
     let mut places: Vec<PathBuf> = registries.flatten().map(|registry| registry.path()).collect();
+    places.sort(); // other flags would have all compiled anew
     if let Ok(sysroot) = command("rustc").args(["--print", "sysroot"]).output() {
         places.push(Path::new(String::from_utf8_lossy(&sysroot.stdout).trim()).join("lib/rustlib/src/rust"));
     }

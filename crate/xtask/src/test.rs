@@ -54,8 +54,6 @@ pub fn run() -> Result<()> {
         "--no-deps",
     ]))?;
 
-    audit()?;
-
     say("tests, natively, and in headless Chromium, build base");
     let mut native = command("cargo");
     native.args(["test", "--workspace"]);
@@ -81,9 +79,11 @@ pub fn run() -> Result<()> {
     say("the page, with the real model, in Chromium and Firefox");
     // The browser's answers are compared with the command line's.
     process::run(command("cargo").args(["build", "--workspace", "--bin", "hearth"]))?;
+    process::run(command("npm").args(["install", "--prefix", "tests/page", "--no-audit", "--no-fund", "--silent"]))?;
     let mut node = command("node");
     node.env("CHROMIUM", &browser.chromium).env("GECKODRIVER", &geckodriver);
     process::run(node.args(["--test", "--test-concurrency=2"]).args(page_tests()?))?;
+    audit()?;
     say("all tests passed");
     Ok(())
 }
@@ -92,18 +92,12 @@ pub fn run() -> Result<()> {
 fn audit() -> Result<()> {
     say("licences, sources and known flaws of what we use");
     process::run(command("cargo").args(["deny", "--log-level", "error", "check", "licenses", "bans", "sources"]))?;
-    let npm = |arguments: &[&str]| {
-        let mut npm = command("npm");
-        npm.args(arguments).args(["--prefix", "tests/page", "--silent"]);
-        npm
-    };
-    process::run(&mut npm(&["install", "--no-audit", "--no-fund"]))?;
     match process::run(command("cargo").args(["deny", "--log-level", "off", "fetch", "db"])) {
         Ok(()) => process::run(command("cargo").args(["deny", "--log-level", "error", "check", "advisories"]))?,
         Err(_) => say("the list of RustSec cannot be fetched here: known flaws of libraries are not checked"),
     }
     // It fails for a flaw, which it then tells of, as for a registry that does not answer.
-    let found = process::output(&mut npm(&["audit", "--json"]));
+    let found = process::output(command("npm").args(["audit", "--json", "--prefix", "tests/page", "--silent"]));
     match serde_json::from_str::<serde_json::Value>(&found).ok().filter(|found| found["vulnerabilities"].is_object()) {
         Some(found) if found["vulnerabilities"].as_object().is_some_and(|flaws| !flaws.is_empty()) => {
             Err(format!("npm audit knows of flaws in what tests/page needs:\n{found:#}").into())

@@ -52,6 +52,7 @@ async function migrate() {
 async function putBack() {
   const {conversation, turns} = state;
   keepAll();
+  set({undo: null, archived: (await kept.archive()).kept});
   if (conversation) await keep({conversations: [conversation], turns: [...turns.values()]});
   await refresh();
 }

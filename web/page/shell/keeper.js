@@ -56,8 +56,8 @@ function watch(registration) {
   navigator.serviceWorker.addEventListener('controllerchange', () => {
     const reload = () => location.reload();
     if (taking) reload();
-    // The first one takes nothing away from the page.
-    else if (controlled) set({update: reload});
+    // The first one takes nothing away from the page; where site data are deleted there is none.
+    else if (controlled && navigator.serviceWorker.controller) set({update: reload});
     controlled = true;
   });
   offer();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use futures_channel::oneshot;
-use idb::{Database, DatabaseEvent, Factory, KeyRange, ObjectStoreParams, Query, TransactionMode};
+use idb::{Database, DatabaseEvent, Factory, KeyRange, ObjectStoreParams, Query, TransactionMode, TransactionResult};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::Blob;
@@ -51,6 +51,14 @@ fn shard_key(key: &str, index: usize) -> JsValue {
 fn shard_range(key: &str) -> Result<Query> {
     let (from, to) = (format!("{key}/"), format!("{key}/~"));
     Ok(Query::KeyRange(KeyRange::bound(&from.into(), &to.into(), None, None)?))
+}
+
+/// An error if what was written was taken back.
+fn committed(result: TransactionResult) -> Result<()> {
+    match result.is_committed() {
+        true => Ok(()),
+        false => Err(Error::Database("what was written was taken back".into())),
+    }
 }
 
 /// Sees `task` through even if whoever waits for it is gone: a request that was dropped would call back into nothing.
@@ -118,6 +126,11 @@ impl Records {
             }
         });
         let mut database = request.await?;
+        // Several may have waited for it; of one that is dropped the handlers would be called all the same.
+        if let Some(open) = self.0.borrow().clone() {
+            database.close();
+            return Ok(open);
+        }
         // Another tab has a newer version of the page, which waits for this one to let go.
         database.on_version_change(|event| {
             if let Ok(database) = event.database() {
@@ -174,8 +187,7 @@ impl Records {
             async move {
                 let transaction = database.transaction(&[store], TransactionMode::ReadWrite)?;
                 transaction.object_store(store)?.put(&record, Some(&key))?.await?;
-                transaction.commit()?.await?;
-                Ok(())
+                committed(transaction.commit()?.await?)
             }
         })
         .await
@@ -262,8 +274,7 @@ impl Records {
                 for store in [FILES, USES] {
                     transaction.object_store(store)?.delete(Query::Key(name.clone()))?.await?;
                 }
-                transaction.commit()?.await?;
-                Ok(())
+                committed(transaction.commit()?.await?)
             }
         })
         .await

@@ -93,14 +93,16 @@ impl Shelf {
 
     /// The bytes of a chunk, as they were when it was kept, without a copy of them; nothing where [`crate::Transfer::read`] has to look.
     pub async fn right(&self, plan: &Plan, index: usize) -> Result<Option<ArrayBuffer>> {
+        let Some(subtle) = subtle() else { return Ok(None) };
         let Some((blob, noted)) = self.blob(&plan.key, index).await? else { return Ok(None) };
         let Some(expected) = plan.hashes.get(index).cloned().or(noted) else { return Ok(None) };
         let Ok(buffer) = JsFuture::from(blob.array_buffer()).await else { return Ok(None) };
         let buffer: ArrayBuffer = buffer.unchecked_into();
-        let whole = u64::from(buffer.byte_length()) == plan.extent(index).1;
-        let digest = subtle().and_then(|subtle| subtle.digest_with_str_and_buffer_source(SHA_256, &buffer).ok());
-        let right = whole && hash_of(digest).await.is_some_and(|hash| hash == expected);
-        Ok(right.then_some(buffer))
+        if u64::from(buffer.byte_length()) != plan.extent(index).1 {
+            return Ok(None);
+        }
+        let hash = hash_of(subtle.digest_with_str_and_buffer_source(SHA_256, &buffer).ok()).await;
+        Ok(hash.is_some_and(|hash| hash == expected).then_some(buffer))
     }
 
     /// A chunk as the browser has it, without looking at it.
