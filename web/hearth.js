@@ -7,7 +7,7 @@
 //   console.log(model.timings);
 //
 // Two workers do the work. One may use the network and never sees text; one sees text and can connect to nothing. The
-// second is made inside an empty frame whose policy is `default-src 'none'`: a worker from a blob made there inherits that
+// second is made inside an empty frame whose policy (`WALL`) has no source but blobs for workers: one made there inherits that
 // policy, so it can neither connect nor load a script, on any static host and from the first visit on. The page compiles
 // the module and posts it. Helpers of the second stand behind the same wall, and so does the compression lab's (lab.js).
 

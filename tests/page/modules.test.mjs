@@ -1,6 +1,7 @@
 // The modules of dist/engine: their size, and that each is fetched when it is needed.
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
+import {homedir} from 'node:os';
 import {test} from 'node:test';
 import {brotliCompressSync, constants} from 'node:zlib';
 import {inBrowser} from './browser.mjs';
@@ -23,6 +24,15 @@ test('modules have their own classes, and nothing for C', () => {
   assert.ok(engine.includes('loader_new') && !engine.some(name => name.startsWith('lab_')));
   assert.ok(lab.includes('lab_new') && !lab.some(name => name.startsWith('loader_')));
   assert.deepEqual([...engine, ...lab].filter(name => name.startsWith('llg_')), []);
+});
+
+test('nothing tells of the machine that compiled them', () => {
+  const files = ['store/engine', ...['base', 'threads'].flatMap(build => [`${build}/engine`, `${build}/lab`]), 'threads-relaxed/engine'];
+  for (const file of files) {
+    const bytes = module(file);
+    for (const place of [homedir(), ROOT, 'registry/src/']) assert.ok(!bytes.includes(place), `${place} in ${file}`);
+    assert.ok(bytes.includes('src/lib.rs'), 'panics name their file');
+  }
 });
 
 test('the lab is fetched when it is opened, once, and asked for again where that failed', () => inBrowser(async ({page, host}) => {
