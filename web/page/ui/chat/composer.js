@@ -106,7 +106,8 @@ export function composer() {
   $('context').before(meter);
   dropping($('chat'), box, take);
 
-  on(['answering', 'model', 'language', 'files'], drawBox);
+  on(['answering', 'model', 'files'], drawBox);
+  on(['language'], fit);
   on(['files', 'language'], () => {
     const remove = file => set({files: state.files.filter(one => one !== file)});
     beside.replaceChildren(...[chips(state.files, remove)].filter(Boolean));
