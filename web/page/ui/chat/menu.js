@@ -43,7 +43,7 @@ export function menu(button, items) {
   button.closest('dialog, nav, main').append(element);
   const {left, right, top, bottom} = button.getBoundingClientRect();
   const {offsetWidth, offsetHeight} = element;
-  element.style.left = `${Math.max(8, Math.min(left, innerWidth - offsetWidth - 8, Math.max(right - offsetWidth, left)))}px`;
+  element.style.left = `${left + offsetWidth + 8 > innerWidth ? Math.max(8, right - offsetWidth) : left}px`;
   element.style.top = `${bottom + offsetHeight + 8 > innerHeight ? Math.max(8, top - offsetHeight - 4) : bottom + 4}px`;
   button.setAttribute('aria-expanded', 'true');
   rows[0]?.focus();

@@ -56,7 +56,7 @@ function alternatives(turn, list, at, {usable, close}) {
     };
     return h('button', {type: 'button', class: choice[0] === said[0] ? 'said' : '', disabled: !usable, onclick: take},
       h('span', {class: 'word'}, label(turn, list, choice)),
-      h('meter', {'aria-hidden': 'true', min: 0, max: most, value: p}), h('span', {class: 'percent'}, percent(p)));
+      h('i', {class: 'likely', style: `--part: ${p / most}`}), h('span', {class: 'percent'}, percent(p)));
   };
   const rows = choices.map(row);
   const instead = t('tokens.instead', {token: label(turn, list, said)});
