@@ -21,7 +21,7 @@ function said({text, p, q, rare, same, tops}) {
 function token(one, column, look) {
   const change = one.q - one.p;
   return h('span', {
-    class: `token ${change < 0 ? 'less' : 'more'} ${one.same ? '' : 'other'}`,
+    class: `token ${change < 0 ? 'falls' : 'rises'} ${one.same ? '' : 'other'}`,
     style: `--by: ${(Math.abs(change) * 70).toFixed(0)}%`, 'data-row': 0, 'data-column': column, tabindex: -1, 'aria-label': said(one), role: 'button',
     onpointerenter: () => look(one), onfocus: () => look(one),
   }, column === 0 ? one.text.trimStart() : one.text);
