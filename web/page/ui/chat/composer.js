@@ -28,11 +28,12 @@ function drawBox() {
   $('send').disabled = !answering && !$('ask').value.trim() && state.files.length === 0;
 }
 
+/** As high as what is written, or as what invites to write; out of sight there is nothing to go by. */
 function fit() {
+  drawBox();
   const box = $('ask');
   box.style.height = 'auto';
-  box.style.height = `${Math.min(box.scrollHeight, 200)}px`;
-  drawBox();
+  if (box.scrollHeight > 0) box.style.height = `${Math.min(box.scrollHeight, 200)}px`;
 }
 
 /** Counts what the conversation takes with what is in the box; an answer's own figures come with its end. */
@@ -106,8 +107,7 @@ export function composer() {
   $('context').before(meter);
   dropping($('chat'), box, take);
 
-  on(['answering', 'model', 'files'], drawBox);
-  on(['language'], fit);
+  on(['answering', 'model', 'language', 'files', 'view'], fit);
   on(['files', 'language'], () => {
     const remove = file => set({files: state.files.filter(one => one !== file)});
     beside.replaceChildren(...[chips(state.files, remove)].filter(Boolean));
