@@ -1,4 +1,4 @@
-// Speed, device, what the browser lacks, sampling, system prompt.
+// Speed, device, sampling, system prompt, what the browser lacks.
 import {useDevice} from '../actions.js';
 import {$, h, redraw} from '../dom.js';
 import {megabytes, number, t} from '../i18n.js';
@@ -123,7 +123,7 @@ function pickers() {
 }
 
 export function settings() {
-  $('settings').append(h('div', {id: 'speed'}), h('div', {id: 'device'}), h('div', {id: 'lacks'}), h('div', {id: 'controls'}));
+  $('settings').append(h('div', {id: 'speed'}), h('div', {id: 'device'}), h('div', {id: 'controls'}), h('div', {id: 'lacks'}));
   on(['timings', 'model', 'verdict', 'language'], () => $('speed').replaceChildren(speed()));
   on(['verdict', 'device', 'language'], () => $('device').replaceChildren(device()));
   on(['verdict', 'stored', 'keeps', 'room', 'language'], () => $('lacks').replaceChildren(lacks()));
