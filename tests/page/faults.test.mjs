@@ -226,43 +226,55 @@ test('a tab that sleeps in mid-download and in mid-answer, and loses its connect
     assert.ok((await answers(page))[0].length > 300);
   }));
 
-test('a graphics processor that is lost in mid-answer: it is said, and the processor goes on', () => faulty(async ({page, host}) => {
-  host.intercept = async (request, response) => {
-    if (!request.url.endsWith('/worker/engine.js')) return false;
-    response.writeHead(200, {'Content-Type': 'text/javascript'});
-    response.end(`{
-      let left = 12;
-      const request = GPUAdapter.prototype.requestDevice;
-      let device;
-      GPUAdapter.prototype.requestDevice = async function (...all) { return device = await request.apply(this, all); };
-      const {submit} = GPUQueue.prototype;
-      GPUQueue.prototype.submit = function (...all) {
-        if (--left === 0) device.destroy();
-        return submit.apply(this, all);
-      };
-    }\n${await readFile(join(ROOT, 'dist/worker/engine.js'), 'utf8')}`);
-    return true;
+/** The device is lost at the twelfth thing that is submitted. */
+const LOST = `{
+  let left = 12;
+  const request = GPUAdapter.prototype.requestDevice;
+  let device;
+  GPUAdapter.prototype.requestDevice = async function (...all) { return device = await request.apply(this, all); };
+  const {submit} = GPUQueue.prototype;
+  GPUQueue.prototype.submit = function (...all) {
+    if (--left === 0) device.destroy();
+    return submit.apply(this, all);
   };
-  await page.goto(host.url);
-  await page.waitForSelector('#get');
-  await page.evaluate(async () => {
-    const {findAdapter, kernelsOf, PLAIN} = await import('/worker/device.js');
-    const {hearth} = await import('/page/actions.js');
-    kernelsOf.keep(PLAIN, (await hearth()).build, (await findAdapter()).key);
-  });
-  await page.selectOption('#s-device', 'gpu');
-  await page.click('.tab.models');
-  await page.setInputFiles('input[type=file]', join(ROOT, 'tests/fixtures/tiny-llama.gguf'));
-  await wait(page, () => /tiny-llama.*GPU/.test(document.querySelector('#chip').textContent));
-  await page.click('.tab.chat');
-  await page.fill('#s-max_tokens', '128');
-  await ask(page, 'Hello');
-  await noticed(page, /Graphics failed\. The processor takes over/);
-  await answered(page);
-  assert.match(await page.textContent('#chip'), /CPU/);
-  assert.match(await page.textContent('#verdict'), /graphics failed/);
-  assert.match(await page.textContent('.answer .meta'), /5\d tokens.*the context is full/);
-}, {gpu: true, serviceWorkers: 'block'}));
+}`;
+
+for (const [what, before, befall] of [
+  ['graphics processor that is lost', LOST, () => {}],
+  ['worker at a graphics processor that is killed', '', async page => {
+    await grown(page, 3);
+    await kill(page, 'engine');
+  }],
+]) {
+  test(`a ${what} in mid-answer: it is said, and the processor goes on`, () => faulty(async ({page, host}) => {
+    host.intercept = async (request, response) => {
+      if (!request.url.endsWith('/worker/engine.js')) return false;
+      response.writeHead(200, {'Content-Type': 'text/javascript'});
+      response.end(`${before}\n${await readFile(join(ROOT, 'dist/worker/engine.js'), 'utf8')}`);
+      return true;
+    };
+    await page.goto(host.url);
+    await page.waitForSelector('#get');
+    await page.evaluate(async () => {
+      const {findAdapter, kernelsOf, PLAIN} = await import('/worker/device.js');
+      const {hearth} = await import('/page/actions.js');
+      kernelsOf.keep(PLAIN, (await hearth()).build, (await findAdapter()).key);
+    });
+    await page.selectOption('#s-device', 'gpu');
+    await page.click('.tab.models');
+    await page.setInputFiles('input[type=file]', join(ROOT, 'tests/fixtures/tiny-llama.gguf'));
+    await wait(page, () => /tiny-llama.*GPU/.test(document.querySelector('#chip').textContent));
+    await page.click('.tab.chat');
+    await page.fill('#s-max_tokens', '128');
+    await ask(page, 'Hello');
+    await befall(page);
+    await noticed(page, /Graphics failed\. The processor takes over/);
+    await answered(page);
+    assert.match(await page.textContent('#chip'), /CPU/);
+    assert.match(await page.textContent('#verdict'), /graphics failed/);
+    assert.match(await page.textContent('.answer .meta'), /5\d tokens.*the context is full/);
+  }, {gpu: true, serviceWorkers: 'block'}));
+}
 
 test('storage that is emptied under us: the conversation is put back, the model in use works on', () => faulty(async ({page, host, context}) => {
   await begin(page);
