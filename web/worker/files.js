@@ -3,6 +3,8 @@
 import {HearthError} from './start.js';
 
 const SLICE = 4 << 20;
+/** Chunks that are read behind the one that is used. Of a bare loop's speed one gives 54 %, two 65, three no more. */
+const AHEAD = 2;
 const WEIGHTS = /\.(gguf|safetensors)$/i;
 
 const isBytes = value => value instanceof Blob || value instanceof ArrayBuffer || ArrayBuffer.isView(value);
@@ -35,23 +37,23 @@ export function given(source) {
 /** Files that are stored: `plans` of them, and `shard(key, index)`. */
 export function stored(plans, shard) {
   const files = plans.map(({name, size_bytes}) => ({name, size_bytes}));
-  // The chunk behind the one that was asked for last is read meanwhile.
-  let ahead = {};
+  // Chunks of a file that are being read, the one that is wanted next first.
+  let coming = [];
   const take = (file, index, last) => {
-    const {key} = plans[file];
-    const coming = ahead.file === file && ahead.index === index ? ahead.coming : shard(key, index);
-    ahead = {};
-    if (!last) {
-      ahead = {file, index: index + 1, coming: coming.then(() => shard(key, index + 1))};
-      ahead.coming.catch(() => {}); // told when it is awaited
+    const known = coming.findIndex(one => one.file === file && one.index === index);
+    coming = known < 0 ? [] : coming.slice(known);
+    for (let next = index + coming.length; next <= Math.min(last, index + AHEAD); next++) {
+      const bytes = shard(plans[file].key, next);
+      bytes.catch(() => {}); // told when it is awaited
+      coming.push({file, index: next, bytes});
     }
-    return coming;
+    return coming.shift().bytes;
   };
   const read = async (file, offset, most) => {
     const {shard_bytes, size_bytes} = plans[file];
     const index = Math.floor(offset / shard_bytes);
-    const end = (index + 1) * shard_bytes;
-    const bytes = await take(file, index, end >= Math.min(size_bytes, offset + most));
+    const last = Math.floor((Math.min(size_bytes, offset + most) - 1) / shard_bytes);
+    const bytes = await take(file, index, last);
     const start = offset - index * shard_bytes;
     return start === 0 && bytes.byteLength <= most ? bytes : bytes.slice(start, start + most);
   };
