@@ -5,6 +5,7 @@ import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {test} from 'node:test';
 import {generate, inBrowser, knowing, load, SMOLLM2} from './browser.mjs';
+import {atCall, inFrontOfEngine, lostAt} from './gpu_faults.mjs';
 import {ROOT} from './server.mjs';
 
 const ASKED = {prompt: 'The capital of France is', max_tokens: 10, temperature: 0, repetition_penalty: 1, ignore_eos: true};
@@ -12,12 +13,7 @@ const LONG = {...ASKED, prompt: `${'One two three four five six seven. '.repeat(
 
 /** A browser with an adapter, whose engine's worker begins with `fault`. */
 const withFault = (fault, task) => inBrowser(async given => {
-  given.host.intercept = async (request, response) => {
-    if (!request.url.endsWith('/worker/engine.js')) return false;
-    response.writeHead(200, {'Content-Type': 'text/javascript'});
-    response.end(`{${fault}}\n` + await readFile(join(ROOT, 'dist/worker/engine.js'), 'utf8'));
-    return true;
-  };
+  inFrontOfEngine(given.host, fault);
   await task(given);
 }, {gpu: true, serviceWorkers: 'block'});
 
@@ -26,18 +22,6 @@ const corrupted = (from, to) => `
   const make = GPUDevice.prototype.createShaderModule;
   GPUDevice.prototype.createShaderModule = function (given) {
     return make.call(this, {...given, code: given.code.replace('${from}', '${to}')});
-  };`;
-
-/** The device is lost at the `count`-th call of a queue's `method`. */
-const lostAt = (method, count) => `
-  let left = ${count};
-  const request = GPUAdapter.prototype.requestDevice;
-  let device;
-  GPUAdapter.prototype.requestDevice = async function (...all) { return device = await request.apply(this, all); };
-  const {${method}} = GPUQueue.prototype;
-  GPUQueue.prototype.${method} = function (...all) {
-    if (--left === 0) device.destroy();
-    return ${method}.apply(this, all);
   };`;
 
 const TINY = 'tests/fixtures/tiny-llama.gguf';
@@ -238,18 +222,8 @@ test('a device lost during upload is refused when asked for, and passed over oth
 for (const [what, type, told] of [
   ['memory that runs out', 'GPUOutOfMemoryError', 'Out of Memory'], ['a refused command', 'GPUValidationError', 'not valid'],
 ]) {
-  test(`${what} in mid-answer: the CPU goes on`, () => withFault(`
-    let left = 7;
-    const request = GPUAdapter.prototype.requestDevice;
-    let device;
-    GPUAdapter.prototype.requestDevice = async function (...all) { return device = await request.apply(this, all); };
-    const {submit} = GPUQueue.prototype;
-    GPUQueue.prototype.submit = function (...all) {
-      submit.apply(this, all);
-      if (--left === 0) {
-        device.dispatchEvent(new GPUUncapturedErrorEvent('uncapturederror', {error: new ${type}('${told}')}));
-      }
-    };`, async ({page}) => {
+  const error = `new GPUUncapturedErrorEvent('uncapturederror', {error: new ${type}('${told}')})`;
+  test(`${what} in mid-answer: the CPU goes on`, () => withFault(atCall('submit', 7, `device.dispatchEvent(${error})`), async ({page}) => {
     await knowing(page);
     await loadTiny(page, {device: 'cpu'});
     const expected = await generate(page, ASKED);

@@ -5,7 +5,8 @@ import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {test} from 'node:test';
 import {processes} from '../bench/memory.mjs';
-import {inBrowser, shards} from './browser.mjs';
+import {inBrowser, knowing, shards} from './browser.mjs';
+import {inFrontOfEngine, lostAt} from './gpu_faults.mjs';
 import {ROOT} from './server.mjs';
 
 /** Before the page: workers are known, so that one can be ended as a browser does, without a word; memory can be made scarce. */
@@ -226,40 +227,18 @@ test('a tab that sleeps in mid-download and in mid-answer, and loses its connect
     assert.ok((await answers(page))[0].length > 300);
   }));
 
-/** The device is lost at the twelfth thing that is submitted. */
-const LOST = `{
-  let left = 12;
-  const request = GPUAdapter.prototype.requestDevice;
-  let device;
-  GPUAdapter.prototype.requestDevice = async function (...all) { return device = await request.apply(this, all); };
-  const {submit} = GPUQueue.prototype;
-  GPUQueue.prototype.submit = function (...all) {
-    if (--left === 0) device.destroy();
-    return submit.apply(this, all);
-  };
-}`;
-
 for (const [what, before, befall] of [
-  ['graphics processor that is lost', LOST, () => {}],
+  ['graphics processor that is lost', lostAt('submit', 12), () => {}],
   ['worker at a graphics processor that is killed', '', async page => {
     await grown(page, 3);
     await kill(page, 'engine');
   }],
 ]) {
   test(`a ${what} in mid-answer: it is said, and the processor goes on`, () => faulty(async ({page, host}) => {
-    host.intercept = async (request, response) => {
-      if (!request.url.endsWith('/worker/engine.js')) return false;
-      response.writeHead(200, {'Content-Type': 'text/javascript'});
-      response.end(`${before}\n${await readFile(join(ROOT, 'dist/worker/engine.js'), 'utf8')}`);
-      return true;
-    };
+    inFrontOfEngine(host, before);
     await page.goto(host.url);
     await page.waitForSelector('#get');
-    await page.evaluate(async () => {
-      const {findAdapter, kernelsOf, PLAIN} = await import('/worker/device.js');
-      const {hearth} = await import('/page/actions.js');
-      kernelsOf.keep(PLAIN, (await hearth()).build, (await findAdapter()).key);
-    });
+    await knowing(page);
     await page.selectOption('#s-device', 'gpu');
     await page.click('.tab.models');
     await page.setInputFiles('input[type=file]', join(ROOT, 'tests/fixtures/tiny-llama.gguf'));
