@@ -7,7 +7,7 @@ import {brotliCompressSync, constants} from 'node:zlib';
 import {inBrowser} from './browser.mjs';
 import {ROOT} from './server.mjs';
 
-const MOST_BYTES = 1.22e6;
+const MOST_BYTES = 1.2e6;
 const module = path => readFileSync(`${ROOT}dist/engine/${path}_bg.wasm`);
 const exported = path => WebAssembly.Module.exports(new WebAssembly.Module(module(path))).map(({name}) => name);
 

@@ -58,13 +58,13 @@ test('by itself the best build is taken, timed once and remembered', () => inBro
   assert.equal(timings.build, 'threads-relaxed');
   const kept = () => page.evaluate(() => ({...localStorage}));
   const [[key, value]] = Object.entries(await kept()).filter(([key]) => key.startsWith('hearth.tuning'));
-  assert.match(value, /"kernel":"(plain|relaxed16|relaxed32)"/);
+  assert.match(value, /"kernel":"(relaxed16|relaxed32)"/);
   const {threads} = JSON.parse(value);
   assert.ok(threads >= 1 && threads <= await page.evaluate(() => navigator.hardwareConcurrency));
   assert.equal(timings.threads, threads);
-  await page.evaluate(([key]) => localStorage.setItem(key, '{"kernel":"plain","threads":1}'), [key]);
+  await page.evaluate(([key]) => localStorage.setItem(key, '{"kernel":"relaxed32","threads":1}'), [key]);
   const again = await load(page, `${host.url}tiny.gguf`);
-  assert.deepEqual([again.timings.kernel, again.timings.threads], ['plain', 1]);
+  assert.deepEqual([again.timings.kernel, again.timings.threads], ['relaxed32', 1]);
 }));
 
 test('guessing ahead is right where text is copied, and changes nothing', () => inBrowser(async ({page}) => {

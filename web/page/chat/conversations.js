@@ -9,6 +9,9 @@ const TITLE = 60;
 /** Tells other tabs that something has changed. */
 const others = typeof BroadcastChannel === 'function' ? new BroadcastChannel('hearth-chat') : null;
 
+/** A browser that throws a database away ends what is being written, and only then says so. */
+const CLOSING_MS = 1000;
+
 /** Called where something could not be kept. */
 let unkept = () => {};
 
@@ -63,10 +66,14 @@ async function refresh() {
 
 /** Writes records, and keeps the list up with them. */
 export async function keep(put) {
+  const archive = kept.archive();
   try {
-    await (await kept.archive()).write({put});
+    await (await archive).write({put});
     others?.postMessage('changed');
   } catch (error) {
+    await new Promise(resolve => setTimeout(resolve, CLOSING_MS));
+    // Thrown away with all the rest: what is shown is put back, see `restore`.
+    if (kept.archive() !== archive) return;
     unkept(Object.assign(new Error(error.message), {code: 'unkept'}));
   }
 }

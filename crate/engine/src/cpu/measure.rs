@@ -23,7 +23,7 @@ const RUNS: usize = 5;
 pub struct Speed {
     /// The weights' format.
     pub format: &'static str,
-    /// The kernel, or `naive` for the plain loop over decoded rows.
+    /// The kernel, `dense` for the one on floats, or `naive` for the plain loop over decoded rows.
     pub kernel: &'static str,
     /// Tokens at a time: 1 is decoding, 4 and more is reading a prompt.
     pub tokens: usize,
@@ -115,7 +115,8 @@ pub fn kernel(format: Format, kernel: Kernel, tokens: usize, clock: Clock, budge
             matrix.product(kernel, &input, 0..rows / ROWS, &mut strip);
         });
     });
-    speed(format, kernel.name(), tokens, times)
+    // Floats have one way only.
+    speed(format, if format.block_len() > 1 { kernel.name() } else { "dense" }, tokens, times)
 }
 
 /// Times the plain loop of `naive`: a row is decoded once for all tokens.
