@@ -188,14 +188,14 @@ export class Storage {
         check(signal);
         let last = 0;
         const step = ({bytes, received: now = 0, elsewhere, checked}) => {
-          last = now;
+          last = Math.max(last, now);
           report(before + bytes, {elsewhere, received: received + now, checking: checked > 0});
         };
         const left = network?.budget_bytes === undefined ? undefined : Math.max(0, network.budget_bytes - received);
         await this.#call('download', {job, plan, store, limits: {...network, budget_bytes: left}}, {step});
         before += plan.size_bytes;
         received += last;
-        await this.#call('used', {key: plan.key});
+        await this.#call('used', {key: plan.key}).catch(() => {}); // a full disk takes no notes
       }
       return stored(plans, (key, index) => this.#call('shard', {key, index}));
     });

@@ -101,6 +101,13 @@ test('stored files that belong together are one model', () => {
   const shards = ['config.json', 'tokenizer.json', 'model-00001-of-00002.safetensors'].map(name => file(BASE + name));
   assert.equal(grouped([...shards, shards[2]])[0].whole, false);
   assert.equal(grouped([...shards, file(`${BASE}model-00002-of-00002.safetensors`)])[0].whole, true);
+  // Of two versions of a file the whole one counts; both go when the model goes.
+  const versions = [['new', 4], ['old', 10], ['newer', 5]].map(([key, stored_bytes]) => ({plan: {...file('https://h/b.gguf').plan, key}, stored_bytes}));
+  const [both, ...none] = grouped(versions);
+  assert.deepEqual([both.plan.key, both.plan.size_bytes, both.stored_bytes, none.length], [['new', 'old', 'newer'], 10, 10, 0]);
+  // A model of the catalog and the same file from its address are two.
+  const catalogued = {...versions[1], plan: {...versions[1].plan, folder: 'https://h/shards/b', key: 'sha256-1'}};
+  assert.deepEqual(grouped([catalogued, file('https://h/b.gguf')]).map(({plan}) => plan.key), ['sha256-1', 'https://h/b.gguf']);
 });
 
 test('wanted bytes come in order, from files or shards', async () => {
@@ -133,10 +140,16 @@ test('imported files lie below their model', () => {
   const weights = {name: 'model.safetensors', webkitRelativePath: 'tiny/model.safetensors'};
   assert.equal(pathOf(weights, [weights, file]), 'tiny/model.safetensors');
   assert.equal(pathOf({name: 'config.json'}, [{name: 'config.json'}, {name: 'tiny.safetensors'}]), 'tiny/config.json');
+  // Where all are called as every model's files are, those of another are not among them.
+  const model = (size, names = ['config.json', 'model.safetensors']) => names.map((name, i) => ({name, size: size + i, lastModified: 1}));
+  const home = files => pathOf(files[0], files).replace('/config.json', '');
+  assert.match(home(model(5)), /^model-\w+$/);
+  assert.equal(home(model(5)), home(model(5)));
+  assert.notEqual(home(model(5)), home(model(6)));
   const names = ['config.json', 'tokenizer.json', 'tiny.safetensors'];
   const files = names.map((name, i) => ({plan: {key: name, url: `import:///tiny/${name}`, name, size_bytes: 1}, stored_bytes: 1, used_ms: i}));
-  const [model, ...more] = grouped(files);
-  assert.deepEqual([model.plan.url, model.whole, model.used_ms, more.length], ['import:///tiny/tiny.safetensors', true, 2, 0]);
+  const [tiny, ...more] = grouped(files);
+  assert.deepEqual([tiny.plan.url, tiny.whole, tiny.used_ms, more.length], ['import:///tiny/tiny.safetensors', true, 2, 0]);
 });
 
 test('a model is called as its folder or its weights', () => {

@@ -47,8 +47,8 @@ const get = (page, source, options = {}) => page.evaluate(async ([source, option
   }
 }, [source, options]);
 
-/** Changes a byte of a stored chunk behind everybody's back. */
-const rot = (page, index) => page.evaluate(async index => {
+/** Changes a byte of a stored chunk behind everybody's back. `older`: it is one of those of which no quick hash was noted. */
+const rot = (page, index, older = false) => page.evaluate(async ([index, older]) => {
   const [{plan}] = await window.hearth.stored();
   const opened = indexedDB.open('hearth');
   await new Promise(resolve => { opened.onsuccess = resolve; });
@@ -58,11 +58,13 @@ const rot = (page, index) => page.evaluate(async index => {
   await new Promise(resolve => { read.onsuccess = resolve; });
   const bytes = new Uint8Array(await read.result.arrayBuffer());
   bytes[1000] ^= 1;
-  const write = shards('readwrite').put(new Blob([bytes]), key);
+  const {type} = read.result;
+  if (!/xxh64/.test(type)) throw new Error(`no quick hash: ${type}`);
+  const write = shards('readwrite').put(new Blob([bytes], older ? {} : {type}), key);
   await new Promise(resolve => { write.onsuccess = resolve; });
   opened.result.close();
   return plan.key;
-}, index);
+}, [index, older]);
 
 const empty = page => page.evaluate(async () => {
   for (const {plan} of await window.hearth.stored()) await window.hearth.remove(plan.key);
@@ -156,10 +158,10 @@ test('downloads heal', {timeout: 120_000}, async t => inBrowser(async ({page, ho
   await each('what rots in storage is noticed when it is read or checked, and mended', async () => {
     const asked = serveFile(host);
     await get(page, url);
-    for (const how of ['read', 'check']) {
-      const key = await rot(page, 1);
+    for (const how of ['read', 'read an older one', 'check']) {
+      const key = await rot(page, 1, how !== 'read');
       asked.length = 0;
-      if (how === 'read') assert.equal((await get(page, url)).hash, HASH);
+      if (how !== 'check') assert.equal((await get(page, url)).hash, HASH);
       else assert.deepEqual(await page.evaluate(key => window.hearth.storage.verify(key), key), {chunks: COUNT, repaired: 1, whole: false});
       assert.deepEqual(asked.map(({start}) => start), [CHUNK], how);
     }
@@ -185,6 +187,32 @@ test('downloads heal', {timeout: 120_000}, async t => inBrowser(async ({page, ho
     assert.deepEqual(await page.evaluate(() => window.hearth.stored()), [], 'others have nothing of it');
     await context.unroute('**/worker/store.js');
     await full.close();
+  });
+
+  await each('what was held in memory is stored when it is to be', async () => {
+    const asked = serveFile(host);
+    const held = () => page.evaluate(async () => (await window.hearth.stored()).map(({held}) => held));
+    assert.equal((await get(page, url, {store: false})).hash, HASH);
+    assert.deepEqual(await held(), [true]);
+    assert.equal((await get(page, url)).hash, HASH);
+    assert.deepEqual(await held(), [false]);
+    assert.equal(asked.length, COUNT, 'nothing is fetched again');
+    const other = await context.newPage();
+    await other.goto(host.url);
+    assert.equal((await get(other, url)).hash, HASH);
+    assert.equal(asked.length, COUNT, 'another tab has it, too');
+    await other.close();
+  });
+
+  await each('a full disk takes no notes and gives what it has', async () => {
+    serveFile(host);
+    await get(page, url);
+    const session = await context.newCDPSession(page);
+    const origin = new URL(host.url).origin;
+    await session.send('Storage.overrideQuotaForOrigin', {origin, quotaSize: 1000});
+    const {hash, message} = await get(page, url);
+    await session.send('Storage.overrideQuotaForOrigin', {origin});
+    assert.equal(hash, HASH, message);
   });
 
   await each('names at Hugging Face, with the hash that it tells', async () => {
@@ -235,24 +263,35 @@ test('downloads heal', {timeout: 120_000}, async t => inBrowser(async ({page, ho
   });
 }, {serviceWorkers: 'block'}));
 
-test('a window that stores nothing', () => inBrowser(async ({page, host}) => {
-  const asked = serveFile(host);
-  const file = host.intercept;
-  host.intercept = (request, response) => {
-    if (!request.url.endsWith('/worker/store.js')) return file(request, response);
-    response.setHeader('Content-Type', 'text/javascript');
-    response.end(`Object.defineProperty(self, 'indexedDB', {value: undefined});\n${readFileSync(`${ROOT}web/worker/store.js`)}`);
-    return true;
-  };
-  const url = `${host.url}made-up.gguf`;
-  assert.equal((await get(page, url)).hash, HASH);
-  assert.equal((await get(page, url)).hash, HASH);
-  assert.equal(asked.length, COUNT, 'it is held while the tab is open');
-  assert.equal(await page.evaluate(() => window.hearth.storage.keeps), false);
-  await page.reload();
-  await page.click('.tab.models');
-  await page.waitForFunction(() => /This window stores nothing/.test(document.querySelector('#storage').textContent));
-}, {serviceWorkers: 'block'})); // which would answer with the page's own file
+for (const [what, refusal] of [
+  ['nothing', "Object.defineProperty(self, 'indexedDB', {value: undefined});"],
+  ['no blobs', `{
+    const {put} = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = function (value, key) {
+      if (value instanceof Blob) throw new DOMException('not here', 'DataCloneError');
+      return put.call(this, value, key);
+    };
+  }`],
+]) {
+  test(`a window that stores ${what}`, () => inBrowser(async ({page, host}) => {
+    const asked = serveFile(host);
+    const file = host.intercept;
+    host.intercept = (request, response) => {
+      if (!request.url.endsWith('/worker/store.js')) return file(request, response);
+      response.setHeader('Content-Type', 'text/javascript');
+      response.end(`${refusal}\n${readFileSync(`${ROOT}web/worker/store.js`)}`);
+      return true;
+    };
+    const url = `${host.url}made-up.gguf`;
+    assert.equal((await get(page, url)).hash, HASH);
+    assert.equal((await get(page, url)).hash, HASH);
+    assert.equal(asked.length, COUNT, 'it is held while the tab is open');
+    assert.equal(await page.evaluate(() => window.hearth.storage.keeps), false);
+    await page.reload();
+    await page.click('.tab.models');
+    await page.waitForFunction(() => /This window stores nothing/.test(document.querySelector('#storage').textContent));
+  }, {serviceWorkers: 'block'})); // which would answer with the page's own file
+}
 
 const TINY = `${ROOT}tests/fixtures/tiny-llama.gguf`;
 const chip = page => page.waitForFunction(() => /tiny-llama.*CPU/.test(document.querySelector('#chip').textContent));

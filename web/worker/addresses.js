@@ -127,22 +127,32 @@ function askedAs(home, urls) {
 /** What a person typed as an address: `ORG/NAME/FILE` and `ORG/NAME` are names at Hugging Face. */
 export const typed = text => direct(/^[\w.-]+\/[\w.-]+(\/[^?#]+)?$/.test(text) ? `hf:${text}` : text);
 
+function groupedBy(files, keyOf) {
+  const groups = new Map();
+  for (const file of files) groups.set(keyOf(file), [...groups.get(keyOf(file)) ?? [], file]);
+  return [...groups.values()];
+}
+
+/** Of each file one version: the whole one, if there is a newer one in part. */
+function latest(files) {
+  const isWhole = ({plan, stored_bytes}) => stored_bytes === plan.size_bytes;
+  return groupedBy(files, ({plan}) => plan.url).map(versions => versions.find(isWhole) ?? versions.at(-1));
+}
+
 /** Stored files as models: those that belong together are one, whose key is a list of theirs. `whole`: none is still to be had. */
 export function grouped(files) {
-  const groups = new Map();
-  for (const file of files) {
-    const home = homeOf(file.plan.url);
-    groups.set(home, [...groups.get(home) ?? [], file]);
-  }
   const sum = numbers => numbers.reduce((a, b) => a + b, 0);
-  return [...groups].map(([home, group]) => {
+  // A model of the catalog is one by itself.
+  return groupedBy(files, ({plan: {key, url, folder}}) => (folder ? key : homeOf(url))).map(all => {
+    const group = latest(all);
     const plans = group.map(({plan}) => plan);
     const urls = plans.map(({url}) => url);
+    const home = homeOf(urls[0]);
     const whole = isWhole(home, urls);
     const url = askedAs(home, urls);
-    if (group.length === 1 && url === plans[0].url) return {...group[0], whole};
+    if (all.length === 1 && url === plans[0].url) return {...group[0], whole};
     const used_ms = Math.max(...group.map(file => file.used_ms ?? 0)) || undefined;
-    const plan = {key: plans.map(({key}) => key), name: titleOf(url), url, size_bytes: sum(plans.map(plan => plan.size_bytes))};
+    const plan = {key: all.map(({plan}) => plan.key), name: titleOf(url), url, size_bytes: sum(plans.map(plan => plan.size_bytes))};
     const stored_bytes = sum(group.map(file => file.stored_bytes));
     return {plan, stored_bytes, whole, used_ms, held: group.some(({held}) => held)};
   });

@@ -85,8 +85,13 @@ export function nameOf(files) {
   return folder ?? name.replace(/(-\d{5}-of-\d{5})?\.\w+$/, '');
 }
 
+/** Tells models apart whose files are all called alike. */
+const marked = files => files.reduce((mark, {name, size, lastModified}) =>
+  [...`${name} ${size} ${lastModified}`].reduce((mark, letter) => (Math.imul(mark, 31) + letter.codePointAt(0)) >>> 0, mark), 0).toString(36);
+
 /** Where a file of a model that is imported lies: below its folder, or below the model's name if there are several. */
 export function pathOf(file, all) {
-  const path = file.webkitRelativePath || (all.length > 1 ? `${nameOf(all)}/${file.name}` : file.name);
+  const home = () => (nameOf(all) === 'model' ? `model-${marked(all)}` : nameOf(all));
+  const path = file.webkitRelativePath || (all.length > 1 ? `${home()}/${file.name}` : file.name);
   return path.split('/').map(encodeURIComponent).join('/');
 }

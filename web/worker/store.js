@@ -26,11 +26,22 @@ async function alone(plan, signal, progress, task) {
     return true;
   });
   if (done) return;
-  const watch = setInterval(async () => progress({stored: await models.storedBytes(plan), arriving: 0}, true), 500);
-  try {
-    await navigator.locks.request(name, {signal}, task);
-  } finally {
+  let theirs = true;
+  const watch = setInterval(async () => {
+    const stored = await models.storedBytes(plan);
+    if (theirs) progress({stored, arriving: 0}, true);
+  }, 500);
+  const ours = () => {
+    theirs = false;
     clearInterval(watch);
+  };
+  try {
+    await navigator.locks.request(name, {signal}, () => {
+      ours();
+      return task();
+    });
+  } finally {
+    ours();
   }
 }
 
@@ -86,7 +97,8 @@ serve({
 
   // Fetches what is missing; steps are {bytes, received, checked, elsewhere}. `store`: false holds it in memory.
   async download({job, plan, store = true, limits = {}}, post) {
-    if (!store) models.hold(plan.key);
+    if (store) await models.store(plan.key);
+    else models.hold(plan.key);
     const told = seldom(post);
     const progress = ({stored, arriving, received, checked}, elsewhere = false) =>
       told.step({bytes: stored + arriving, received, checked, elsewhere});

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::plan::Plan;
 use crate::source::Source;
 use crate::transfer::Transfer;
 use crate::vault::Vault;
@@ -17,6 +18,14 @@ pub struct Report {
     pub repaired: usize,
     /// Whether the file as a whole has the hash that its server or the catalog told, if all is there and one is known.
     pub whole: bool,
+}
+
+/// What is here is right, whether or not the vault can note that for the next time.
+fn bookkeeping(result: Result<()>) -> Result<()> {
+    match result {
+        Err(Error::Quota { .. } | Error::Database(_)) => Ok(()),
+        result => result,
+    }
 }
 
 impl<S: Source, V: Vault, C: Clock> Transfer<'_, S, V, C> {
@@ -35,7 +44,7 @@ impl<S: Source, V: Vault, C: Clock> Transfer<'_, S, V, C> {
             let right = expected.as_ref().is_none_or(|expected| *expected == hash);
             if right && chunk.bytes.len() as u64 == self.plan.extent(index).1 {
                 if noted.is_none() {
-                    self.vault.write(&self.plan.key, index, &chunk.bytes, &hash).await?;
+                    bookkeeping(self.vault.write(&self.plan.key, index, &chunk.bytes, &hash).await)?;
                 }
                 return Ok((chunk.bytes, false));
             }
@@ -57,11 +66,8 @@ impl<S: Source, V: Vault, C: Clock> Transfer<'_, S, V, C> {
             }
             result => result?,
         };
-        match self.keep(index, &bytes, &hash).await {
-            // They are here, though not for the next time.
-            Ok(()) | Err(Error::Quota { .. } | Error::Database(_)) => Ok(bytes),
-            Err(error) => Err(error),
-        }
+        bookkeeping(self.keep(index, &bytes, &hash).await)?;
+        Ok(bytes)
     }
 
     /// Reads all that is there of the file and mends what rotted. A file that as a whole is not what its server told is removed.
@@ -97,7 +103,7 @@ impl<S: Source, V: Vault, C: Clock> Transfer<'_, S, V, C> {
         }
         if plan.sha256.is_some() && plan.hashes.is_empty() && (fetched || !plan.checked) {
             self.verify().await?;
-            self.vault.keep_plan(&crate::plan::Plan { checked: true, ..plan.clone() }).await?;
+            bookkeeping(self.vault.keep_plan(&Plan { checked: true, ..plan.clone() }).await)?;
         }
         if fetched && plan.folder.is_none() {
             for old in self.vault.plans().await? {

@@ -40,14 +40,17 @@ pub async fn plan_url(
     mirrors: &[String],
     attempts: u32,
 ) -> Result<Plan> {
-    let begun = vault.plans().await?.into_iter().rev().find(|plan| plan.folder.is_none() && plan.url == url);
+    // Of several versions one that is whole is of more use than one that was begun later.
+    let (mut begun, mut whole) = (None, false);
+    for plan in vault.plans().await?.into_iter().filter(|plan| plan.folder.is_none() && plan.url == url) {
+        let all = present(vault, &plan).await?.len() == plan.count();
+        if all || !whole {
+            (begun, whole) = (Some(plan), all);
+        }
+    }
     if url.starts_with(IMPORTED) {
         return begun.ok_or(Error::Imported);
     }
-    let whole = match &begun {
-        Some(plan) => present(vault, plan).await?.len() == plan.count(),
-        None => false,
-    };
     // All of it is here: only a newer version could be wanted.
     let attempts = if whole { 1 } else { attempts };
     let told = anywhere(source, clock, url, mirrors, attempts, whole).await;

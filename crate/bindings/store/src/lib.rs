@@ -100,6 +100,11 @@ impl Models {
         to_js(&Plan::of_file(path, size_bytes as u64, modified_ms as u64))
     }
 
+    /// From now on a file's chunks are stored, those that are held, too.
+    pub async fn store(&self, key: &str) -> Result<(), JsValue> {
+        self.shelf.store(key).await.map_err(told)
+    }
+
     /// Bytes of a plan's file that are here.
     #[wasm_bindgen(js_name = storedBytes)]
     pub async fn stored_bytes(&self, plan: JsValue) -> Result<f64, JsValue> {

@@ -72,11 +72,17 @@ async fn through<T: 'static>(task: impl Future<Output = Result<T>> + 'static) ->
 }
 
 impl Records {
-    /// Opens the database, making it on the first visit.
+    /// Opens the database, making it on the first visit; an error if it does not take what it is for.
     pub async fn open() -> Result<Records> {
         let records = Records(Rc::default());
-        records.database().await?;
-        Ok(records)
+        let database = records.database().await?;
+        let transaction = database.transaction(&[SHARDS], TransactionMode::ReadWrite)?;
+        // Private windows of WebKit take no blobs: https://github.com/WebKit/WebKit/pull/39577
+        let blob = Blob::new().map_err(unreadable)?;
+        match transaction.object_store(SHARDS)?.put(&blob, Some(&NAME.into()))?.await {
+            Err(error) if !error.to_string().contains("Quota") => Err(error.into()),
+            _ => transaction.abort().map(|_| records).map_err(Error::from),
+        }
     }
 
     /// Runs `task`; again where the browser has closed the database meanwhile, on the one that it then lets us have.

@@ -1,6 +1,6 @@
 //! The browser's clock.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
@@ -19,12 +19,18 @@ extern "C" {
 /// `Date.now`, `setTimeout` and `Math.random`.
 pub struct Timer;
 
-/// A timer that ends with whoever waits for it.
-struct Waiting(Cell<f64>);
+/// A timer that ends with whoever waits for it. Its promise is kept even then: one that nobody keeps would never let go of the
+/// closures that wait for it.
+#[derive(Default)]
+struct Waiting(RefCell<Option<(Function, f64)>>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        clear_timeout(self.0.get());
+        if let Some((resolve, number)) = self.0.take() {
+            clear_timeout(number);
+            // Of a promise that is kept already it changes nothing, and this function does not fail.
+            let _ = resolve.call0(&JsValue::UNDEFINED);
+        }
     }
 }
 
@@ -34,8 +40,11 @@ impl Clock for Timer {
     }
 
     async fn sleep(&self, ms: u64) {
-        let waiting = Waiting(Cell::default());
-        let promise = Promise::new(&mut |resolve, _| waiting.0.set(set_timeout(&resolve, ms as f64)));
+        let waiting = Waiting::default();
+        let promise = Promise::new(&mut |resolve, _| {
+            let number = set_timeout(&resolve, ms as f64);
+            waiting.0.replace(Some((resolve, number)));
+        });
         let waited = JsFuture::from(promise).await;
         debug_assert!(waited.is_ok(), "nothing rejects it");
     }

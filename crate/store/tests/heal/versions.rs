@@ -114,6 +114,40 @@ fn a_new_version_takes_the_place_of_the_old_one() {
 }
 
 #[test]
+fn without_a_network_a_whole_version_is_better_than_part_of_a_newer_one() {
+    let time = Time::new(1);
+    let tagged = |tag: &str| File { tag: Some(tag.into()), ..File::new(&bytes(5000)) };
+    let shelf = Shelf::new(&time);
+    let old = net(&time, [(URL, tagged("old"))]);
+    let whole = plan(&old, &shelf, &[]).unwrap();
+    assert_eq!(fetch(&old, &shelf, &whole), Ok(()));
+    // Keys are hashes: some come before the other's, some behind.
+    for tag in ["a", "b", "c", "d"] {
+        let begun = plan(&net(&time, [(URL, tagged(tag))]), &shelf, &[]).unwrap();
+        assert_ne!(begun.key, whole.key);
+        shelf.plans.borrow_mut().insert(begun.key.clone(), begun);
+    }
+    assert_eq!(plan(&net(&time, []), &shelf, &[]), Ok(whole));
+}
+
+#[test]
+fn a_full_storage_takes_no_notes_and_gives_what_it_has() {
+    let time = Time::new(1);
+    let net = net(&time, [(URL, File::new(&bytes(5000)))]);
+    let shelf = Shelf::new(&time);
+    let plan = plan(&net, &shelf, &[]).unwrap();
+    assert_eq!(fetch(&net, &shelf, &plan), Ok(()));
+    shelf.chunks.borrow_mut().values_mut().for_each(|chunk| chunk.hash = None);
+    let net = &net;
+    let transfer = Transfer::new((&net, &shelf, &time), &plan, Limits::default(), &|_| {});
+    for write in [Write::Full, Write::Fails] {
+        shelf.writes.borrow_mut().push_back(write);
+        assert_eq!(time.run(transfer.read(0), None), Some(Ok(bytes(5000))));
+        assert!(shelf.writes.borrow().is_empty());
+    }
+}
+
+#[test]
 fn a_storage_that_hesitates_is_asked_again() {
     let time = Time::new(1);
     let net = net(&time, [(URL, File::new(&bytes(5000)))]);
