@@ -205,14 +205,24 @@ test('downloads heal', {timeout: 120_000}, async t => inBrowser(async ({page, ho
   });
 
   await each('a full disk takes no notes and gives what it has', async () => {
-    serveFile(host);
+    const asked = serveFile(host);
     await get(page, url);
-    const session = await context.newCDPSession(page);
-    const origin = new URL(host.url).origin;
-    await session.send('Storage.overrideQuotaForOrigin', {origin, quotaSize: 1000});
-    const {hash, message} = await get(page, url);
-    await session.send('Storage.overrideQuotaForOrigin', {origin});
+    await context.route('**/worker/store.js', async route => route.fulfill({
+      contentType: 'text/javascript',
+      body: `const {put} = IDBObjectStore.prototype;
+        IDBObjectStore.prototype.put = function (value, key) {
+          if (value instanceof Blob) return put.call(this, value, key);
+          throw new DOMException('full', 'QuotaExceededError');
+        };
+        ${readFileSync(`${ROOT}web/worker/store.js`)}`,
+    }));
+    const full = await context.newPage();
+    await full.goto(host.url);
+    const {hash, message} = await get(full, url);
     assert.equal(hash, HASH, message);
+    assert.equal(asked.length, COUNT);
+    await context.unroute('**/worker/store.js');
+    await full.close();
   });
 
   await each('names at Hugging Face, with the hash that it tells', async () => {
