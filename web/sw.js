@@ -24,12 +24,19 @@ const moduleOf = path => /^engine\/((base|threads[^/]*)\/(engine|lab))(_bg)?\./.
 const addressOf = path => new URL(path, registration.scope).href;
 const keyOf = path => `${addressOf(path)}?sha256=${FILES[path]}`;
 
-/** The listed file that a request asks for. */
-function pathOf({url, mode, headers}) {
-  const {origin, pathname, search} = new URL(url);
-  const path = `${origin}${pathname}`.slice(registration.scope.length) || 'index.html';
-  return path in FILES && (!search || mode === 'navigate') && !headers.has('range') ? path : undefined;
+/** What a request asks for, from this folder on. */
+function pathOf({url}) {
+  const {origin, pathname} = new URL(url);
+  return `${origin}${pathname}`.slice(registration.scope.length) || 'index.html';
 }
+
+/** Whether it is for a listed file as it is. */
+const isListed = ({url, mode, headers}, path) =>
+  path in FILES && (!new URL(url).search || mode === 'navigate') && !headers.has('range');
+
+/** Whether it is for a page or a worker of ours: below this folder others may have theirs. The list may be empty. */
+const needsHeaders = ({mode, destination}, path) => (mode === 'navigate' || destination.endsWith('worker'))
+  && (path === 'index.html' || path.startsWith('worker/') || path in FILES);
 
 function isolated(response, more) {
   if (response.status === 0) return response; // a redirection, which only the browser may look into
@@ -105,10 +112,10 @@ self.addEventListener('fetch', event => {
   const {request} = event;
   if (request.method !== 'GET' || !request.url.startsWith(registration.scope)) return;
   const path = pathOf(request);
-  const needsHeaders = request.mode === 'navigate' || request.destination.endsWith('worker');
-  if (!path && !needsHeaders) return;
+  const listed = isListed(request, path);
+  if (!listed && !needsHeaders(request, path)) return;
   event.respondWith((async () => {
-    const kept = path && await caches.match(keyOf(path), {cacheName: CACHE});
-    return kept ?? isolated(await fetch(request));
+    const kept = listed && await caches.match(keyOf(path), {cacheName: CACHE});
+    return kept || isolated(await fetch(request));
   })());
 });

@@ -83,6 +83,19 @@ test('a host without headers: one reload by itself, then threads', () => inBrows
   }
 }));
 
+test('what else lies on the host is left as it is', () => inBrowser(async ({page, host}) => {
+  host.intercept = (request, response) => {
+    if (request.url !== '/blog/') return false;
+    response.writeHead(200, {'Content-Type': 'text/html'}).end('<title>Not ours</title>');
+    return true;
+  };
+  await kept(page);
+  const response = await page.goto(`${host.url}blog/`);
+  assert.equal(await page.title(), 'Not ours');
+  assert.equal(response.headers()['cross-origin-embedder-policy'], undefined);
+  assert.equal(await page.evaluate(() => crossOriginIsolated), false);
+}));
+
 test('where the keeper cannot help there is no second reload', () => inBrowser(async ({page, host}) => {
   // A keeper that adds no headers.
   host.intercept = async (request, response) => {
