@@ -7,8 +7,11 @@ import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join, relative, sep} from 'node:path';
 import {pathToFileURL} from 'node:url';
 
-/** Those that make the list, and models, which the page keeps elsewhere. */
-const OTHERS = /^(sw\.js|files\.js|models\/shards\/.*)$/;
+/**
+ * Those that make the list, models, which the page keeps elsewhere, and what is for hosts (_headers, .htaccess) or nobody: hosts do
+ * not serve it, and a list with one file that cannot be had is never kept.
+ */
+const OTHERS = /^(sw\.js|files\.js|models\/shards\/.*|(.*\/)?[._].*)$/;
 
 /** The hash of every file of the page in `folder`, by its path. */
 export function filesIn(folder) {

@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import {createHash} from 'node:crypto';
-import {existsSync, readFileSync} from 'node:fs';
-import {join} from 'node:path';
+import {existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {dirname, join} from 'node:path';
 import {test} from 'node:test';
 import {filesIn} from '../../crate/xtask/files.mjs';
 import {inBrowser, kept} from './browser.mjs';
@@ -34,6 +35,17 @@ test('the list of files to keep is that of the bundle', () => {
   for (const path of ['index.html', 'page/main.js', 'engine/base/engine_bg.wasm', 'models/catalog.json', 'texts/en-test.txt']) {
     assert.ok(listed()[path], path);
   }
+});
+
+test('what hosts do not serve is not listed', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'hearth-files-'));
+  const unserved = ['_headers', '_redirects', '.htaccess', '.nojekyll', 'page/.DS_Store', '.stage/index.html', 'models/shards/a/0.bin'];
+  for (const path of ['index.html', 'page/a_b.js', ...unserved]) {
+    mkdirSync(dirname(join(folder, path)), {recursive: true});
+    writeFileSync(join(folder, path), path);
+  }
+  assert.deepEqual(filesIn(folder), {'index.html': sha256('index.html'), 'page/a_b.js': sha256('page/a_b.js')});
+  rmSync(folder, {recursive: true});
 });
 
 test('after the first visit everything works without a network', () => inBrowser(async ({page, host}) => {
