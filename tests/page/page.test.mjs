@@ -145,6 +145,51 @@ test('pause keeps what came; a file of one\'s own and a wrong one', () => inBrow
   await page.waitForFunction(() => /tiny-llama.*CPU/.test(document.querySelector('#chip').textContent));
 }));
 
+test('a model that is paused or replaced while it waits for an answer to end is not taken', () => inBrowser(async ({page}) => {
+  const tiny = readFileSync(new URL('../fixtures/tiny-llama.gguf', import.meta.url)).toString('base64');
+  const said = await page.evaluate(async tiny => {
+    const {answer, ask, load, pause} = await import('/page/actions.js');
+    const {on, set, state} = await import('/page/store.js');
+    const file = new Blob([Uint8Array.from(atob(tiny), c => c.charCodeAt(0))]);
+    const names = [];
+    on(['name'], () => names.push(state.name));
+    set({device: 'cpu'});
+    await load(file, 'first');
+    const first = state.model;
+    /** An answer that is slow to stop for a model on its way: `free` lets it. */
+    const loadOver = async name => {
+      let free;
+      const {model} = state;
+      const {generate} = model;
+      const stopped = new Promise(resolve => {
+        model.generate = async function* ({signal}) {
+          signal.addEventListener('abort', resolve);
+          await new Promise(resolve => { free = resolve; });
+        };
+      });
+      ask('Hi');
+      const loading = load(file, name);
+      answer(); // waits for the new one
+      await stopped;
+      model.generate = generate;
+      return {free, loading};
+    };
+    const paused = await loadOver('second');
+    pause();
+    paused.free();
+    await paused.loading;
+    const after = {same: state.model === first, phase: state.phase, answering: state.answering};
+    await new Promise(resolve => on(['answering'], () => !state.answering && resolve()));
+    const replaced = await loadOver('third');
+    const last = load(file, 'fourth');
+    replaced.free();
+    await Promise.all([replaced.loading, last]);
+    return {after, names};
+  }, tiny);
+  assert.deepEqual(said.after, {same: true, phase: 'ready', answering: true}, 'what waited is answered by the model in use');
+  assert.deepEqual(said.names, ['', 'first', 'fourth']);
+}));
+
 test('several files are chosen or dropped together', () => inBrowser(async ({page}) => {
   const folder = new URL('../fixtures/folders/tiny-llama-gguf/', import.meta.url);
   const names = [1, 2, 3].map(n => `tiny-llama-0000${n}-of-00003.gguf`);

@@ -65,12 +65,13 @@ export async function load(source, name, {store = true} = {}) {
     stop();
     await running;
     waiting ??= held;
+    // Meanwhile it may have been paused, or another chosen.
+    if (loading !== mine) return model.unload();
     state.model?.unload();
     const kept = typeof source === 'string' ? source : null;
     used = {source, name, store, device: model.timings.device};
     model.onlost = (error, device) => lost(model, error, device);
     set({model, verdict: model.verdict, name, source: kept, phase: 'ready', wanted: null, progress: null, timings: null});
-    next();
   } catch (error) {
     if (loading !== mine) return;
     const kept = state.phase === 'download' ? state.progress : undefined;
@@ -87,6 +88,7 @@ export async function load(source, name, {store = true} = {}) {
     if (error.code === 'network' && !navigator.onLine) goOnOnline(again);
   } finally {
     traffic.end();
+    if (!coming()) next();
   }
 }
 
