@@ -141,7 +141,7 @@ export class OpenAI {
     create(body: TextRequest & {stream: true}, options?: RequestOptions): Promise<AsyncGenerator<TextCompletion>>;
     create(body: TextRequest & {stream?: false | null}, options?: RequestOptions): Promise<TextCompletion>;
   };
-  readonly embeddings: {create(body: EmbeddingRequest): Promise<Embeddings>};
+  readonly embeddings: {create(body: EmbeddingRequest, options?: RequestOptions): Promise<Embeddings>};
   readonly models: {
     list(): Promise<{object: 'list'; data: ModelDescription[]}>;
     retrieve(id: string): Promise<ModelDescription>;

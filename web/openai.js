@@ -39,11 +39,21 @@ const invalid = (param, message) => Object.assign(new HearthError('invalid_input
 class Turns {
   #last = Promise.resolve();
 
-  async take() {
+  /** Resolves to what ends the turn; rejects if `signal` comes before it. */
+  async take(signal) {
+    signal?.throwIfAborted();
     const before = this.#last;
     let done;
     this.#last = new Promise(resolve => { done = resolve; });
-    await before;
+    const givenUp = new Promise((_, reject) => {
+      signal?.addEventListener('abort', () => reject(signal.reason), {once: true});
+    });
+    try {
+      await Promise.race([before, givenUp]);
+    } catch (reason) {
+      before.then(done);
+      throw reason;
+    }
     return done;
   }
 }
@@ -60,7 +70,7 @@ export class OpenAI {
     this.#name = name;
     this.chat = {completions: {create: async (body, options) => this.#create(body, chatRequest(body), CHAT, options)}};
     this.completions = {create: async (body, options) => this.#create(body, textRequest(body), TEXT, options)};
-    this.embeddings = {create: body => this.#embed(body)};
+    this.embeddings = {create: async (body, options) => this.#embed(body, options)};
     this.models = {
       list: async () => ({object: 'list', data: [this.#describe()]}),
       retrieve: async id => this.#find(id),
@@ -94,7 +104,7 @@ export class OpenAI {
 
   /** `{index, step}` of one answer after the other, and the `usage` of each. */
   async* #pieces(asked, n, signal) {
-    const done = await this.#turns.take();
+    const done = await this.#turns.take(signal);
     try {
       for (const [index, request] of asked.entries()) {
         let first = true;
@@ -111,15 +121,16 @@ export class OpenAI {
     }
   }
 
-  async #embed({input, encoding_format = 'float', dimensions}) {
+  async #embed({input, encoding_format = 'float', dimensions}, {signal} = {}) {
     if (!['float', 'base64'].includes(encoding_format)) throw invalid('encoding_format', '"float" and "base64" are known');
     const texts = inputs('input', input);
-    const done = await this.#turns.take();
+    const done = await this.#turns.take(signal);
     try {
       const data = [];
       let tokens = 0;
       for (const [index, text] of texts.entries()) {
         const made = await this.#model.embed(text, {dimensions});
+        signal?.throwIfAborted();
         tokens += made.tokens;
         data.push({object: 'embedding', index, embedding: encoding_format === 'base64' ? base64(made.vector) : [...made.vector]});
       }
@@ -139,7 +150,7 @@ export class OpenAI {
       const routes = [
         ['POST', /\/chat\/completions$/, body => this.chat.completions.create(body, {signal})],
         ['POST', /\/completions$/, body => this.completions.create(body, {signal})],
-        ['POST', /\/embeddings$/, body => this.embeddings.create(body)],
+        ['POST', /\/embeddings$/, body => this.embeddings.create(body, {signal})],
         ['GET', /\/models$/, () => this.models.list()],
         ['GET', /\/models\/([^/]+)$/, (_, [, id]) => this.models.retrieve(decodeURIComponent(id))],
       ];
@@ -149,7 +160,7 @@ export class OpenAI {
       const answer = await route[2](body, route[1].exec(pathname));
       return body?.stream && answer[Symbol.asyncIterator] ? await events(answer, signal) : Response.json(answer);
     } catch (error) {
-      if (error.name === 'AbortError') throw error;
+      if (signal?.aborted) throw signal.reason;
       return Response.json(problem(error), {status: error.status ?? STATUS[error.code] ?? 500});
     }
   }
@@ -187,7 +198,7 @@ async function events(chunks, signal) {
         send(controller, done ? '[DONE]' : JSON.stringify(value));
         if (done) controller.close();
       } catch (error) {
-        if (signal?.aborted) return;
+        if (signal?.aborted) return controller.error(signal.reason);
         send(controller, JSON.stringify(problem(error)));
         controller.close();
       }
@@ -195,7 +206,7 @@ async function events(chunks, signal) {
     async cancel() {
       await chunks.return();
     },
-  });
+  }, {highWaterMark: Infinity}); // the next request does not wait for somebody to read this
   return new Response(body, {headers: {'Content-Type': 'text/event-stream'}});
 }
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import {createReadStream} from 'node:fs';
 import {test} from 'node:test';
+import {OpenAI} from '../../web/openai.js';
 import {inBrowser, load, SMOLLM2} from './browser.mjs';
 import {ROOT} from './server.mjs';
 
@@ -135,6 +136,84 @@ test('our own calls: several answers from one prompt, stop texts, seeds, biases,
   assert.deepEqual(said.wrong, {code: 'invalid_input', message: 'top_p is 3; it goes from 0 to 1'});
   assert.deepEqual(said.unknown, {code: 'invalid_input', message: 'temprature is no option of generate'});
 }));
+
+/** A model that says two letters, each when `go` says so, and one at a time. */
+function slowModel() {
+  let busy = false;
+  const model = {
+    timings: {tokens: 2, prompt_tokens: 1, asked_tokens: 1},
+    go: async () => {},
+    async alone(task) {
+      assert.equal(busy, false, 'one at a time');
+      busy = true;
+      return task().finally(() => { busy = false; });
+    },
+    async* generate({signal}) {
+      for (const text of ['a', 'b']) {
+        await this.alone(() => this.go());
+        if (signal?.aborted) return;
+        yield {text, finish: null};
+      }
+    },
+    embed(text) {
+      return this.alone(async () => {
+        await this.go();
+        return {vector: [text.length], tokens: 1};
+      });
+    },
+  };
+  return model;
+}
+
+/** Fails if nothing comes of it within a second. */
+const soon = promise => Promise.race([promise, new Promise((_, reject) => {
+  setTimeout(reject, 1000, new Error('nothing came of it'));
+})]);
+
+test('a request whose answer is not read, or that is given up, keeps nobody waiting', async () => {
+  const model = slowModel();
+  const openai = new OpenAI(model);
+  const ask = (body, init) => openai.fetch('http://tab/v1/completions', {method: 'POST', body: JSON.stringify(body), ...init});
+  const answer = async () => (await (await ask({prompt: 'x'})).json()).choices[0].text;
+  await soon(ask({prompt: 'x', stream: true}));
+  assert.equal(await soon(answer()), 'ab');
+
+  // Given up before the first step is here, and when it comes.
+  const early = new AbortController();
+  model.go = async () => early.abort();
+  await assert.rejects(soon(ask({prompt: 'x', stream: true}, {signal: early.signal})), {name: 'AbortError'});
+  model.go = async () => {};
+  const late = new AbortController();
+  const {generate} = model;
+  model.generate = async function* () {
+    late.abort();
+    yield {text: 'a', finish: null};
+  };
+  const coming = await soon(ask({prompt: 'x', stream: true}, {signal: late.signal}));
+  await assert.rejects(soon(coming.text()), {name: 'AbortError'});
+  model.generate = generate;
+  assert.equal(await soon(answer()), 'ab');
+
+  // Given up while it waits: it is told at once, and the one behind it still waits for the one before.
+  let free;
+  model.go = () => new Promise(resolve => { free = resolve; });
+  const first = answer();
+  const controller = new AbortController();
+  const {signal} = controller;
+  const given = [ask({prompt: 'x'}, {signal}), openai.embeddings.create({input: 'x'}, {signal})];
+  const last = answer();
+  await new Promise(resolve => setTimeout(resolve));
+  controller.abort(new Error('enough'));
+  for (const one of given) await assert.rejects(soon(one), /enough/);
+  model.go = async () => {};
+  free();
+  assert.deepEqual(await soon(Promise.all([first, last])), ['ab', 'ab']);
+
+  // Vectors are given up between two texts.
+  const between = new AbortController();
+  model.go = async () => between.abort();
+  await assert.rejects(soon(openai.embeddings.create({input: ['x', 'y']}, {signal: between.signal})), {name: 'AbortError'});
+});
 
 test('a conversation is saved and taken up by another engine of the same model', () => inBrowser(async ({page}) => {
   await load(page, SMOLLM2, {device: 'cpu'});
