@@ -95,6 +95,25 @@ test('a host without headers: one reload by itself, then threads', () => inBrows
   }
 }));
 
+test('a first visit without headers, and the next, which has them, without a network', () => inBrowser(async ({page}) => {
+  const plain = await plainHost();
+  try {
+    // For one core alone the page is not loaded anew.
+    await page.addInitScript(() => Object.defineProperty(navigator, 'hardwareConcurrency', {value: 1}));
+    await page.goto(plain.url);
+    assert.equal((await kept(page)).message, undefined);
+    assert.equal(await page.evaluate(() => crossOriginIsolated), false);
+  } finally {
+    plain.end();
+  }
+  await page.reload();
+  assert.equal(await page.evaluate(() => crossOriginIsolated), true);
+  await open(page);
+  await page.click('.tab.lab');
+  await page.waitForSelector('#lab h1');
+  assert.equal(await page.evaluate(() => fetch('engine/threads/lab_bg.wasm').then(({ok}) => ok)), true);
+}));
+
 test('what else lies on the host is left as it is', () => inBrowser(async ({page, host}) => {
   host.intercept = (request, response) => {
     if (request.url !== '/blog/') return false;

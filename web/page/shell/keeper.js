@@ -1,4 +1,5 @@
 // The page's side of its keeper, sw.js: headers for threads, files for visits without a network, new versions.
+import {offered} from '../../worker/start.js';
 import {set} from '../store.js';
 
 const TRIED = 'hearth.isolation';
@@ -63,7 +64,10 @@ function watch(registration) {
   offer();
 }
 
-/** Keeps the page with the modules of this build, and of the one that runs where memory is refused. */
+/** The build that the next visit, which has the keeper's headers, uses. */
+const nextBuild = build => globalThis.crossOriginIsolated !== false ? build : offered().relaxed ? 'threads-relaxed' : 'threads';
+
+/** Keeps the page with the modules of the next visit's build, and of the one that runs without headers or where memory is refused. */
 export async function keepPage(build) {
   if (!('serviceWorker' in navigator)) return;
   watch(await register());
@@ -72,7 +76,8 @@ export async function keepPage(build) {
   const answered = new Promise(resolve => {
     port1.onmessage = ({data}) => resolve(data);
   });
-  const lab = build === 'base' ? 'base/lab' : 'threads/lab';
-  active.postMessage({keep: [`${build}/engine`, lab, 'base/engine', 'base/lab']}, [port2]);
+  const best = nextBuild(build);
+  const lab = best === 'base' ? 'base/lab' : 'threads/lab';
+  active.postMessage({keep: [`${best}/engine`, lab, 'base/engine', 'base/lab']}, [port2]);
   set({kept: await answered});
 }
