@@ -150,6 +150,42 @@ test('where the keeper cannot help there is no second reload', () => inBrowser(a
   assert.equal(loads.length, 3);
 }));
 
+/** Serves a version whose English has `texts`; each file by `answer(response, text, url)`, which may take its time. */
+function serveNew(host, texts, answer = (response, text) => response.end(text)) {
+  const english = JSON.parse(readFileSync(join(DIST, 'page/i18n/en.json')));
+  const changed = JSON.stringify({...english, ...texts});
+  const files = {...listed(), 'page/i18n/en.json': sha256(changed)};
+  const served = {
+    '/files.js': ['text/javascript', `self.FILES = ${JSON.stringify(files)}`], '/page/i18n/en.json': ['application/json', changed],
+  };
+  host.intercept = async (request, response) => {
+    if (!served[request.url]) return false;
+    const [type, text] = served[request.url];
+    response.writeHead(200, {'Content-Type': type});
+    await answer(response, text, request.url);
+    return true;
+  };
+}
+
+test('a version that does not start can be replaced by one that came meanwhile', () => inBrowser(async ({page, host}) => {
+  await kept(page);
+  await page.addInitScript(() => { delete globalThis.WebAssembly; });
+  let free;
+  const gate = new Promise(resolve => { free = resolve; });
+  serveNew(host, {'chat.new': 'A newer chat'}, async (response, text, url) => {
+    if (url !== '/files.js') await gate;
+    response.end(text);
+  });
+  await page.evaluate(async () => (await navigator.serviceWorker.getRegistration()).update());
+  await page.reload();
+  await page.waitForSelector('#notice .notice');
+  assert.equal(await page.locator('#update .notice').count(), 0, 'it is not whole yet');
+  free();
+  await page.waitForSelector('#update .notice');
+  await page.click('#notice >> text=Try again');
+  await page.waitForFunction(() => document.querySelector('#new-chat')?.textContent === 'A newer chat');
+}));
+
 test('a new version is offered, fetches what has changed, and waits to be taken', () => inBrowser(async ({page, host, context}) => {
   await kept(page);
   const other = await context.newPage();

@@ -2,7 +2,7 @@
 import {hearth, load, fail, newChat} from './actions.js';
 import {$, h, icon} from './dom.js';
 import {LANGUAGES, loadOtherTexts, loadTexts, speak, t} from './i18n.js';
-import {isolate, keepPage} from './shell/keeper.js';
+import {isolate, keepPage, watchVersions} from './shell/keeper.js';
 import {keepLedger} from './privacy/ledger.js';
 import {on, set, state} from './store.js';
 import {chat} from './ui/chat.js';
@@ -93,6 +93,7 @@ async function start() {
   on(['view'], fetchPanel);
   delete document.querySelector('.app').dataset.waiting;
   if (await isolate()) return;
+  watchVersions().catch(console.warn); // it is asked for again
   try {
     const api = await hearth();
     const {models: known} = await api.catalog();
@@ -101,7 +102,8 @@ async function start() {
     loadOtherTexts().catch(console.warn); // they are asked for again
     await resume();
   } catch (error) {
-    fail(error, [['error.retry', () => location.reload()]]);
+    // A newer version may start where this one does not.
+    fail(error, [['error.retry', () => state.update ? state.update() : location.reload()]]);
   }
 }
 

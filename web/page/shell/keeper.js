@@ -5,10 +5,14 @@ import {set} from '../store.js';
 const TRIED = 'hearth.isolation';
 const PATIENCE_MS = 3000;
 
-/** Registers the keeper, once. */
 let registering;
+
+/** Registers the keeper and watches it, once. */
 function register() {
-  registering ??= navigator.serviceWorker.register('sw.js', {updateViaCache: 'none'});
+  registering ??= navigator.serviceWorker.register('sw.js', {updateViaCache: 'none'}).then(registration => {
+    watch(registration);
+    return registration;
+  });
   return registering;
 }
 
@@ -64,13 +68,18 @@ function watch(registration) {
   offer();
 }
 
+/** Looks for a version that may take this one's place, even should this one not start; at a first visit there is none. */
+export async function watchVersions() {
+  if (navigator.serviceWorker?.controller) await register();
+}
+
 /** The build that the next visit, which has the keeper's headers, uses. */
 const nextBuild = build => globalThis.crossOriginIsolated !== false ? build : offered().relaxed ? 'threads-relaxed' : 'threads';
 
 /** Keeps the page with the modules of the next visit's build, and of the one that runs without headers or where memory is refused. */
 export async function keepPage(build) {
   if (!('serviceWorker' in navigator)) return;
-  watch(await register());
+  await register();
   const {active} = await navigator.serviceWorker.ready;
   const {port1, port2} = new MessageChannel();
   const answered = new Promise(resolve => {
