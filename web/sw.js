@@ -21,6 +21,20 @@ const ISOLATION = {
 /** The modules of the engine's builds, such as threads/lab: a browser needs a few of them. */
 const moduleOf = path => /^engine\/((base|threads[^/]*)\/(engine|lab))(_bg)?\./.exec(path)?.[1];
 
+async function sha256(bytes) {
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return [...hash].map(byte => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** Is kept beside the files once a keep of this version has come to its end: until then files of another might be among the rest. */
+const MARK = sha256(new TextEncoder().encode(JSON.stringify(FILES))).then(version => `${registration.scope}?version=${version}`);
+let whole = false;
+
+async function isWhole() {
+  whole ||= Boolean(await caches.match(await MARK, {cacheName: CACHE}));
+  return whole;
+}
+
 const addressOf = path => new URL(path, registration.scope).href;
 const keyOf = path => `${addressOf(path)}?sha256=${FILES[path]}`;
 
@@ -49,8 +63,7 @@ function isolated(response, more) {
 async function fetchFile(path) {
   const response = await fetch(addressOf(path), {cache: 'no-cache', priority: 'low'});
   const bytes = await response.clone().arrayBuffer();
-  const hash = [...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))].map(byte => byte.toString(16).padStart(2, '0'));
-  if (!response.ok || hash.join('') !== FILES[path]) throw new Error(`${path} is not the one that was listed (${response.status})`);
+  if (!response.ok || await sha256(bytes) !== FILES[path]) throw new Error(`${path} is not the one that was listed (${response.status})`);
   // The page's list of requests tells by the last header what came from here.
   return isolated(response, {'Server-Timing': 'kept'});
 }
@@ -63,6 +76,7 @@ async function keep(modules) {
   const missing = wanted.filter(path => !kept.has(keyOf(path)));
   try {
     await Promise.all(missing.map(async path => cache.put(keyOf(path), await fetchFile(path))));
+    await cache.put(await MARK, new Response());
   } finally {
     await tell(missing);
   }
@@ -88,7 +102,7 @@ async function modulesKept() {
 async function tidy() {
   await caches.delete('hearth-page-1'); // where the page was kept before it had versions
   const cache = await caches.open(CACHE);
-  const listed = new Set(Object.keys(FILES).map(keyOf));
+  const listed = new Set([await MARK, ...Object.keys(FILES).map(keyOf)]);
   for (const request of await cache.keys()) if (!listed.has(request.url)) await cache.delete(request);
 }
 
@@ -115,7 +129,7 @@ self.addEventListener('fetch', event => {
   const listed = isListed(request, path);
   if (!listed && !needsHeaders(request, path)) return;
   event.respondWith((async () => {
-    const kept = listed && await caches.match(keyOf(path), {cacheName: CACHE});
+    const kept = listed && await isWhole() && await caches.match(keyOf(path), {cacheName: CACHE});
     return kept || isolated(await fetch(request));
   })());
 });

@@ -150,6 +150,32 @@ test('where the keeper cannot help there is no second reload', () => inBrowser(a
   assert.equal(loads.length, 3);
 }));
 
+test('a version that is kept in part is not mixed with another from the network', () => inBrowser(async ({context, host}) => {
+  let newer = false;
+  const english = JSON.parse(readFileSync(join(DIST, 'page/i18n/en.json')));
+  host.intercept = (request, response) => {
+    const text = {
+      '/page/i18n/zh.json': '{}', // is never what was listed
+      '/page/i18n/en.json': newer && JSON.stringify({...english, 'chat.new': 'A newer chat'}),
+    }[request.url];
+    if (!text) return false;
+    response.writeHead(200, {'Content-Type': 'application/json'}).end(text);
+    return true;
+  };
+  // An origin of its own: the first page has begun to keep already.
+  const page = await context.newPage();
+  await page.goto(host.url.replace('127.0.0.1', 'localhost'));
+  assert.match((await kept(page)).message, /zh\.json is not the one that was listed/);
+  await page.waitForFunction(async () => {
+    const [name] = await caches.keys();
+    return (await (await caches.open(name)).keys()).some(({url}) => url.includes('en.json'));
+  });
+  newer = true;
+  await page.reload();
+  await page.waitForSelector('#get');
+  assert.equal(await page.textContent('#new-chat'), 'A newer chat');
+}));
+
 /** Serves a version whose English has `texts`; each file by `answer(response, text, url)`, which may take its time. */
 function serveNew(host, texts, answer = (response, text) => response.end(text)) {
   const english = JSON.parse(readFileSync(join(DIST, 'page/i18n/en.json')));
