@@ -7,14 +7,16 @@ import {ROOT, serve} from './server.mjs';
 
 const TINY = readFileSync(`${ROOT}tests/fixtures/tiny-llama.gguf`);
 
-/** Another host, with a model and a script. */
-async function otherHost() {
+/** Another host, with a model and a script; `/moved.gguf` is at `elsewhere`. */
+async function otherHost(elsewhere) {
   const other = await serve();
   other.intercept = (request, response) => {
     const type = {'/tiny.gguf': 'application/octet-stream', '/script.js': 'text/javascript'}[request.url];
     const headers = {'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin'};
+    const moved = request.url === '/moved.gguf';
+    if (moved) response.writeHead(302, {...headers, Location: elsewhere}).end();
     if (type) response.writeHead(200, {...headers, 'Content-Type': type, 'Content-Length': TINY.length}).end(TINY);
-    return Boolean(type);
+    return moved || Boolean(type);
   };
   return other;
 }
@@ -63,6 +65,24 @@ test('the page has nothing of other hosts and gives them nothing; only models co
     assert.match(await page.locator('#requests details', {hasText: 'Other addresses'}).textContent(), /refused, or not answered/);
   } finally {
     await other.close();
+  }
+}));
+
+test('where an address sends on to another host, both are listed', () => inBrowser(async ({page}) => {
+  const second = await otherHost();
+  const first = await otherHost(`${second.url}tiny.gguf`);
+  try {
+    await page.click('.tab.models');
+    await page.fill('#address', `${first.url}moved.gguf`);
+    await page.press('#address', 'Enter');
+    await page.waitForFunction(() => /moved.*CPU/.test(document.querySelector('#chip').textContent));
+    assert.ok(second.requests.length > 0);
+    await page.click('.wall');
+    await page.waitForSelector('#requests li', {state: 'attached'});
+    const models = await page.locator('#requests details', {hasText: 'Models you asked for'}).allTextContents();
+    for (const {url} of [first, second]) assert.ok(models.some(text => text.includes(url)), `${url}: ${models}`);
+  } finally {
+    await Promise.all([first.close(), second.close()]);
   }
 }));
 
