@@ -149,7 +149,7 @@ export class Hearth {
 }
 
 /**
- * Calls `listener` with the browser's records, as JSON, of what a worker has asked of servers. `who`: 'store', 'engine' or 'lab';
+ * Calls `listener` with the browser's records, as JSON, of what a worker has asked of servers, and where it was sent on to. `who`: 'store', 'engine' or 'lab';
  * `origin`: when its times begin.
  */
 export function onRequests(listener: (who: string, requests: object[], origin: number) => void): void;
@@ -207,7 +207,8 @@ export interface Verdict {
   adapter?: string;
   kernels?: unknown;
   message?: string;
-  error?: number;
+  /** `null`, as JSON has it, if there is no telling. */
+  error?: number | null;
   cpu?: Speeds;
   gpu?: Speeds;
 }

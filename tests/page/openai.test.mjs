@@ -118,9 +118,15 @@ test('our own calls: several answers from one prompt, stop texts, seeds, biases,
       }
     })().catch(error => error.name);
     const after = await completions.create({...counted, max_tokens: 2});
+    const stopping = new AbortController();
+    const stopped = [];
+    for await (const step of window.model.generate({messages: [{role: 'user', content: 'Tell me more.'}], signal: stopping.signal})) {
+      stopped.push(step.prompt_tokens);
+      stopping.abort();
+    }
     const wrong = await completions.create({...counted, top_p: 3}).catch(({code, message}) => ({code, message}));
     const unknown = await window.model.generate({prompt: 'a', temprature: 1}).next().catch(({code, message}) => ({code, message}));
-    return {three, again, read, free, cut, biased, chunks: chunks.length, ended, after, wrong, unknown};
+    return {three, again, read, free, cut, biased, chunks: chunks.length, ended, after, stopped, wrong, unknown};
   }, greedy);
   const texts = said.three.choices.map(({text}) => text);
   assert.equal(new Set(texts).size, 3, 'other seeds, other texts');
@@ -132,6 +138,7 @@ test('our own calls: several answers from one prompt, stop texts, seeds, biases,
   assert.notEqual(said.biased.text.slice(0, 3), said.free.text.slice(0, 3));
   assert.equal(said.ended, 'AbortError');
   assert.ok(said.chunks < 12, `${said.chunks} chunks`);
+  assert.ok(said.stopped.length > 1 && said.stopped.every(Number.isInteger), `${said.stopped}`);
   assert.ok(said.after.choices[0].text.length > 0, 'the model answers again');
   assert.deepEqual(said.wrong, {code: 'invalid_input', message: 'top_p is 3; it goes from 0 to 1'});
   assert.deepEqual(said.unknown, {code: 'invalid_input', message: 'temprature is no option of generate'});

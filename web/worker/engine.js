@@ -164,7 +164,7 @@ serve({
         await breathe();
       }
       // What was held back because a marker might begin in it.
-      if (stopping && chat) steps.push({token: null, text: '', prompt_left: 0, finish: null, ...model.tell('', true)});
+      if (stopping && chat) steps.push({token: null, text: '', prompt_left: 0, prompt_tokens, finish: null, ...model.tell('', true)});
       model.stop();
     } finally {
       post(steps);
