@@ -254,4 +254,18 @@ test('a new version is offered, fetches what has changed, and waits to be taken'
   // The other tab is told, and left alone.
   await other.waitForSelector('#update .notice');
   assert.doesNotMatch(await other.textContent('.welcome'), /A newer title/);
+  // What it would fetch now is not for it: that is said, and the version is offered again.
+  await other.click('#update .quiet');
+  await other.click('.tab.privacy');
+  assert.match(await other.textContent('#privacy'), /Another tab uses a newer version/);
+  assert.equal(await other.locator('#privacy h1').count(), 0);
+  const error = await other.evaluate(async () => {
+    await (await import('/page/lab/actions.js')).open('tiny', 'tiny');
+    return (await import('/page/lab/state.js')).lab.error.code;
+  });
+  assert.equal(error, 'stale');
+  await other.click('#update .main');
+  await other.waitForFunction(() => /A newer title/.test(document.querySelector('.welcome')?.textContent));
+  await other.click('.tab.privacy');
+  await other.waitForSelector('#privacy h1');
 }));

@@ -2,7 +2,7 @@
 import {hearth, load, fail, newChat} from './actions.js';
 import {$, h, icon} from './dom.js';
 import {LANGUAGES, loadOtherTexts, loadTexts, speak, t} from './i18n.js';
-import {isolate, keepPage, watchVersions} from './shell/keeper.js';
+import {isolate, isStale, keepPage, watchVersions} from './shell/keeper.js';
 import {keepLedger} from './privacy/ledger.js';
 import {on, set, state} from './store.js';
 import {chat} from './ui/chat.js';
@@ -55,6 +55,7 @@ const fetched = new Set();
 function fetchPanel() {
   const {view} = state;
   if (!(view in LATER) || fetched.has(view)) return;
+  if (isStale()) return $(view).replaceChildren(h('p', {class: 'coming', role: 'status', 'data-i18n': 'error.stale'}, t('error.stale')));
   fetched.add(view);
   const coming = h('p', {class: 'coming', role: 'status'}, t('view.coming'));
   $(view).append(coming);

@@ -9,6 +9,7 @@ import {fewestBits} from './search.js';
 import {speed} from './speed.js';
 import {contextOf, lab, set} from './state.js';
 import {sample} from './texts.js';
+import {isStale} from '../shell/keeper.js';
 import {set as setPage} from '../store.js';
 
 let stopping;
@@ -52,10 +53,11 @@ export function stop() {
 
 /** Opens a base: `source` as for `hearth.lab`. */
 export async function open(source, name) {
+  if (isStale()) return set({error: {code: 'stale', message: 'the lab of another version would be fetched'}});
   const session = await job('open', async ({signal, onProgress}) => (await hearth()).lab(source, {
     signal, onProgress: ({phase, loaded, total}) => onProgress({what: phase, done: loaded, of: total}),
   }));
-  if (!session) return;
+  if (!session) return undefined;
   lab.session?.close();
   const protocols = session.protocols.map(({name}) => name);
   const protocol = protocols.includes(lab.check.protocol) ? lab.check.protocol : protocols[0];

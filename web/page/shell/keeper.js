@@ -44,6 +44,17 @@ export async function isolate() {
   }
 }
 
+const reload = () => location.reload();
+
+/** Another tab has taken a newer version. */
+let stale = false;
+
+/** Whether files that are fetched now are a newer version's, and not for this one; then that is offered again. */
+export function isStale() {
+  if (stale) set({update: reload});
+  return stale;
+}
+
 /** Tells when a version lies ready, and when another tab has taken it. */
 function watch(registration) {
   let controlled = Boolean(navigator.serviceWorker.controller);
@@ -59,10 +70,10 @@ function watch(registration) {
     registration.installing?.addEventListener('statechange', offer);
   });
   navigator.serviceWorker.addEventListener('controllerchange', () => {
-    const reload = () => location.reload();
-    if (taking) reload();
+    if (taking) return reload();
     // The first one takes nothing away from the page; where site data are deleted there is none.
-    else if (controlled && navigator.serviceWorker.controller) set({update: reload});
+    stale ||= controlled && Boolean(navigator.serviceWorker.controller);
+    isStale();
     controlled = true;
   });
   offer();
