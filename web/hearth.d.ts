@@ -149,8 +149,8 @@ export class Hearth {
 }
 
 /**
- * Calls `listener` with the browser's records, as JSON, of what a worker has asked of servers, and where it was sent on to. `who`: 'store', 'engine' or 'lab';
- * `origin`: when its times begin.
+ * Calls `listener` with the browser's records, as JSON, of what a worker has asked of servers, and where it was sent on to. `who`:
+ * 'store', 'engine' or 'lab'; `origin`: when its times begin.
  */
 export function onRequests(listener: (who: string, requests: object[], origin: number) => void): void;
 /** The policy that workers which see text are under. */

@@ -97,7 +97,7 @@ export async function fetchPrograms() {
 
 const listeners = new Set();
 
-/** Calls `listener(who, requests, origin)` when a worker, 'store', 'engine' or 'lab', has made requests: the browser's records, see record.js. */
+/** Calls `listener(who, requests, origin)` when a worker, 'store', 'engine' or 'lab', has made requests: see record.js. */
 export function onRequests(listener) {
   listeners.add(listener);
 }
