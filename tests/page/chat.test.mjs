@@ -446,9 +446,34 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     await ask(page, 'Full?');
     assert.match(await page.textContent('.notice'), /could not be kept; it is still on this page.*no room/);
     assert.deepEqual(await answers(page), ['still here']);
-    await page.evaluate(() => { IDBObjectStore.prototype.put = window.put; });
-    await page.click('.notice .quiet');
+    // It can be left, opened again and exported, and is kept once there is room.
     await page.click('#new-chat');
+    const row = page.locator('.conversations li', {hasText: 'Full?'});
+    await row.locator('.title').click();
+    await wait(page, () => document.querySelector('.answer .md')?.textContent === 'still here');
+    await row.locator('.more').click();
+    const [file] = await Promise.all([page.waitForEvent('download'), page.click('[role=menuitem]:text("JSON")')]);
+    const [{turns}] = JSON.parse(await readFile(await file.path(), 'utf8')).conversations;
+    assert.deepEqual(turns.map(({content}) => content), ['Full?', 'still here']);
+    await row.locator('.title').dblclick();
+    await page.keyboard.type('Full');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.notice');
+    await page.evaluate(() => { IDBObjectStore.prototype.put = window.put; });
+    await page.click('.notice button:text("Try again")');
+    await wait(page, () => !document.querySelector('.notice'));
+    await page.reload();
+    await wait(page, () => document.querySelector('.answer .md')?.textContent === 'still here');
+    await page.click('#new-chat');
+    // What another tab has deleted for good cannot be opened, which is told.
+    await page.evaluate(async () => {
+      const [{id}] = (await import('/page/store.js')).state.conversations;
+      await (await (await import('/page/chat/archive.js')).archive()).write({remove: {conversations: [id]}});
+    });
+    await page.click('.conversations .title:has-text("Full")');
+    await page.waitForSelector('.notice');
+    assert.match(await page.textContent('.notice'), /no longer here.*another tab/);
+    await page.click('.notice .quiet');
   });
 
   await t.test('what has been said is kept while it is said; a crash loses a second at most', async () => {

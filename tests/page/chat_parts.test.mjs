@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {test} from 'node:test';
 import {readText, written} from '../../web/page/chat/files.js';
+import {forgive, owe, owing, withOwed} from '../../web/page/chat/owed.js';
 import {begun, pack, retold, sureness, texts, weighed} from '../../web/page/chat/tokens.js';
 import {fromJson, fromMarkdown, nameOf, toJson, toMarkdown} from '../../web/page/chat/transfer.js';
 import {after, leafBelow, newId, path} from '../../web/page/chat/tree.js';
@@ -63,6 +64,36 @@ test('conversations become files and come back', () => {
   ]) assert.throws(() => fromJson(text), {why}, text);
   assert.throws(() => fromMarkdown('# Notes\n\nHello'), {why: 'shape'});
   assert.equal(nameOf('Why? «炉边» / a'), 'Why-炉边-a');
+});
+
+test('what cannot be written is read all the same, and written with what comes next', async () => {
+  const there = [];
+  let full = true;
+  const archive = withOwed({
+    get: async (name, id) => there.find(record => record.id === id),
+    all: async () => there, of: async () => there,
+    async write({put = {}, remove = {}}) {
+      if (full && put.turns) throw new Error('full');
+      there.push(...put.turns ?? []);
+      if (remove.turns) there.splice(0);
+    },
+  });
+  const ids = async () => (await archive.of('turns', 'x')).map(({id}) => id);
+  owe({turns: [{id: 'a', conversation: 'x', content: 'one'}, {id: 'b', conversation: 'y'}]});
+  await assert.rejects(archive.settle());
+  assert.deepEqual([await ids(), (await archive.get('turns', 'a')).content, owing()], [['a'], 'one', true]);
+  owe({turns: [{id: 'c', conversation: 'x'}]});
+  full = false;
+  const settled = archive.settle();
+  owe({turns: [{id: 'a', conversation: 'x', content: 'two'}]});
+  await settled;
+  assert.deepEqual(there.map(({id}) => id), ['a', 'b', 'c']);
+  assert.deepEqual([owing(), (await archive.get('turns', 'a')).content], [true, 'two'], 'what changed meanwhile is still owed');
+  await archive.write({remove: {turns: ['a']}});
+  assert.deepEqual([owing(), await ids()], [false, []]);
+  owe({turns: [{id: 'd', conversation: 'x'}]});
+  forgive();
+  assert.equal(owing(), false);
 });
 
 test('text files are read, others refused', async () => {

@@ -1,8 +1,7 @@
 // Where conversations are kept: a database of their own, which only this page reads. Turns are records by themselves, so that
 // a long conversation is not written anew for each answer. Where the browser refuses storage, they last as long as the tab.
 import {openDB} from '../../vendor/idb/index.js';
-
-const STORES = ['conversations', 'turns', 'tokens'];
+import {STORES, withOwed} from './owed.js';
 
 /** What another tab has deleted can be had back there for so long. */
 const UNDO_MS = 60_000;
@@ -35,7 +34,7 @@ async function inDatabase() {
     // A tab of a newer version waits for us.
     blocking: (_, __, event) => event.target.close(),
     terminated() {
-      opening = again();
+      opening = again().then(withOwed);
       opening.then(emptied);
     },
   });
@@ -81,7 +80,7 @@ export function archive() {
   opening ??= inDatabase().catch(error => {
     console.warn('Hearth: conversations are not kept', error);
     return inMemory();
-  });
+  }).then(withOwed);
   return opening;
 }
 
@@ -91,10 +90,12 @@ export async function list() {
   return all.filter(({deleted}) => !deleted).sort((a, b) => b.changed - a.changed);
 }
 
-/** A conversation and its turns as a file has them. */
+/** A conversation and its turns as a file has them. Throws an error of the code 'gone' where there is none. */
 export async function whole(id) {
   const kept = await archive();
-  const [{deleted, ...conversation}, turns] = await Promise.all([kept.get('conversations', id), kept.of('turns', id)]);
+  const [record, turns] = await Promise.all([kept.get('conversations', id), kept.of('turns', id)]);
+  if (!record) throw Object.assign(new Error(`there is no conversation ${id}`), {code: 'gone'});
+  const {deleted, ...conversation} = record;
   return {...conversation, turns: turns.map(({conversation, ...turn}) => turn)};
 }
 

@@ -2,6 +2,7 @@
 // tabs are told.
 import {keepAll, set, state} from '../store.js';
 import * as kept from './archive.js';
+import {forgive, owe, owing} from './owed.js';
 import {leafBelow, newId, path} from './tree.js';
 
 const TITLE = 60;
@@ -54,6 +55,7 @@ async function migrate() {
 /** Keeps anew what is shown, and what was chosen. */
 async function putBack() {
   const {conversation, turns} = state;
+  forgive();
   keepAll();
   set({undo: null, archived: (await kept.archive()).kept});
   if (conversation) await keep({conversations: [conversation], turns: [...turns.values()]});
@@ -64,17 +66,19 @@ async function refresh() {
   set({conversations: await kept.list()});
 }
 
-/** Writes records, and keeps the list up with them. */
-export async function keep(put) {
+/** Writes records, and what could not be written before. */
+export async function keep(put = {}) {
+  owe(put);
   const archive = kept.archive();
   try {
-    await (await archive).write({put});
+    await (await archive).settle();
     others?.postMessage('changed');
+    if (state.error?.code === 'unkept') set({error: null});
   } catch (error) {
     await new Promise(resolve => setTimeout(resolve, CLOSING_MS));
     // Thrown away with all the rest: what is shown is put back, see `restore`.
-    if (kept.archive() !== archive) return;
-    unkept(Object.assign(new Error(error.message), {code: 'unkept'}));
+    if (kept.archive() !== archive || !owing()) return;
+    unkept(Object.assign(new Error(error.message), {code: 'unkept'}), [['error.retry', () => keep()]]);
   }
 }
 
@@ -167,7 +171,10 @@ export async function undo() {
 export async function dropUndo() {
   const gone = state.undo;
   set({undo: null});
-  if (gone) await kept.purge(gone.map(({id}) => id));
+  if (!gone) return;
+  await kept.purge(gone.map(({id}) => id));
+  // There may be room now.
+  if (owing()) await keep();
 }
 
 /** Takes in conversations from a file and shows the first; how many there were. */

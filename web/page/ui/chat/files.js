@@ -10,14 +10,18 @@ import {state} from '../../store.js';
 const today = () => new Date().toISOString().slice(0, 10);
 
 /** Gives one conversation as a file: 'markdown' or 'json'. */
-export async function exportOne(id, how) {
+export const exportOne = (id, how) => giveOne(id, how).catch(fail);
+
+async function giveOne(id, how) {
   const conversation = await whole(id);
   const [text, ending, type] = how === 'markdown' ? [toMarkdown(conversation, t('you')), 'md', 'text/markdown']
     : [toJson([conversation]), 'json', 'application/json'];
   save(new File([text], `${nameOf(conversation.title)}.${ending}`, {type}));
 }
 
-export async function exportAll() {
+export const exportAll = () => giveAll().catch(fail);
+
+async function giveAll() {
   const all = await Promise.all(state.conversations.map(({id}) => whole(id)));
   save(new File([toJson(all)], `hearth-${today()}.json`, {type: 'application/json'}));
 }
@@ -31,7 +35,6 @@ export async function importFiles(files) {
     }));
     if (read.flat().length > 0) await take(read.flat());
   } catch (error) {
-    if (!error.why) throw error;
-    fail(Object.assign(new Error(t(`import.${error.why}`)), {code: 'import'}));
+    fail(error.why ? Object.assign(new Error(t(`import.${error.why}`)), {code: 'import'}) : error);
   }
 }

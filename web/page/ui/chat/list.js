@@ -1,5 +1,5 @@
 // The conversations: found, opened, renamed, deleted, taken along. Beside the chat on a wide screen, in a drawer on a phone.
-import {newChat, openChat} from '../../actions.js';
+import {fail, newChat, openChat} from '../../actions.js';
 import {search} from '../../chat/archive.js';
 import {dropUndo, remove, rename, undo} from '../../chat/conversations.js';
 import {$, choose, h, icon} from '../../dom.js';
@@ -78,7 +78,7 @@ function row(conversation) {
   };
   const open = {
     type: 'button', class: 'title', 'aria-current': id === state.open && 'true', title,
-    onclick: () => go(id), ondblclick: startRename,
+    onclick: () => go(id).catch(fail), ondblclick: startRename,
   };
   return h('li', {'data-id': id, class: id === state.open ? 'here' : ''},
     h('button', open, h('span', {}, title), here && h('span', {class: 'found'}, here.before && '…', ...marked(here.text))),
