@@ -458,7 +458,8 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     await row.locator('.title').dblclick();
     await page.keyboard.type('Full');
     await page.keyboard.press('Enter');
-    await page.waitForSelector('.notice');
+    // Each failure is told after a second; a notice that changes cannot be pressed.
+    await new Promise(resolve => setTimeout(resolve, 1500));
     await page.evaluate(() => { IDBObjectStore.prototype.put = window.put; });
     await page.click('.notice button:text("Try again")');
     await wait(page, () => !document.querySelector('.notice'));
@@ -474,6 +475,20 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     await page.waitForSelector('.notice');
     assert.match(await page.textContent('.notice'), /no longer here.*another tab/);
     await page.click('.notice .quiet');
+  });
+
+  await t.test('with its conversation an answer that grows is deleted, too', async () => {
+    await speak(page, ['word '.repeat(200)], {pause: 20});
+    await page.fill('#ask', 'To be deleted');
+    await page.press('#ask', 'Enter');
+    await wait(page, () => document.querySelector('.answer .md')?.textContent.length > 300);
+    await page.locator('.conversations .title', {hasText: 'To be deleted'}).focus();
+    await page.keyboard.press('Delete');
+    await wait(page, () => document.querySelector('[aria-busy=false]') && document.querySelectorAll('.turn').length === 0);
+    await page.click('.toast .more');
+    await new Promise(resolve => setTimeout(resolve, 1500));
+    assert.ok(!(await stored(page)).turns.some(({content}) => /deleted|^word/.test(content)), 'nothing of it is left');
+    assert.equal(await page.locator('[aria-busy=true], .notice').count(), 0);
   });
 
   await t.test('what has been said is kept while it is said; a crash loses a second at most', async () => {

@@ -2,7 +2,7 @@
 import {Hearth} from '../hearth.js';
 import {bench} from './bench/run.js';
 import {answerTurn} from './chat/answers.js';
-import {add, fresh, newTurn, open, remove} from './chat/conversations.js';
+import {add, fresh, newTurn, open, remove, take} from './chat/conversations.js';
 import {weigh} from './chat/weigh.js';
 import {counter, network} from './network.js';
 import {sizeOf, smallerThan, ways} from './rescue.js';
@@ -252,10 +252,7 @@ export async function emptied() {
   fail({code: 'evicted', message: 'the database was closed from outside: the disk is full, or the site\'s data were deleted'}, [
     ['storage.persist', () => storage.persist().then(look).catch(fail)],
     // Perhaps it was a person, and meant.
-    shown && ['error.forget', () => {
-      leave();
-      remove([shown]);
-    }],
+    shown && ['error.forget', () => deleteChats([shown])],
   ].filter(Boolean));
   const files = await globalThis.caches?.keys();
   if (files?.length === 0) set({kept: {message: 'the browser has thrown them away'}});
@@ -271,4 +268,16 @@ export function openChat(id) {
   if (id === state.open) return undefined;
   leave();
   return open(id);
+}
+
+export function deleteChats(ids) {
+  if (ids.includes(state.open)) leave();
+  return remove(ids);
+}
+
+/** Takes in conversations from a file and shows the first. */
+export async function importChats(conversations) {
+  await take(conversations);
+  leave();
+  await open(conversations[0].id);
 }

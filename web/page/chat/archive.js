@@ -115,7 +115,7 @@ export async function purgeDeleted(now = Date.now()) {
   await purge(all.filter(({deleted}) => deleted && now - deleted >= UNDO_MS).map(({id}) => id));
 }
 
-/** Adds conversations from a file; of turns that are here already nothing changes. How many there were. */
+/** Adds conversations from a file; of turns that are here already nothing changes. */
 export async function add(conversations) {
   const kept = await archive();
   for (const {turns, ...conversation} of conversations) {
@@ -125,7 +125,6 @@ export async function add(conversations) {
     const fresh = turns.filter((_, i) => !known[i]).map(turn => ({...turn, conversation: conversation.id}));
     await kept.write({put: {conversations: [record], turns: fresh}});
   }
-  return conversations.length;
 }
 
 /** Where `words` are found: a Map from a conversation's id to the text around the first of them. */

@@ -66,9 +66,14 @@ async function refresh() {
   set({conversations: await kept.list()});
 }
 
+/** Whether a conversation is here or can be had back. */
+const known = id => [state.conversation, ...state.conversations, ...state.undo ?? []].some(one => one?.id === id);
+
 /** Writes records, and what could not be written before. */
-export async function keep(put = {}) {
-  owe(put);
+export async function keep({conversations = [], turns = [], tokens = []} = {}) {
+  // An answer that winds down may outlive its conversation.
+  const [said, told] = [turns, tokens].map(records => records.filter(({conversation}) => known(conversation)));
+  owe({conversations, turns: said, tokens: told});
   const archive = kept.archive();
   try {
     await (await archive).settle();
@@ -149,11 +154,11 @@ export function rename(id, title) {
 
 /** Deletes conversations; `undo` has them until it is dropped. */
 export async function remove(ids) {
+  if (state.undo) await dropUndo();
   const gone = state.conversations.filter(({id}) => ids.includes(id));
   if (gone.length === 0) return;
-  if (state.undo) await dropUndo();
   const deleted = Date.now();
-  set({conversations: state.conversations.filter(one => !gone.includes(one)), undo: gone});
+  set({conversations: state.conversations.filter(({id}) => !ids.includes(id)), undo: gone});
   if (ids.includes(state.open)) fresh();
   await keep({conversations: gone.map(one => ({...one, deleted}))});
 }
@@ -177,11 +182,9 @@ export async function dropUndo() {
   if (owing()) await keep();
 }
 
-/** Takes in conversations from a file and shows the first; how many there were. */
+/** Takes in conversations from a file. */
 export async function take(conversations) {
-  const count = await kept.add(conversations);
+  await kept.add(conversations);
   others?.postMessage('changed');
   await refresh();
-  await open(conversations[0].id);
-  return count;
 }

@@ -1,7 +1,6 @@
 // Conversations to files and back.
-import {fail} from '../../actions.js';
+import {fail, importChats} from '../../actions.js';
 import {whole} from '../../chat/archive.js';
-import {take} from '../../chat/conversations.js';
 import {fromJson, fromMarkdown, nameOf, toJson, toMarkdown} from '../../chat/transfer.js';
 import {save} from '../../dom.js';
 import {t} from '../../i18n.js';
@@ -33,7 +32,7 @@ export async function importFiles(files) {
       const text = await file.text();
       return /\.md$|\.markdown$/i.test(file.name) ? [fromMarkdown(text)] : fromJson(text);
     }));
-    if (read.flat().length > 0) await take(read.flat());
+    if (read.flat().length > 0) await importChats(read.flat());
   } catch (error) {
     fail(error.why ? Object.assign(new Error(t(`import.${error.why}`)), {code: 'import'}) : error);
   }

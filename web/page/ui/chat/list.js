@@ -1,7 +1,7 @@
 // The conversations: found, opened, renamed, deleted, taken along. Beside the chat on a wide screen, in a drawer on a phone.
-import {fail, newChat, openChat} from '../../actions.js';
+import {deleteChats, fail, newChat, openChat} from '../../actions.js';
 import {search} from '../../chat/archive.js';
-import {dropUndo, remove, rename, undo} from '../../chat/conversations.js';
+import {dropUndo, rename, undo} from '../../chat/conversations.js';
 import {$, choose, h, icon} from '../../dom.js';
 import {t} from '../../i18n.js';
 import {on, set, state} from '../../store.js';
@@ -86,7 +86,7 @@ function row(conversation) {
       [t('list.rename'), startRename],
       [t('list.markdown'), () => exportOne(id, 'markdown')],
       [t('list.json'), () => exportOne(id, 'json')],
-      [t('list.delete'), () => remove([id])],
+      [t('list.delete'), () => deleteChats([id])],
     ]));
 }
 
@@ -116,7 +116,7 @@ function drawHead() {
   const more = menuButton({id: 'list-more', 'aria-label': t('list.all')}, () => [
     [t('list.import'), () => choose(importFiles, '.json,.md,application/json,text/markdown')],
     state.conversations.length > 0 && [t('list.export'), exportAll],
-    state.conversations.length > 0 && [t('list.deleteall'), () => remove(all())],
+    state.conversations.length > 0 && [t('list.deleteall'), () => deleteChats(all())],
   ]);
   head.replaceChildren(h('h2', {}, t('list')), more);
   find.placeholder = t('list.find');
@@ -205,7 +205,7 @@ export function list() {
     const at = titles.indexOf(document.activeElement);
     if (at < 0) return;
     if (event.key === 'F2') titles[at].dispatchEvent(new MouseEvent('dblclick'));
-    if (event.key === 'Delete') remove([titles[at].closest('li').dataset.id]);
+    if (event.key === 'Delete') deleteChats([titles[at].closest('li').dataset.id]);
     const next = {ArrowDown: titles[at + 1], ArrowUp: titles[at - 1] ?? find}[event.key];
     if (!next) return;
     event.preventDefault();
