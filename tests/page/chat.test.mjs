@@ -477,6 +477,47 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     await page.click('.notice .quiet');
   });
 
+  await t.test('what another tab deletes or renames while it is shown goes on here, whole', async () => {
+    await page.click('#new-chat');
+    await speak(page, ['one', 'two', 'three', 'four']);
+    await ask(page, 'Shared');
+    const other = await context.newPage();
+    await other.goto(host.url);
+    const row = other.locator('.conversations li', {hasText: 'Shared'});
+    const remove = async () => {
+      await row.locator('.title').focus();
+      await other.keyboard.press('Delete');
+      await wait(page, () => ![...document.querySelectorAll('.conversations .title')].some(one => /Shared/.test(one.textContent)));
+    };
+    const whole = async contents => {
+      const {conversations, turns} = await stored(page);
+      const {id} = conversations.find(({title, deleted}) => /^Shared/.test(title) && !deleted);
+      assert.deepEqual(turns.filter(({conversation}) => conversation === id).map(({content}) => content), contents);
+    };
+    await remove();
+    await ask(page, 'Still?');
+    await other.click('.toast .more');
+    await other.waitForSelector('.toast', {state: 'hidden'});
+    await new Promise(resolve => setTimeout(resolve, 300));
+    await whole(['Shared', 'one', 'Still?', 'two']);
+    // Gone for good, it is kept anew.
+    await row.waitFor();
+    await remove();
+    await other.click('.toast .more');
+    await wait(page, async () => !(await (await (await import('/page/chat/archive.js')).archive()).all('turns')).some(({content}) => content === 'Still?'));
+    await ask(page, 'And now?');
+    await whole(['Shared', 'one', 'Still?', 'two', 'And now?', 'three']);
+    await row.locator('.title').focus();
+    await other.keyboard.press('F2');
+    await other.keyboard.type('Shared by both');
+    await other.keyboard.press('Enter');
+    await page.waitForSelector('.conversations .title:has-text("by both")');
+    await ask(page, 'Renamed?');
+    assert.equal(await page.locator('.conversations .title').first().textContent(), 'Shared by both');
+    await other.close();
+    await page.click('#new-chat');
+  });
+
   await t.test('with its conversation an answer that grows is deleted, too', async () => {
     await speak(page, ['word '.repeat(200)], {pause: 20});
     await page.fill('#ask', 'To be deleted');

@@ -99,10 +99,12 @@ export async function whole(id) {
   return {...conversation, turns: turns.map(({conversation, ...turn}) => turn)};
 }
 
-/** Forgets conversations for good. */
+/** Forgets conversations for good, but not those that live again: imported, or gone on with in another tab. */
 export async function purge(ids) {
   const kept = await archive();
   for (const id of ids) {
+    const record = await kept.get('conversations', id);
+    if (record && !record.deleted) continue;
     const [turns, tokens] = await Promise.all(['turns', 'tokens'].map(name => kept.of(name, id)));
     const idsOf = records => records.map(record => record.id);
     await kept.write({remove: {conversations: [id], turns: idsOf(turns), tokens: idsOf(tokens)}});

@@ -63,7 +63,10 @@ async function putBack() {
 }
 
 async function refresh() {
-  set({conversations: await kept.list()});
+  const conversations = await kept.list();
+  const {conversation} = state;
+  const title = conversations.find(({id}) => id === conversation?.id)?.title ?? conversation?.title;
+  set({conversations, ...title === conversation?.title ? {} : {conversation: {...conversation, title}}});
 }
 
 /** Whether a conversation is here or can be had back. */
@@ -97,6 +100,9 @@ function listed(conversation) {
   return [...rest, conversation].sort((a, b) => b.changed - a.changed);
 }
 
+/** Whether a conversation is in the list: what is shown here, another tab may have deleted, and then all of it is kept anew. */
+const isListed = ({id}) => state.conversations.some(one => one.id === id);
+
 /** Shows an empty conversation, which is kept once something is said. */
 export function fresh() {
   set({open: '', conversation: null, turns: new Map(), messages: [], growing: null});
@@ -121,10 +127,11 @@ export function add(turn) {
   const before = state.conversation ?? {id: turn.conversation, title: titleOf(about), created: now};
   const conversation = {...before, changed: now, leaf: turn.id};
   const turns = new Map(state.turns).set(turn.id, turn);
+  const there = isListed(conversation);
   set({
     open: conversation.id, conversation, turns, messages: path(turns, turn.id), conversations: listed(conversation),
   });
-  return keep({conversations: [conversation], turns: [turn]});
+  return keep({conversations: [conversation], turns: there ? [turn] : [...turns.values()]});
 }
 
 /** Puts a turn in the place of its former self, wherever that is. */
@@ -139,8 +146,9 @@ export function update(turn) {
 export function showBranch(id) {
   const {turns} = state;
   const conversation = {...state.conversation, leaf: leafBelow(turns, id)};
+  const there = isListed(conversation);
   set({conversation, messages: path(turns, conversation.leaf), conversations: listed(conversation)});
-  return keep({conversations: [conversation]});
+  return keep({conversations: [conversation], turns: there ? [] : [...turns.values()]});
 }
 
 export function rename(id, title) {
