@@ -474,7 +474,34 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     await page.click('.conversations .title:has-text("Full")');
     await page.waitForSelector('.notice');
     assert.match(await page.textContent('.notice'), /no longer here.*another tab/);
+    await page.evaluate(() => new BroadcastChannel('hearth-chat').postMessage('changed'));
+    await wait(page, () => !document.querySelector('.conversations').textContent.includes('Full'));
     await page.click('.notice .quiet');
+  });
+
+  await t.test('a connection to the database that is lost is made anew; what it did not write is written then', async () => {
+    const titles = () => page.locator('.conversations .title > span:first-child').allTextContents();
+    const before = await titles();
+    await page.evaluate(async () => {
+      const {transaction} = IDBDatabase.prototype;
+      IDBDatabase.prototype.transaction = function (...given) {
+        if (this.name === 'hearth-chat') window.connection = this;
+        return transaction.apply(this, given);
+      };
+      await (await import('/page/chat/archive.js')).list();
+      IDBDatabase.prototype.transaction = transaction;
+      window.connection.close();
+    });
+    await page.locator('.conversations .title', {hasText: 'From afar'}).focus();
+    await page.keyboard.press('F2');
+    await page.keyboard.type('From near');
+    await page.keyboard.press('Enter');
+    await page.evaluate(() => window.connection.dispatchEvent(new Event('close')));
+    await new Promise(resolve => setTimeout(resolve, 1500));
+    assert.deepEqual(await page.locator('.notice').allTextContents(), []);
+    await page.reload();
+    await page.waitForSelector('.conversations .title');
+    assert.deepEqual(await titles(), before.map(title => title === 'From afar' ? 'From near' : title));
   });
 
   await t.test('what another tab deletes or renames while it is shown goes on here, whole', async () => {

@@ -24,8 +24,10 @@ function inMemory() {
 }
 
 async function inDatabase() {
+  let anew = false;
   const db = await openDB('hearth-chat', 1, {
     upgrade(db) {
+      anew = true;
       db.createObjectStore('conversations', {keyPath: 'id'});
       for (const name of ['turns', 'tokens']) {
         db.createObjectStore(name, {keyPath: 'id'}).createIndex('conversation', 'conversation');
@@ -35,11 +37,12 @@ async function inDatabase() {
     blocking: (_, __, event) => event.target.close(),
     terminated() {
       opening = again().then(withOwed);
-      opening.then(emptied);
+      opening.then(reopened);
     },
   });
   return {
     kept: true,
+    anew,
     get: (name, id) => db.get(name, id),
     all: name => db.getAll(name),
     of: (name, conversation) => db.getAllFromIndex(name, 'conversation', conversation),
@@ -54,7 +57,7 @@ async function inDatabase() {
   };
 }
 
-/** The database anew, once the browser is done with throwing the former one away. */
+/** The database once more, when the browser is done with what has ended the connection. */
 async function again() {
   for (let wait = 100; wait < 10_000; wait *= 2) {
     await new Promise(resolve => setTimeout(resolve, wait));
@@ -68,11 +71,11 @@ async function again() {
 }
 
 let opening;
-let emptied = () => {};
+let reopened = () => {};
 
-/** Calls `call` when the browser has thrown away what is kept, under us; from then on it is kept anew. */
-export function onEmptied(call) {
-  emptied = call;
+/** Calls `call(archive)` when the connection to the database was ended under us and there is another; `anew`: to an empty one. */
+export function onReopened(call) {
+  reopened = call;
 }
 
 /** The archive, opened once. */

@@ -10,7 +10,7 @@ const TITLE = 60;
 /** Tells other tabs that something has changed. */
 const others = typeof BroadcastChannel === 'function' ? new BroadcastChannel('hearth-chat') : null;
 
-/** A browser that throws a database away ends what is being written, and only then says so. */
+/** A browser that ends a connection ends what is being written, and only then says so. */
 const CLOSING_MS = 1000;
 
 /** Called where something could not be kept. */
@@ -19,7 +19,7 @@ let unkept = () => {};
 /** Reads what is kept and shows what was open last. `fail`: is told what could not be kept; `emptied`: that all was thrown away. */
 export async function restore(fail, emptied) {
   unkept = fail;
-  kept.onEmptied(() => putBack().then(emptied, fail));
+  kept.onReopened(archive => reopened(archive, emptied).catch(fail));
   others?.addEventListener('message', refresh);
   set({archived: (await kept.archive()).kept});
   await migrate();
@@ -52,14 +52,29 @@ async function migrate() {
   if ((await kept.archive()).kept) localStorage.removeItem('hearth.messages');
 }
 
-/** Keeps anew what is shown, and what was chosen. */
-async function putBack() {
+/**
+ * Goes on with another connection. Where only the former one was lost, what it did not write is written now; where all was thrown
+ * away, what is shown and what was chosen is kept anew.
+ */
+async function reopened({kept: archived, anew}, emptied) {
+  set({archived});
+  if (!anew && await allThere()) {
+    if (owing()) await keep();
+    return refresh();
+  }
   const {conversation, turns} = state;
   forgive();
   keepAll();
-  set({undo: null, archived: (await kept.archive()).kept});
-  if (conversation) await keep({conversations: [conversation], turns: [...turns.values()]});
+  set({undo: null});
+  const back = !conversation || await keep({conversations: [conversation], turns: [...turns.values()]});
   await refresh();
+  return back && emptied();
+}
+
+/** Whether everything that is listed is in the archive. */
+async function allThere() {
+  const ids = (await kept.list()).map(({id}) => id);
+  return state.conversations.every(({id}) => ids.includes(id));
 }
 
 async function refresh() {
@@ -72,7 +87,7 @@ async function refresh() {
 /** Whether a conversation is here or can be had back. */
 const known = id => [state.conversation, ...state.conversations, ...state.undo ?? []].some(one => one?.id === id);
 
-/** Writes records, and what could not be written before. */
+/** Writes records, and what could not be written before; whether all of it is. */
 export async function keep({conversations = [], turns = [], tokens = []} = {}) {
   // An answer that winds down may outlive its conversation.
   const [said, told] = [turns, tokens].map(records => records.filter(({conversation}) => known(conversation)));
@@ -82,11 +97,14 @@ export async function keep({conversations = [], turns = [], tokens = []} = {}) {
     await (await archive).settle();
     others?.postMessage('changed');
     if (state.error?.code === 'unkept') set({error: null});
+    return true;
   } catch (error) {
     await new Promise(resolve => setTimeout(resolve, CLOSING_MS));
-    // Thrown away with all the rest: what is shown is put back, see `restore`.
-    if (kept.archive() !== archive || !owing()) return;
-    unkept(Object.assign(new Error(error.message), {code: 'unkept'}), [['error.retry', () => keep()]]);
+    // With another connection it is written after all, see `reopened`.
+    if (kept.archive() === archive && owing()) {
+      unkept(Object.assign(new Error(error.message), {code: 'unkept'}), [['error.retry', () => keep()]]);
+    }
+    return false;
   }
 }
 
