@@ -145,6 +145,29 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     t.diagnostic(`layout shift ${shift.toFixed(4)}, tasks above 50 ms: ${long.map(Math.round).join(' ') || 'none'}`);
   });
 
+  await t.test('what grows word by word looks in the end like what is read at once', async () => {
+    const texts = [
+      'So:\n\n$$\nx = a\n + b\n - c\n\n* d\n$$\n\nand\n\n\\[\ny = a\n\n - b\n\\]\n\nThen, a [log][1], $5 and\n\n- one\n- two\n\nmore\n\n[1]: https://example.org/log\n',
+    ];
+    const drawn = await page.evaluate(async texts => {
+      const {loadRich, writer} = await import('/page/ui/chat/markdown.js');
+      await loadRich();
+      return texts.map(text => [text.match(/\s*\S+|\s+$/g), [text]].map(parts => {
+        const element = document.createElement('div');
+        const {write} = writer(element);
+        parts.forEach((_, i) => write(parts.slice(0, i + 1).join(''), false));
+        const formulas = element.querySelectorAll('math').length;
+        write(text, true);
+        return [element.innerHTML, formulas];
+      }));
+    }, texts);
+    for (const [[grown, before], [whole]] of drawn) {
+      assert.equal(grown, whole);
+      assert.deepEqual([before, whole.match(/<math/g).length], [2, 2], whole);
+      assert.match(whole, /<a href="https:\/\/example.org\/log"/);
+    }
+  });
+
   await t.test('a question is edited, an answer made again, and the branches are walked', async () => {
     await speak(page, ['one', 'two', 'three', 'four']);
     await page.click('#new-chat');

@@ -7,6 +7,10 @@ import {morph} from './morph.js';
 /** Blocks that may still become something else by what follows: a list goes on after what looks like a paragraph. */
 const OPEN = 2;
 
+/** Whether a paragraph has a formula on lines of its own that is not closed: what follows is part of it. */
+const openFormula = ({type, raw}) => type === 'paragraph'
+  && (/^ {0,3}\$\$/m.test(raw) && raw.split('$$').length % 2 === 0 || /^ {0,3}\\\[(?![^]*\\\])/m.test(raw));
+
 let rich;
 let loading;
 
@@ -40,7 +44,8 @@ export function writer(element) {
       return;
     }
     const all = text.replace(/\r\n?/g, '\n');
-    if (!all.startsWith(done)) {
+    // At the end all is read once more: a link may be told where it leads at the very end.
+    if (last || !all.startsWith(done)) {
       done = '';
       nodes = 0;
     }
@@ -49,7 +54,8 @@ export function writer(element) {
     const drawn = tokens.map(rich.block);
     morph(element, drawn.flat(), nodes);
     let open = last ? 0 : OPEN;
-    let ready = tokens.length;
+    const formula = tokens.findIndex(openFormula);
+    let ready = formula < 0 ? tokens.length : formula;
     while (ready > 0 && open > 0) if (tokens[--ready].type !== 'space') open -= 1;
     const settled = tokens.slice(0, ready).map(({raw}) => raw).join('');
     if (!tail.startsWith(settled)) return;
