@@ -189,7 +189,15 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     await page.keyboard.press('Escape');
     assert.equal(await page.evaluate(() => document.activeElement.id), 'edit-2');
     await page.click('#edit-0');
+    await page.focus('.editor .quiet');
+    await page.keyboard.press('Enter');
+    assert.deepEqual([await page.locator('.editor').count(), await answers(page)], [0, ['two', 'three']], 'Enter presses what has the focus');
+    await page.click('#edit-0');
     await page.fill('.editor textarea', 'First of all?');
+    await page.evaluate(async () => (await import('/page/store.js')).set({answering: true}));
+    await page.keyboard.press('Enter');
+    assert.equal(await page.locator('.editor').count(), 1, 'one answer at a time');
+    await page.evaluate(async () => (await import('/page/store.js')).set({answering: false}));
     await page.keyboard.press('Enter');
     await wait(page, () => document.querySelector('.answer .md')?.textContent === 'four');
     assert.deepEqual(await page.evaluate(() => window.asked.at(-1).messages), [{role: 'user', content: 'First of all?'}]);

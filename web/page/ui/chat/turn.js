@@ -40,7 +40,7 @@ function editor(turn, close) {
   box.value = turn.content;
   const send = event => {
     event.preventDefault();
-    if (!box.value.trim() && !turn.files) return;
+    if (state.answering || !box.value.trim() && !turn.files) return;
     close();
     ask(box.value.trim(), turn.files, turn.parent);
   };
@@ -49,7 +49,7 @@ function editor(turn, close) {
     if (event.key === 'Escape') {
       event.stopPropagation();
       close();
-    } else if (event.key === 'Enter' && !event.shiftKey) send(event);
+    } else if (event.key === 'Enter' && !event.shiftKey && event.target === box) send(event);
   };
   return h('form', {class: 'editor', onsubmit: send, onkeydown: keys}, chips(turn.files ?? []), box,
     h('div', {class: 'actions'},
