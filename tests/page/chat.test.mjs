@@ -422,6 +422,28 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     });
   });
 
+  await t.test('what one model has thought stays when another goes on', async () => {
+    await page.click('#new-chat');
+    await speak(page, ['Two and two.</think>Four']);
+    await page.evaluate(async () => {
+      const {set, state} = await import('/page/store.js');
+      set({sampling: {...state.sampling, max_tokens: 2}});
+    });
+    await ask(page, 'Sum of two?');
+    assert.deepEqual([await page.textContent('.thoughts p'), await answers(page)], ['Two and', ['']]);
+    await page.evaluate(async () => {
+      const {set, SAMPLING} = await import('/page/store.js');
+      set({sampling: SAMPLING});
+    });
+    await speak(page, ['Four, I think'], {name: 'Others'});
+    await page.click('#goon-1');
+    await wait(page, () => document.querySelector('.answer .md')?.textContent === 'Four, I think'
+      && document.querySelector('[aria-busy=false]'));
+    assert.equal(await page.textContent('.branches .of'), '2/2');
+    await page.click('#earlier-1');
+    assert.equal(await page.textContent('.thoughts p'), 'Two and');
+  });
+
   await t.test('single keys, and the sheet that tells of them', async () => {
     await page.click('#new-chat');
     await speak(page, ['uno', 'due', 'tre']);

@@ -21,8 +21,10 @@ const visible = text => text.replace(/ /g, '·').replace(/\n/g, '↵').replace(/
 export async function goOn(turn) {
   const {model, name} = state;
   const {list, model: whose} = await tokensOf(turn);
-  const theirs = async () => retold(await model.tokenize(turn.content), turn.content);
-  answer({to: turn.parent, turn, begin: whose === name && list.length > 0 ? list : await theirs()});
+  if (whose === name && list.length > 0) return answer({to: turn.parent, turn, begin: list});
+  const begin = retold(await model.tokenize(turn.content), turn.content);
+  // Thoughts are in the tokens alone: they stay where they are, and what goes on stands beside.
+  return answer({to: turn.parent, turn: turn.reasoning || !turn.content ? undefined : turn, begin});
 }
 
 /** Answers anew with the same beginning and `choice` at place `at`; an answer that is to end there does. */
