@@ -237,6 +237,29 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     assert.match(await page.textContent('.toast'), /Deleted “An old question”/);
     await page.click('#undo');
     await wait(page, () => document.querySelectorAll('.conversations li').length === 4);
+    // What is typed stays when another tab changes something meanwhile, and the focus stays where a row was.
+    await page.locator('.conversations li', {hasText: 'Renamed'}).locator('.title').dblclick();
+    await page.keyboard.type('Named');
+    await page.evaluate(async () => {
+      const {on, state} = await import('/page/store.js');
+      const {conversations} = state;
+      const changed = new Promise(resolve => on(['conversations'], () => state.conversations !== conversations && resolve()));
+      new BroadcastChannel('hearth-chat').postMessage('changed');
+      await changed;
+    });
+    await page.keyboard.type(' again');
+    await page.keyboard.press('Enter');
+    assert.equal((await titles())[0], 'Named again');
+    await page.keyboard.press('F2');
+    await page.keyboard.type('Renamed');
+    await page.keyboard.press('Enter');
+    const focused = () => page.evaluate(() => document.activeElement.textContent);
+    await page.locator('.conversations li', {hasText: 'A long one'}).locator('.title').focus();
+    await page.keyboard.press('Delete');
+    await wait(page, () => document.querySelectorAll('.conversations li').length === 3);
+    assert.equal(await focused(), 'How do lighthouses work?');
+    await page.click('#undo');
+    await wait(page, () => document.querySelectorAll('.conversations li').length === 4);
     await page.locator('.conversations li', {hasText: 'An old'}).locator('.title').focus();
     await page.keyboard.press('Delete');
     await page.click('.toast .more');
@@ -320,7 +343,12 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
   await t.test('presets and system prompts have names and reach the model', async () => {
     await page.click('#new-chat');
     await speak(page, ['ok']);
-    await page.selectOption('#preset', {label: 'Precise'});
+    for (const [id, label] of [['s-device', 'Processor (CPU)'], ['s-prompt', 'None'], ['s-preset', 'Precise']]) {
+      await page.focus(`#${id}`);
+      await page.selectOption(`#${id}`, {label});
+      assert.equal(await page.evaluate(() => document.activeElement.id), id);
+    }
+    await page.selectOption('#s-device', 'auto');
     assert.equal(await page.inputValue('#s-temperature'), '0');
     await page.fill('#s-temperature', '0.3');
     assert.equal(await page.locator('#preset option:checked').textContent(), 'As set');

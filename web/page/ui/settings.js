@@ -99,9 +99,9 @@ function lacks() {
 }
 
 function controls() {
-  $('controls').replaceChildren(
+  redraw($('controls'),
     h('section', {}, h('h2', {}, t('sampling')),
-      h('div', {id: 'samplings'}),
+      h('div', {id: 'samplings'}, samplingPicker()),
       SLIDERS.map(slider),
       h('div', {class: 'slider'}, h('label', {for: 's-seed'}, t('seed')),
         h('input', {
@@ -109,12 +109,13 @@ function controls() {
           oninput: event => set({sampling: {...state.sampling, seed: event.currentTarget.value}}),
         }))),
     h('section', {}, h('h2', {}, h('label', {for: 'system'}, t('system'))),
-      h('div', {id: 'prompts'}),
+      h('div', {id: 'prompts'}, promptPicker()),
       h('textarea', {
         id: 'system', rows: 3, placeholder: t('system.hint'), oninput: event => set({system: event.currentTarget.value}),
       }, state.system),
-      h('button', {class: 'quiet', onclick: () => set({sampling: {...SAMPLING}, system: '', chosen: {}})}, t('settings.reset'))));
-  pickers();
+      h('button', {
+        class: 'quiet', id: 's-reset', onclick: () => set({sampling: {...SAMPLING}, system: '', chosen: {}}),
+      }, t('settings.reset'))));
 }
 
 function pickers() {
@@ -125,7 +126,7 @@ function pickers() {
 export function settings() {
   $('settings').append(h('div', {id: 'speed'}), h('div', {id: 'device'}), h('div', {id: 'controls'}), h('div', {id: 'lacks'}));
   on(['timings', 'model', 'verdict', 'language'], () => $('speed').replaceChildren(speed()));
-  on(['verdict', 'device', 'language'], () => $('device').replaceChildren(device()));
+  on(['verdict', 'device', 'language'], () => redraw($('device'), device()));
   on(['verdict', 'stored', 'keeps', 'room', 'language'], () => $('lacks').replaceChildren(lacks()));
   on(['language', 'chosen'], controls);
   on(['sampling', 'system'], pickers);

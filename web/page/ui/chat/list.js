@@ -42,7 +42,7 @@ async function go(id) {
   close();
   await openChat(id);
   set({view: 'chat'});
-  if (!narrow.matches) $('ask').focus();
+  if (!narrow.matches && !renaming) $('ask').focus(); // a second click renames
 }
 
 function renameRow({id, title}) {
@@ -99,13 +99,20 @@ function marked(text) {
 }
 
 function draw() {
+  // What is being typed stays; whoever ends that draws.
+  if (renaming && document.activeElement === rows.querySelector('input')) return;
   const {conversations, archived} = state;
   const words = find.value.trim().toLocaleLowerCase();
   const shown = conversations.filter(({id, title}) => !words || title.toLocaleLowerCase().includes(words) || found?.has(id));
   find.hidden = conversations.length === 0;
-  const focused = rows.contains(document.activeElement) && document.activeElement.closest('li')?.dataset.id;
+  const focused = rows.contains(document.activeElement) && document.activeElement.closest('li');
+  const at = [...rows.children].indexOf(focused);
   rows.replaceChildren(...shown.map(row));
-  if (focused && renaming !== focused) rows.querySelector(`[data-id="${focused}"] .title`)?.focus({preventScroll: true});
+  if (focused && renaming !== focused.dataset.id) {
+    // Where it is gone: what stands there now.
+    const next = rows.querySelector(`[data-id="${focused.dataset.id}"]`) ?? rows.children[at] ?? rows.lastElementChild;
+    (next?.querySelector('.title') ?? find).focus({preventScroll: true});
+  }
   const about = !archived ? 'list.unkept' : conversations.length === 0 ? 'list.empty' : 'list.nothing';
   note.hidden = archived && shown.length > 0;
   note.textContent = note.hidden ? '' : t(about);
