@@ -128,7 +128,7 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     });
     await page.fill('#ask', 'A long one');
     await page.press('#ask', 'Enter');
-    await page.waitForSelector('.md h3');
+    await page.waitForSelector('.md h3 + p');
     await page.evaluate(() => {
       window.first = document.querySelector('.md p');
       getSelection().selectAllChildren(window.first);
