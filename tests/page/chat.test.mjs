@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import {readFile} from 'node:fs/promises';
 import {test} from 'node:test';
 import {inBrowser} from './browser.mjs';
-import {speak} from './words.mjs';
+import {answers, ask, speak, stored, wait} from './words.mjs';
 
 const MARKDOWN = `Light **counts** out, in *ten* seconds: 3 < 4 &amp; $5. 看**“炉”**边。
 
@@ -30,15 +30,6 @@ $$\\int_0^T P(t)\\,dt$$
 [log](https://example.org/log) [bad](javascript:alert(1)) ![picture](https://evil.example/leak.png)
 <img src=x onerror="window.hacked = 1"><script>window.hacked = 1</script>`;
 
-/** Asks, and waits until the answer has ended. */
-async function ask(page, text) {
-  const before = await page.locator('.answer .meta span').count();
-  await page.fill('#ask', text);
-  await page.press('#ask', 'Enter');
-  await page.waitForFunction(before => document.querySelector('[aria-busy=false]')
-    && document.querySelectorAll('.answer .meta span').length > before, before, {timeout: 30_000});
-}
-
 /** Presses what asks for files, and gives one. */
 async function choose(page, button, name, text) {
   const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.click(button)]);
@@ -46,16 +37,6 @@ async function choose(page, button, name, text) {
 }
 
 const idle = page => page.waitForSelector('[aria-busy=false]');
-const answers = page => page.locator('.answer .md').allTextContents();
-const wait = (page, check, argument) => page.waitForFunction(check, argument, {timeout: 20_000});
-
-/** What is in the page's database. */
-const stored = page => page.evaluate(async () => {
-  const {archive} = await import('/page/chat/archive.js');
-  const kept = await archive();
-  return Object.fromEntries(await Promise.all(['conversations', 'turns', 'tokens'].map(async name => [name, await kept.all(name)])));
-});
-
 test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}) => {
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   await page.evaluate(() => {
@@ -508,168 +489,6 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     assert.deepEqual(await answers(page), ['due']);
     await page.keyboard.press('Control+Shift+o');
     assert.equal(await page.locator('.turn').count(), 0);
-  });
-
-  await t.test('what other tabs change is seen, and what cannot be kept is told', async () => {
-    await page.evaluate(async () => {
-      const {add} = await import('/page/chat/archive.js');
-      const turns = [{id: 'far1', parent: null, role: 'user', content: 'x'}];
-      await add([{id: 'far', title: 'From afar', created: 1, changed: Date.now(), leaf: 'far1', turns}]);
-      new BroadcastChannel('hearth-chat').postMessage('changed');
-    });
-    await page.waitForSelector('.conversations .title:has-text("From afar")');
-    await page.evaluate(() => {
-      window.put = IDBObjectStore.prototype.put;
-      IDBObjectStore.prototype.put = () => { throw new DOMException('no room', 'QuotaExceededError'); };
-    });
-    await page.click('#new-chat');
-    await speak(page, ['still here']);
-    await ask(page, 'Full?');
-    assert.match(await page.textContent('.notice'), /could not be kept; it is still on this page.*no room/);
-    assert.deepEqual(await answers(page), ['still here']);
-    // It can be left, opened again and exported, and is kept once there is room.
-    await page.click('#new-chat');
-    const row = page.locator('.conversations li', {hasText: 'Full?'});
-    await row.locator('.title').click();
-    await wait(page, () => document.querySelector('.answer .md')?.textContent === 'still here');
-    await row.locator('.more').click();
-    const [file] = await Promise.all([page.waitForEvent('download'), page.click('[role=menuitem]:text("JSON")')]);
-    const [{turns}] = JSON.parse(await readFile(await file.path(), 'utf8')).conversations;
-    assert.deepEqual(turns.map(({content}) => content), ['Full?', 'still here']);
-    await row.locator('.title').dblclick();
-    await page.keyboard.type('Full');
-    await page.keyboard.press('Enter');
-    // Each failure is told after a second; a notice that changes cannot be pressed.
-    await new Promise(resolve => setTimeout(resolve, 1500));
-    await page.evaluate(() => { IDBObjectStore.prototype.put = window.put; });
-    await page.click('.notice button:text("Try again")');
-    await wait(page, () => !document.querySelector('.notice'));
-    await page.reload();
-    await wait(page, () => document.querySelector('.answer .md')?.textContent === 'still here');
-    await page.click('#new-chat');
-    // What another tab has deleted for good cannot be opened, which is told.
-    await page.evaluate(async () => {
-      const [{id}] = (await import('/page/store.js')).state.conversations;
-      await (await (await import('/page/chat/archive.js')).archive()).write({remove: {conversations: [id]}});
-    });
-    await page.click('.conversations .title:has-text("Full")');
-    await page.waitForSelector('.notice');
-    assert.match(await page.textContent('.notice'), /no longer here.*another tab/);
-    await page.evaluate(() => new BroadcastChannel('hearth-chat').postMessage('changed'));
-    await wait(page, () => !document.querySelector('.conversations').textContent.includes('Full'));
-    await page.click('.notice .quiet');
-  });
-
-  await t.test('a connection to the database that is lost is made anew; what it did not write is written then', async () => {
-    const titles = () => page.locator('.conversations .title > span:first-child').allTextContents();
-    const before = await titles();
-    await page.evaluate(async () => {
-      const {transaction} = IDBDatabase.prototype;
-      IDBDatabase.prototype.transaction = function (...given) {
-        if (this.name === 'hearth-chat') window.connection = this;
-        return transaction.apply(this, given);
-      };
-      await (await import('/page/chat/archive.js')).list();
-      IDBDatabase.prototype.transaction = transaction;
-      window.connection.close();
-    });
-    await page.locator('.conversations .title', {hasText: 'From afar'}).focus();
-    await page.keyboard.press('F2');
-    await page.keyboard.type('From near');
-    await page.keyboard.press('Enter');
-    await page.evaluate(() => window.connection.dispatchEvent(new Event('close')));
-    await new Promise(resolve => setTimeout(resolve, 1500));
-    assert.deepEqual(await page.locator('.notice').allTextContents(), []);
-    await page.reload();
-    await page.waitForSelector('.conversations .title');
-    assert.deepEqual(await titles(), before.map(title => title === 'From afar' ? 'From near' : title));
-  });
-
-  await t.test('what another tab deletes or renames while it is shown goes on here, whole', async () => {
-    await page.click('#new-chat');
-    await speak(page, ['one', 'two', 'three', 'four']);
-    await ask(page, 'Shared');
-    const other = await context.newPage();
-    await other.goto(host.url);
-    const row = other.locator('.conversations li', {hasText: 'Shared'});
-    const remove = async () => {
-      await row.locator('.title').focus();
-      await other.keyboard.press('Delete');
-      await wait(page, () => ![...document.querySelectorAll('.conversations .title')].some(one => /Shared/.test(one.textContent)));
-    };
-    const whole = async contents => {
-      const {conversations, turns} = await stored(page);
-      const {id} = conversations.find(({title, deleted}) => /^Shared/.test(title) && !deleted);
-      assert.deepEqual(turns.filter(({conversation}) => conversation === id).map(({content}) => content), contents);
-    };
-    await remove();
-    await ask(page, 'Still?');
-    await other.click('.toast .more');
-    await other.waitForSelector('.toast', {state: 'hidden'});
-    await new Promise(resolve => setTimeout(resolve, 300));
-    await whole(['Shared', 'one', 'Still?', 'two']);
-    // Gone for good, it is kept anew.
-    await row.waitFor();
-    await remove();
-    await other.click('.toast .more');
-    await wait(page, async () => !(await (await (await import('/page/chat/archive.js')).archive()).all('turns')).some(({content}) => content === 'Still?'));
-    await ask(page, 'And now?');
-    await whole(['Shared', 'one', 'Still?', 'two', 'And now?', 'three']);
-    await row.locator('.title').focus();
-    await other.keyboard.press('F2');
-    await other.keyboard.type('Shared by both');
-    await other.keyboard.press('Enter');
-    await page.waitForSelector('.conversations .title:has-text("by both")');
-    await ask(page, 'Renamed?');
-    assert.equal(await page.locator('.conversations .title').first().textContent(), 'Shared by both');
-    await other.close();
-    await page.click('#new-chat');
-  });
-
-  await t.test('with its conversation an answer that grows is deleted, too', async () => {
-    await speak(page, ['word '.repeat(200)], {pause: 20});
-    await page.fill('#ask', 'To be deleted');
-    await page.press('#ask', 'Enter');
-    await wait(page, () => document.querySelector('.answer .md')?.textContent.length > 300);
-    await page.locator('.conversations .title', {hasText: 'To be deleted'}).focus();
-    await page.keyboard.press('Delete');
-    await wait(page, () => document.querySelector('[aria-busy=false]') && document.querySelectorAll('.turn').length === 0);
-    await page.click('.toast .more');
-    await new Promise(resolve => setTimeout(resolve, 1500));
-    assert.ok(!(await stored(page)).turns.some(({content}) => /deleted|^word/.test(content)), 'nothing of it is left');
-    assert.equal(await page.locator('[aria-busy=true], .notice').count(), 0);
-  });
-
-  await t.test('what has been said is kept while it is said; a crash loses a second at most', async () => {
-    await speak(page, ['word '.repeat(400)], {pause: 8});
-    await page.fill('#ask', 'Long');
-    await page.press('#ask', 'Enter');
-    await wait(page, () => document.querySelector('.answer .md')?.textContent.length > 900);
-    const length = await page.evaluate(() => document.querySelector('.answer .md').textContent.length);
-    await page.goto('about:blank');
-    await page.goto(host.url);
-    await wait(page, () => document.querySelector('.answer .md')?.textContent.length > 100);
-    assert.ok((await answers(page))[0].length > length / 3, `${(await answers(page))[0].length} of ${length}`);
-    assert.match(await page.textContent('.answer .meta'), /broken off.*Continue|broken off/);
-  });
-
-  await t.test('without a database conversations last as long as the tab, and it says so', async () => {
-    const other = await context.newPage();
-    await other.addInitScript(() => {
-      IDBFactory.prototype.open = new Proxy(IDBFactory.prototype.open, {apply(open, self, [name, ...more]) {
-        if (name === 'hearth-chat') throw new DOMException('not here', 'InvalidStateError');
-        return open.call(self, name, ...more);
-      }});
-    });
-    await other.goto(host.url);
-    await wait(other, () => /as long as this tab/.test(document.querySelector('.conversations').textContent));
-    await speak(other, ['one', 'two']);
-    await ask(other, 'First');
-    await other.click('#new-chat');
-    await ask(other, 'Second');
-    await other.click('.conversations .title:has-text("First")');
-    await wait(other, () => document.querySelector('.answer .md')?.textContent === 'one');
-    await other.close();
   });
 
   await t.test('however many conversations there are, the box stays in sight', async () => {

@@ -53,3 +53,24 @@ export const speak = (page, says, {pause = 0, context = 8192, name = 'Words', de
   };
   set({model, name, phase: 'ready'});
 }, [says, pause, context, name, device]);
+
+/** Asks, and waits until the answer has ended. */
+export async function ask(page, text) {
+  const before = await page.locator('.answer .meta span').count();
+  await page.fill('#ask', text);
+  await page.press('#ask', 'Enter');
+  await page.waitForFunction(before => document.querySelector('[aria-busy=false]')
+    && document.querySelectorAll('.answer .meta span').length > before, before, {timeout: 30_000});
+}
+
+/** The texts of the answers that are shown. */
+export const answers = page => page.locator('.answer .md').allTextContents();
+
+export const wait = (page, check, argument) => page.waitForFunction(check, argument, {timeout: 20_000});
+
+/** What is in the page's database. */
+export const stored = page => page.evaluate(async () => {
+  const {archive} = await import('/page/chat/archive.js');
+  const kept = await archive();
+  return Object.fromEntries(await Promise.all(['conversations', 'turns', 'tokens'].map(async name => [name, await kept.all(name)])));
+});
