@@ -124,7 +124,7 @@ test('conversations are kept', {timeout: 300_000}, t => inBrowser(async ({page, 
   });
 
   await t.test('with its conversation an answer that grows is deleted, too', async () => {
-    await speak(page, ['word '.repeat(200)], {pause: 20});
+    await speak(page, ['word '.repeat(500)], {pause: 60}); // longer than anything waits
     await page.fill('#ask', 'To be deleted');
     await page.press('#ask', 'Enter');
     await wait(page, () => document.querySelector('.answer .md')?.textContent.length > 300);
