@@ -13,8 +13,9 @@ const others = typeof BroadcastChannel === 'function' ? new BroadcastChannel('he
 /** A browser that ends a connection ends what is being written, and only then says so. */
 const CLOSING_MS = 1000;
 
-/** Called where something could not be kept. */
+/** Called where something could not be kept; not again before all is, another conversation is shown, or a person asks for it. */
 let unkept = () => {};
+let complained = false;
 
 /** Reads what is kept and shows what was open last. `fail`: is told what could not be kept; `emptied`: that all was thrown away. */
 export async function restore(fail, emptied) {
@@ -96,16 +97,24 @@ export async function keep({conversations = [], turns = [], tokens = []} = {}) {
   try {
     await (await archive).settle();
     others?.postMessage('changed');
+    complained = false;
     if (state.error?.code === 'unkept') set({error: null});
     return true;
   } catch (error) {
     await new Promise(resolve => setTimeout(resolve, CLOSING_MS));
     // With another connection it is written after all, see `reopened`.
-    if (kept.archive() === archive && owing()) {
-      unkept(Object.assign(new Error(error.message), {code: 'unkept'}), [['error.retry', () => keep()]]);
+    if (kept.archive() === archive && owing() && !complained) {
+      complained = true;
+      unkept(Object.assign(new Error(error.message), {code: 'unkept'}), [['error.retry', again]]);
     }
     return false;
   }
+}
+
+/** A person asked for it, and hears how it went. */
+function again() {
+  complained = false;
+  return keep();
 }
 
 function titleOf(text) {
@@ -123,10 +132,12 @@ const isListed = ({id}) => state.conversations.some(one => one.id === id);
 
 /** Shows an empty conversation, which is kept once something is said. */
 export function fresh() {
+  complained = false;
   set({open: '', conversation: null, turns: new Map(), messages: [], growing: null});
 }
 
 export async function open(id) {
+  complained = false;
   const {turns: all, ...conversation} = await kept.whole(id);
   const turns = new Map(all.map(turn => [turn.id, {...turn, conversation: id}]));
   // An answer that was cut off by a crash lies below the leaf.
