@@ -245,6 +245,7 @@ for (const [what, before, befall] of [
     await wait(page, () => /tiny-llama.*GPU/.test(document.querySelector('#chip').textContent));
     await page.click('.tab.chat');
     await page.fill('#s-max_tokens', '128');
+    await page.fill('#s-temperature', '0');
     await ask(page, 'Hello');
     await befall(page);
     await noticed(page, /Graphics failed\. The processor takes over/);

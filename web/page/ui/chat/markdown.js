@@ -11,6 +11,9 @@ const OPEN = 2;
 const openFormula = ({type, raw}) => type === 'paragraph'
   && (/^ {0,3}\$\$/m.test(raw) && raw.split('$$').length % 2 === 0 || /^ {0,3}\\\[(?![^]*\\\])/m.test(raw));
 
+/** Where a link leads that stands elsewhere: `[1]: https://...` */
+const TARGET = /^ {0,3}\[[^\]]+\]:/m;
+
 let rich;
 let loading;
 
@@ -44,8 +47,8 @@ export function writer(element) {
       return;
     }
     const all = text.replace(/\r\n?/g, '\n');
-    // At the end all is read once more: a link may be told where it leads at the very end.
-    if (last || !all.startsWith(done)) {
+    // A link may be told only at the very end where it leads; to read all of a long answer anew takes longer than a frame.
+    if (last && TARGET.test(all) || !all.startsWith(done)) {
       done = '';
       nodes = 0;
     }
