@@ -77,8 +77,8 @@ pub fn run() -> Result<()> {
     ])?;
 
     say("the page, with the real model, in Chromium and Firefox");
-    // The browser's answers are compared with the command line's.
-    process::run(command("cargo").args(["build", "--workspace", "--bin", "hearth"]))?;
+    // The browser's answers are compared with the command line's. Made beside the tests it shares what those are made of.
+    process::run(command("cargo").args(["build", "--workspace", "--tests", "--bin", "hearth"]))?;
     process::run(command("npm").args(["install", "--prefix", "tests/page", "--no-audit", "--no-fund", "--silent"]))?;
     let mut node = command("node");
     node.env("CHROMIUM", &browser.chromium).env("GECKODRIVER", &geckodriver);
