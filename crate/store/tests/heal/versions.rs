@@ -31,6 +31,19 @@ fn fetch(net: &Net, shelf: &Shelf, plan: &Plan) -> Result<()> {
     net.time.run(transfer.run(), None).unwrap()
 }
 
+/// A file of a version that its server calls `tag`.
+fn tagged(tag: &str) -> File {
+    File { tag: Some(tag.into()), ..File::new(&bytes(5000)) }
+}
+
+/// A server that has `file`, a shelf to which all of it was fetched, and its plan.
+fn fetched(time: &Time, file: File) -> (Net<'_>, Shelf<'_>, Plan) {
+    let (net, shelf) = (net(time, [(URL, file)]), Shelf::new(time));
+    let plan = plan(&net, &shelf, &[]).unwrap();
+    assert_eq!(fetch(&net, &shelf, &plan), Ok(()));
+    (net, shelf, plan)
+}
+
 #[test]
 fn the_size_is_found_where_headers_are_hidden() {
     let time = Time::new(1);
@@ -99,13 +112,9 @@ fn without_a_network_what_is_here_is_used() {
 #[test]
 fn a_new_version_takes_the_place_of_the_old_one() {
     let time = Time::new(1);
-    let tagged = |tag: &str, size| File { tag: Some(tag.into()), ..File::new(&bytes(size)) };
-    let shelf = Shelf::new(&time);
-    let old = net(&time, [(URL, tagged("old", 5000))]);
-    let first = plan(&old, &shelf, &[]).unwrap();
-    assert_eq!(fetch(&old, &shelf, &first), Ok(()));
+    let (_, shelf, first) = fetched(&time, tagged("old"));
     // One that comes while the other is fetched must not be mixed with it.
-    let new = net(&time, [(URL, tagged("new", 5000))]);
+    let new = net(&time, [(URL, tagged("new"))]);
     assert_eq!(fetch(&new, &Shelf::new(&time), &first), Err(Error::Replaced { url: URL.into() }));
     let second = plan(&new, &shelf, &[]).unwrap();
     assert_ne!(first.key, second.key);
@@ -116,11 +125,7 @@ fn a_new_version_takes_the_place_of_the_old_one() {
 #[test]
 fn without_a_network_a_whole_version_is_better_than_part_of_a_newer_one() {
     let time = Time::new(1);
-    let tagged = |tag: &str| File { tag: Some(tag.into()), ..File::new(&bytes(5000)) };
-    let shelf = Shelf::new(&time);
-    let old = net(&time, [(URL, tagged("old"))]);
-    let whole = plan(&old, &shelf, &[]).unwrap();
-    assert_eq!(fetch(&old, &shelf, &whole), Ok(()));
+    let (_, shelf, whole) = fetched(&time, tagged("old"));
     // Keys are hashes: some come before the other's, some behind.
     for tag in ["a", "b", "c", "d"] {
         let begun = plan(&net(&time, [(URL, tagged(tag))]), &shelf, &[]).unwrap();
@@ -133,10 +138,7 @@ fn without_a_network_a_whole_version_is_better_than_part_of_a_newer_one() {
 #[test]
 fn a_full_storage_takes_no_notes_and_gives_what_it_has() {
     let time = Time::new(1);
-    let net = net(&time, [(URL, File::new(&bytes(5000)))]);
-    let shelf = Shelf::new(&time);
-    let plan = plan(&net, &shelf, &[]).unwrap();
-    assert_eq!(fetch(&net, &shelf, &plan), Ok(()));
+    let (net, shelf, plan) = fetched(&time, File::new(&bytes(5000)));
     shelf.chunks.borrow_mut().values_mut().for_each(|chunk| chunk.hash = None);
     let net = &net;
     let transfer = Transfer::new((&net, &shelf, &time), &plan, Limits::default(), &|_| {});
