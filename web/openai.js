@@ -45,14 +45,16 @@ class Turns {
     const before = this.#last;
     let done;
     this.#last = new Promise(resolve => { done = resolve; });
-    const givenUp = new Promise((_, reject) => {
-      signal?.addEventListener('abort', () => reject(signal.reason), {once: true});
-    });
+    let giveUp;
+    const givenUp = new Promise((_, reject) => { giveUp = () => reject(signal.reason); });
+    signal?.addEventListener('abort', giveUp);
     try {
       await Promise.race([before, givenUp]);
     } catch (reason) {
       before.then(done);
       throw reason;
+    } finally {
+      signal?.removeEventListener('abort', giveUp); // one signal may serve many requests
     }
     return done;
   }
