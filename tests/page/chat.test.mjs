@@ -405,6 +405,20 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     assert.ok(line > 10 && tops[2] - tops[1] > 1.5 * line, tops.join());
   });
 
+  await t.test('a token that is a part of a character can be seen and taken', async () => {
+    await page.click('#new-chat');
+    await speak(page, ['😀 light', ' on']);
+    await ask(page, 'A face?');
+    await page.click('#tokens-1');
+    await page.waitForSelector('.token.end');
+    assert.deepEqual(await page.locator('.token').allTextContents(), ['', '', '', '😀', ' light', 'end']);
+    const wide = await page.locator('.token').evaluateAll(all => all.map(one => one.getBoundingClientRect().width > 4));
+    assert.deepEqual(wide, Array(6).fill(true));
+    await page.locator('.token').nth(1).click();
+    assert.deepEqual(await page.locator('.alternatives .word').allTextContents(), ['<0x9F>', '·other', 'end']);
+    await page.keyboard.press('Escape');
+  });
+
   await t.test('an answer that ended early goes on; one without probabilities is weighed', async () => {
     await page.click('#new-chat');
     await speak(page, ['a b c d', ' e f'], {device: 'gpu'});

@@ -4,7 +4,8 @@ import {readFileSync} from 'node:fs';
 import {test} from 'node:test';
 import {readText, written} from '../../web/page/chat/files.js';
 import {forgive, owe, owing, withOwed} from '../../web/page/chat/owed.js';
-import {begun, pack, retold, sureness, texts, weighed} from '../../web/page/chat/tokens.js';
+import {alone, begun, pack, retold, sureness, texts, weighed} from '../../web/page/chat/tokens.js';
+import {unseen} from '../../web/page/pieces.js';
 import {fromJson, fromMarkdown, nameOf, toJson, toMarkdown} from '../../web/page/chat/transfer.js';
 import {after, leafBelow, newId, path} from '../../web/page/chat/tree.js';
 
@@ -117,6 +118,15 @@ test('tokens are kept with bytes, of which characters come together again', () =
   assert.equal(weighed([...list, pack({token: 7, text: 'x'})]), false);
   assert.deepEqual(texts([pack({token: 7, text: '炉'}), ...retold([1, 2], '边')]), ['炉', '边', '']);
   assert.deepEqual(sureness(list, 0.5), {mean: Math.exp(-1), rare: 5});
+});
+
+test('a token that is a part of a character shows its bytes', () => {
+  const [one, two, three, four] = new TextEncoder().encode('😀');
+  const said = [[0x20, one, two], [three, four], [...new TextEncoder().encode('é炉')]];
+  const list = said.map((bytes, id) => pack({logprobs: {id, bytes, logprob: -1, top: []}}));
+  assert.deepEqual(texts(list), [' ', '😀', 'é炉']);
+  assert.deepEqual(list.map(alone), [' <0xF0><0x9F>', '<0x98><0x80>', 'é炉']);
+  assert.deepEqual(['', '\u0301', '\u200d', '\ufe0f', ' ', 'e\u0301'].map(unseen), [true, true, true, true, false, false]);
 });
 
 test('what draws Markdown is not fetched for the first paint', () => {

@@ -5,7 +5,7 @@ import {test} from 'node:test';
 import {inBrowser} from './browser.mjs';
 import {ROOT} from './server.mjs';
 import {clock} from '../../web/page/lab/clock.js';
-import {compared, texts, together} from '../../web/page/lab/compare.js';
+import {compared, together} from '../../web/page/lab/compare.js';
 import {facts} from '../../web/page/lab/facts.js';
 import {begin, edit, redo, undo} from '../../web/page/lab/history.js';
 import {front, points} from '../../web/page/lab/pareto.js';
@@ -149,11 +149,9 @@ test('the time that is left is that of the part under way', () => {
   assert.equal(tick({what: 'reading', done: 1, of: 10}).left_ms, 90);
 });
 
-test('tokens are compared one by one; a character of several tokens stands with the last', () => {
+test('tokens are compared one by one', () => {
   const bytes = text => [...new TextEncoder().encode(text)];
   const step = (id, text, logprob, ...more) => ({id, bytes: bytes(text), logprob, top: [{id, bytes: bytes(text), logprob}, ...more]});
-  const [one, two, three] = bytes('炉');
-  assert.deepEqual(texts([{bytes: [one]}, {bytes: [two, three]}, {bytes: bytes('x')}]), ['', '炉', 'x']);
   const said = [step(1, 'a', Math.log(0.5)), step(2, 'b', Math.log(0.5))];
   const other = {id: 9, bytes: bytes('c'), logprob: Math.log(0.75)};
   const found = compared(said, [{top: [other, {id: 1, bytes: bytes('a'), logprob: Math.log(0.25)}]}, {top: [other]}]);

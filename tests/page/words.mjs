@@ -1,5 +1,5 @@
 // A model for tests of the page that says what it is told to say, word by word, at once or with a pause before each. It knows the
-// words of what it has seen as tokens.
+// words of what it has seen as tokens, and says emoji byte by byte.
 
 /** Puts it in the page's place of a model. `says`: what it says to each question in turn, and then the last again. */
 export const speak = (page, says, {pause = 0, context = 8192, name = 'Words', device = 'cpu'} = {}) => page.evaluate(async given => {
@@ -7,11 +7,18 @@ export const speak = (page, says, {pause = 0, context = 8192, name = 'Words', de
   const {set} = await import('/page/store.js');
   const vocabulary = ['<end>'];
   const idOf = word => vocabulary.includes(word) ? vocabulary.indexOf(word) : vocabulary.push(word) - 1;
-  const words = text => text.match(/\s*\S+|\s+$/g) ?? [];
-  const bytes = id => [...new TextEncoder().encode(vocabulary[id])];
+  const words = text => text.match(/\p{Emoji_Presentation}|\s*[^\s\p{Emoji_Presentation}]+|\s+/gu) ?? [];
+  const encoded = text => [...new TextEncoder().encode(text)];
+  const bytes = id => {
+    const [, byte] = /^<0x(..)>$/.exec(vocabulary[id]) ?? [];
+    return byte ? [parseInt(byte, 16)] : encoded(vocabulary[id]);
+  };
+  /** A word's tokens, and what each adds to the text. */
+  const spell = word => /^\p{Emoji_Presentation}$/u.test(word)
+    ? encoded(word).map((byte, i, all) => [`<0x${byte.toString(16).toUpperCase()}>`, i + 1 < all.length ? '' : word]) : [[word, word]];
   const encoder = {tokenize: async text => words(text).map(idOf), detokenize: async ids => ids.map(id => vocabulary[id]).join('')};
   const wait = () => new Promise(resolve => setTimeout(resolve, pause));
-  let said = 0;
+  let answered = 0;
   window.asked = [];
   window.says = says;
   const one = (id, p) => ({id, bytes: bytes(id), logprob: Math.log(p)});
@@ -29,22 +36,23 @@ export const speak = (page, says, {pause = 0, context = 8192, name = 'Words', de
         await wait();
         return yield {token: 0, text: '', ...told(idOf(' next')), prompt_left: 0, finish: 'length'};
       }
-      const answer = window.says[Math.min(said++, window.says.length - 1)];
+      const answer = window.says[Math.min(answered++, window.says.length - 1)];
       if (answer.error) throw Object.assign(new Error(answer.error), {code: answer.error});
       if (begun) yield {token: null, text: begun.text, content: begun.text, prompt_left: 0, finish: null, begun: true};
       const [thought, spoken] = answer.includes('</think>') ? answer.split('</think>') : ['', answer];
-      const rest = [...words(thought).map(word => ['reasoning', word]), ...words(spoken).map(word => ['content', word])];
+      const said = (kind, text) => words(text).flatMap(spell).map(spelled => [kind, ...spelled]);
+      const rest = [...said('reasoning', thought), ...said('content', spoken)];
       let made = begun?.tokens.length ?? 0;
       let finish = 'end';
-      for (const [kind, word] of rest) {
+      for (const [kind, token, text] of rest) {
         if (pause) await wait();
         if (signal?.aborted) return;
         if (made++ >= max_tokens) {
           finish = 'length';
           break;
         }
-        const id = idOf(word);
-        yield {token: id, text: word, content: '', [kind]: word, ...told(id), prompt_left: 0, finish: null};
+        const id = idOf(token);
+        yield {token: id, text, content: '', [kind]: text, ...told(id), prompt_left: 0, finish: null};
       }
       const took = {tokens: made, prompt_tokens: 1, prompt_ms: 1, first_token_ms: 1, decode_ms: made, context_used: made};
       model.timings = {...model.timings, ...took};

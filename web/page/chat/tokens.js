@@ -1,10 +1,10 @@
 // The tokens of an answer and how likely each was. Kept as `[id, bytes, logprob, [[id, bytes, logprob], ...]]`, bytes as a string
 // of characters below 256: a token may be a part of a character. Where nobody asked how likely they are, the last two are missing.
+import {alone as spelled, latin1, texts as joined} from '../pieces.js';
 
 /** How many of the likeliest are kept. */
 export const TOP = 5;
 
-const latin1 = bytes => Array.from(bytes, byte => String.fromCharCode(byte)).join('');
 const bytesOf = text => Uint8Array.from(text, character => character.charCodeAt(0));
 const packed = ({id, bytes, logprob}) => [id, latin1(bytes), Number(logprob.toFixed(3))];
 const encoded = text => latin1(new TextEncoder().encode(text));
@@ -20,13 +20,10 @@ export const retold = (ids, text) => ids.map((id, i) => [id, i === 0 ? encoded(t
 export const weighed = list => list.length > 0 && list.every(token => token.length === 4);
 
 /** The texts of tokens; a character that several make together stands with the last of them. */
-export function texts(list) {
-  const decoder = new TextDecoder();
-  return list.map(([, bytes]) => decoder.decode(bytesOf(bytes), {stream: true}));
-}
+export const texts = list => joined(list.map(([, bytes]) => bytesOf(bytes)));
 
 /** The text of one token by itself. */
-export const alone = ([, bytes]) => new TextDecoder().decode(bytesOf(bytes));
+export const alone = ([, bytes]) => spelled(bytesOf(bytes));
 
 export const probability = ([,, logprob]) => Math.exp(logprob);
 

@@ -1,6 +1,6 @@
 // What a person can do in the lab. One thing at a time; each can be stopped, and the base stays as it was.
 import {hearth} from '../actions.js';
-import {answer, compared, led, prompt, texts as words, together} from './compare.js';
+import {answer, compared, led, prompt, together} from './compare.js';
 import {clock} from './clock.js';
 import {edit, redo, undo} from './history.js';
 import {fromRecipe, summary, toRecipe} from './recipe.js';
@@ -9,6 +9,7 @@ import {fewestBits} from './search.js';
 import {speed} from './speed.js';
 import {contextOf, lab, set} from './state.js';
 import {sample} from './texts.js';
+import {texts} from '../pieces.js';
 import {isStale} from '../shell/keeper.js';
 import {set as setPage} from '../store.js';
 
@@ -202,7 +203,8 @@ export async function compare(id, text, count) {
     try {
       const guessed = await led(other, tokens, said.map(({id}) => id), told('comparing'));
       const own = await answer(other, tokens, count, told('answering'));
-      return {id, prompt: text, tokens: compared(said, guessed), own: words(own), together: together(said, own)};
+      const words = texts(own.map(({bytes}) => bytes));
+      return {id, prompt: text, tokens: compared(said, guessed), own: words, together: together(said, own)};
     } finally {
       other.unload();
     }

@@ -1,5 +1,6 @@
 // Two models over one prompt. The original answers, the likeliest token each time; the smaller one is led along that answer
 // token by token, and tells at each what it would have said and how likely it finds what was said. Then it answers by itself.
+import {alone, texts} from '../pieces.js';
 
 /** How many of the likeliest tokens are asked for. */
 const TOP = 20;
@@ -31,26 +32,18 @@ export async function led(model, tokens, said, {signal, onStep}) {
   return steps;
 }
 
-/** The texts of tokens one after another; characters that several make together stand with the last of these. */
-export function texts(steps) {
-  const decoder = new TextDecoder();
-  return steps.map(({bytes}) => decoder.decode(Uint8Array.from(bytes), {stream: true}));
-}
-
-const alone = ({bytes}) => new TextDecoder().decode(Uint8Array.from(bytes));
-
 /**
- * What was found, token by token of the original's answer: `{text, p, q, rare, same, tops}`: how likely the original finds it,
+ * What was found, token by token of the original's answer: `{text, alone, p, q, rare, same, tops}`: how likely the original finds it,
  * and the other (below that, if it is none of its likeliest: `rare`), and whether both find the same token likeliest.
  */
 export function compared(said, guessed) {
-  const words = texts(said);
-  return said.map(({id, logprob, top}, i) => {
+  const words = texts(said.map(({bytes}) => bytes));
+  return said.map(({id, bytes, logprob, top}, i) => {
     const other = guessed[i].top;
     const found = other.find(one => one.id === id);
-    const told = list => list.slice(0, 3).map(one => ({text: alone(one), p: Math.exp(one.logprob)}));
+    const told = list => list.slice(0, 3).map(one => ({text: alone(one.bytes), p: Math.exp(one.logprob)}));
     return {
-      text: words[i], p: Math.exp(logprob), q: Math.exp((found ?? other.at(-1)).logprob), rare: !found,
+      text: words[i], alone: alone(bytes), p: Math.exp(logprob), q: Math.exp((found ?? other.at(-1)).logprob), rare: !found,
       same: other[0].id === id, tops: [told(top), told(other)],
     };
   });

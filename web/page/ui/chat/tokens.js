@@ -6,6 +6,7 @@ import {alone, probability, retold, sureness, texts, weighed} from '../../chat/t
 import {tokensOf} from '../../chat/weigh.js';
 import {h} from '../../dom.js';
 import {number, t} from '../../i18n.js';
+import {unseen, visible} from '../../pieces.js';
 import {on, state} from '../../store.js';
 import {rove} from '../lab/rove.js';
 
@@ -13,9 +14,6 @@ import {rove} from '../lab/rove.js';
 const LEVELS = [0.9, 0.5, 0.2];
 
 const percent = p => t('percent', {n: p < 0.001 && p > 0 ? '< 0.1' : number(p * 100, p < 0.1 ? 1 : 0)});
-
-/** What cannot be seen is shown by a sign. */
-const visible = text => text.replace(/ /g, '·').replace(/\n/g, '↵').replace(/\t/g, '→') || '∅';
 
 /** Goes on with an answer that ended early. */
 export async function goOn(turn) {
@@ -113,7 +111,8 @@ function tokens(turn, {list, model}) {
     const level = LEVELS.filter(level => p < level).length;
     // Within a button a line break would break no line.
     const [, before, words, after] = /^(\n*)([^]*?)(\n*)$/.exec(said[i]);
-    const looks = ['token', `level${level}`, end && 'end', !words && said[i] && 'line'].filter(Boolean).join(' ');
+    const sign = end ? 'end' : !words && said[i] ? 'line' : unseen(words) && 'part';
+    const looks = ['token', `level${level}`, sign].filter(Boolean).join(' ');
     const button = h('button', {
       type: 'button', class: looks, 'data-row': 0, 'data-column': i, 'aria-expanded': 'false',
       'aria-label': t('tokens.token', {token: label(turn, list, token), p: percent(p)}), title: percent(p),

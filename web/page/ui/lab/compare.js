@@ -3,6 +3,7 @@ import {h} from '../../dom.js';
 import {percent, t} from '../../i18n.js';
 import {compare as begin} from '../../lab/actions.js';
 import {lab, on as onLab, set} from '../../lab/state.js';
+import {unseen, visible} from '../../pieces.js';
 import {on} from '../../store.js';
 import {present} from './cost.js';
 import {rove} from './rove.js';
@@ -10,10 +11,11 @@ import {rove} from './rove.js';
 const COUNT = 48;
 
 /** One token's facts, for those who hover, focus or hear it. */
-function said({text, p, q, rare, same, tops}) {
-  const list = tops => tops.map(({text, p}) => `“${text.trim() || '␣'}” ${percent(p)}`).join(', ');
+function said({alone, p, q, rare, same, tops}) {
+  const word = text => text.trim() || visible(text);
+  const list = tops => tops.map(({text, p}) => `“${word(text)}” ${percent(p)}`).join(', ');
   return [
-    t(rare ? 'lab.compare.rare' : 'lab.compare.token', {token: text.trim() || '␣', p: percent(p), q: percent(q)}),
+    t(rare ? 'lab.compare.rare' : 'lab.compare.token', {token: word(alone), p: percent(p), q: percent(q)}),
     !same && t('lab.compare.parts'), t('lab.compare.tops', {one: list(tops[0]), other: list(tops[1])}),
   ].filter(Boolean).join(' · ');
 }
@@ -21,7 +23,7 @@ function said({text, p, q, rare, same, tops}) {
 function token(one, column, look) {
   const change = one.q - one.p;
   return h('span', {
-    class: `token ${change < 0 ? 'falls' : 'rises'} ${one.same ? '' : 'other'}`,
+    class: `token ${change < 0 ? 'falls' : 'rises'} ${one.same ? '' : 'other'} ${unseen(one.text) ? 'part' : ''}`,
     style: `--by: ${(Math.abs(change) * 70).toFixed(0)}%`, 'data-row': 0, 'data-column': column, tabindex: -1, 'aria-label': said(one), role: 'button',
     onpointerenter: () => look(one), onfocus: () => look(one),
   }, column === 0 ? one.text.trimStart() : one.text);
