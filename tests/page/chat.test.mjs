@@ -324,18 +324,24 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
   await t.test('presets and system prompts have names and reach the model', async () => {
     await page.click('#new-chat');
     await speak(page, ['ok']);
+    const focused = () => page.evaluate(() => document.activeElement.id);
     for (const [id, label] of [['s-device', 'Processor (CPU)'], ['s-prompt', 'None'], ['s-preset', 'Precise']]) {
       await page.focus(`#${id}`);
       await page.selectOption(`#${id}`, {label});
-      assert.equal(await page.evaluate(() => document.activeElement.id), id);
+      assert.equal(await focused(), id);
     }
     await page.selectOption('#s-device', 'auto');
     assert.equal(await page.inputValue('#s-temperature'), '0');
     await page.fill('#s-temperature', '0.3');
     assert.equal(await page.locator('#preset option:checked').textContent(), 'As set');
     await page.click('#samplings button');
+    await page.keyboard.type('Not');
+    await page.keyboard.press('Escape');
+    assert.deepEqual([await focused(), await page.locator('.naming').count()], ['s-preset', 0]);
+    await page.click('#samplings button');
     await page.keyboard.type('Mine');
     await page.keyboard.press('Enter');
+    assert.equal(await focused(), 's-preset');
     assert.equal(await page.locator('#preset option:checked').textContent(), 'Mine');
     await page.fill('#system', 'Be brief.');
     await page.click('#prompts button');

@@ -246,11 +246,15 @@ test('a new version is offered, fetches what has changed, and waits to be taken'
   assert.deepEqual(host.requests.filter(url => !/^\/(sw|files)\.js$/.test(url)), ['/page/i18n/en.json']);
   assert.match(await page.textContent('#update'), /A new version of Hearth is here/);
   await page.fill('#ask', 'half a question');
+  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.click('#attach')]);
+  await chooser.setFiles({name: 'log.txt', mimeType: 'text/plain', buffer: Buffer.from('day one')});
+  await page.waitForSelector('#files .attached');
   await page.reload();
   assert.doesNotMatch(await page.textContent('.welcome'), /A newer title/, 'not before it is wanted');
   await page.click('#update .main');
   await page.waitForFunction(() => /A newer title/.test(document.querySelector('.welcome')?.textContent));
   assert.equal(await page.inputValue('#ask'), 'half a question');
+  assert.match(await page.textContent('#files .attached'), /log\.txt.*day one/);
   // The other tab is told, and left alone.
   await other.waitForSelector('#update .notice');
   assert.doesNotMatch(await other.textContent('.welcome'), /A newer title/);

@@ -1,13 +1,18 @@
 // The page's state. Panels draw from `state` and call `set`; listeners hear which keys changed. What a person made is kept
-// in localStorage at once, so neither an error nor a reload loses it.
+// in localStorage or sessionStorage at once, so neither an error nor a reload loses it.
 
-/** `initial` as a state `{state, set, on, keepAll}`; the keys of it in `kept` are kept in localStorage as `PREFIX.KEY`. */
-export function makeStore(initial, kept, prefix) {
+/**
+ * `initial` as a state `{state, set, on, keepAll}`; the keys of it in `everywhere` are kept in localStorage as `PREFIX.KEY`, those in
+ * `here` in sessionStorage, so for this tab alone.
+ */
+export function makeStore(initial, everywhere, prefix, here = []) {
   const state = {...initial};
   const bus = new EventTarget();
+  const kept = [...everywhere, ...here];
+  const shelf = key => here.includes(key) ? sessionStorage : localStorage;
   for (const key of kept) {
     try {
-      const value = JSON.parse(localStorage.getItem(`${prefix}.${key}`));
+      const value = JSON.parse(shelf(key).getItem(`${prefix}.${key}`));
       if (value !== null) state[key] = value;
     } catch {
       // Unreadable is as good as never kept.
@@ -17,7 +22,7 @@ export function makeStore(initial, kept, prefix) {
   function keep(keys) {
     for (const key of keys) {
       try {
-        localStorage.setItem(`${prefix}.${key}`, JSON.stringify(state[key]));
+        shelf(key).setItem(`${prefix}.${key}`, JSON.stringify(state[key]));
       } catch {
         // Storage is full or forbidden: the tab still has it.
       }
@@ -124,7 +129,7 @@ export const {state, set, on, keepAll} = makeStore({
   /** How downloads use the network: one connection at a time, megabytes a day, a mirror of Hugging Face; and what came today. */
   network: {one: false, cap_mb: '', hub: ''},
   traffic: {day: '', bytes: 0},
-}, KEPT, 'hearth');
+}, KEPT, 'hearth', ['files']);
 
 state.sampling = {...SAMPLING, ...state.sampling};
 

@@ -1,6 +1,6 @@
 // Choosing among named things: how tokens are chosen, and system prompts. Ours cannot be removed, the person's own are kept.
 import {matches, named, OURS, valueOf} from '../../chat/presets.js';
-import {h} from '../../dom.js';
+import {$, h} from '../../dom.js';
 import {t} from '../../i18n.js';
 import {on, set, state} from '../../store.js';
 
@@ -33,18 +33,28 @@ function picker({id, label, all, current, none, use, value, key}) {
   const change = () => use(all()[select.value].value);
   const select = h('select', {id, 'aria-label': label, onchange: change}, options(all(), current, none));
   const buttons = h('div', {class: 'actions'});
+  /** All is drawn anew: who was here goes on at what names it. */
+  const end = (changes = {}) => {
+    set({...changes, chosen: {}});
+    $(id).focus();
+  };
   const naming = () => {
     const name = t('preset.name');
     const input = h('input', {type: 'text', maxlength: 60, 'aria-label': name, placeholder: name, required: true});
     const save = event => {
       event.preventDefault();
-      if (input.value.trim()) set({[key]: named(state[key], input.value.trim(), value()), chosen: {}});
+      if (input.value.trim()) end({[key]: named(state[key], input.value.trim(), value())});
+    };
+    const leave = event => {
+      if (event.key !== 'Escape') return;
+      event.stopPropagation();
+      end();
     };
     const done = h('button', {class: 'quiet', type: 'submit'}, t('preset.keep'));
-    buttons.replaceChildren(h('form', {class: 'naming', onsubmit: save}, input, done));
+    buttons.replaceChildren(h('form', {class: 'naming', onsubmit: save, onkeydown: leave}, input, done));
     input.focus();
   };
-  const remove = () => set({[key]: state[key].filter(({name}) => name !== here.name), chosen: {}});
+  const remove = () => end({[key]: state[key].filter(({name}) => name !== here.name)});
   buttons.append(...[!here && h('button', {type: 'button', class: 'quiet', onclick: naming}, t('preset.save')),
     here?.own && h('button', {type: 'button', class: 'quiet', onclick: remove}, t('preset.remove'))].filter(Boolean));
   return [select, buttons];
