@@ -112,6 +112,7 @@ export class OpenAI {
         let first = true;
         for await (const step of this.#model.generate({...request, signal})) {
           yield {index, step, first};
+          signal?.throwIfAborted(); // more may be on its way already
           first = false;
         }
         signal?.throwIfAborted();

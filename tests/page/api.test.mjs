@@ -142,8 +142,14 @@ test('answers stop, repeat with a seed, and refuse what cannot be', () => inBrow
   });
   assert.ok(aborted < 40, `${aborted} tokens although it was stopped after 5`);
 
-  const both = await Promise.all([generate(page, {prompt: 'A', max_tokens: 9, ignore_eos: true}), generate(page, {prompt: 'B'})]);
-  assert.deepEqual([both[0].tokens.length, both[1].code], [9, 'busy']);
+  const both = await page.evaluate(async () => {
+    const answer = window.model.generate({prompt: 'A', max_tokens: 9, ignore_eos: true});
+    const steps = [(await answer.next()).value];
+    const code = await window.model.generate({prompt: 'B'}).next().catch(error => error.code);
+    for await (const step of answer) steps.push(step);
+    return [steps.filter(({token}) => token !== null).length, code];
+  });
+  assert.deepEqual(both, [9, 'busy']);
 
   assert.equal((await generate(page, {prompt: ''})).code, 'empty_prompt');
   const long = await generate(page, {prompt: 'word '.repeat(300)});

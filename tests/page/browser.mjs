@@ -20,21 +20,23 @@ const SOFTWARE_GPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshade
 export async function inBrowser(task, {gpu = false, more = [], ...options} = {}) {
   const profile = await mkdtemp(join(tmpdir(), 'hearth-'));
   const host = await serve();
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', locale: 'en', ...options,
-    args: [...ARGUMENTS, ...gpu ? SOFTWARE_GPU : [], ...more],
-  });
-  const errors = [];
-  context.on('weberror', event => errors.push(event.error()));
+  let context;
   try {
+    context = await chromium.launchPersistentContext(profile, {
+      executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', locale: 'en', ...options,
+      args: [...ARGUMENTS, ...gpu ? SOFTWARE_GPU : [], ...more],
+    });
+    const errors = [];
+    context.on('weberror', event => errors.push(event.error()));
     const page = await context.newPage();
     await page.goto(host.url);
     await task({page, host, context, profile});
     if (errors.length > 0) throw errors[0];
   } finally {
-    await context.close();
+    await context?.close();
     await host.close();
-    await rm(profile, {recursive: true, force: true, maxRetries: 5});
+    // A process of the browser may outlive it for a while, and write.
+    await rm(profile, {recursive: true, force: true, maxRetries: 20});
   }
 }
 
@@ -72,6 +74,11 @@ export const kept = page => page.evaluate(async () => {
   const {on, state} = await import('/page/store.js');
   return new Promise(resolve => on(['kept'], () => state.kept && resolve(state.kept)));
 });
+
+/** Waits until the page has fetched all that it fetches by itself. */
+export const quiet = page => Promise.all([kept(page), page.evaluate(async () => {
+  await (await import('/page/i18n.js')).loadOtherTexts();
+})]);
 
 /** The shards that were asked for, by their numbers. */
 export const shards = host => host.requests.map(url => /(\d+)\.bin$/.exec(url)?.[1]).filter(Boolean).map(Number);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import {readFile} from 'node:fs/promises';
 import {test} from 'node:test';
 import {inBrowser} from './browser.mjs';
-import {answers, ask, speak, stored, wait} from './words.mjs';
+import {answers, ask, settled, speak, stored, wait} from './words.mjs';
 
 const MARKDOWN = `Light **counts** out, in *ten* seconds: 3 < 4 &amp; $5. 看**“炉”**边。
 
@@ -43,6 +43,12 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     const old = [{role: 'user', content: 'An old question'}, {role: 'assistant', content: 'An old answer', meta: {}}];
     localStorage.setItem('hearth.messages', JSON.stringify(old));
   });
+  // One tab takes it over and ends before it has removed it.
+  const first = await context.newPage();
+  await first.addInitScript(() => { Storage.prototype.removeItem = () => {}; });
+  await first.goto(host.url);
+  await wait(first, () => document.querySelector('.answer .md')?.textContent === 'An old answer');
+  await first.close();
   await page.reload();
 
   await t.test('the one conversation of before the database is taken over', async () => {
@@ -183,6 +189,7 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     await wait(page, () => document.querySelector('.answer .md')?.textContent === 'four');
     assert.deepEqual(await page.evaluate(() => window.asked.at(-1).messages), [{role: 'user', content: 'First of all?'}]);
     // What is shown is shown after a reload, too, with its branches.
+    await settled(page);
     await page.reload();
     await wait(page, () => document.querySelector('.answer .md')?.textContent === 'four');
     await page.click('#earlier-0');
@@ -302,6 +309,12 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     await wait(page, () => /picture\.png is not a text file/.test(document.querySelector('#box-note').textContent));
     await give('long.txt', 'word '.repeat(400));
     await wait(page, () => /more than the 200/.test(document.querySelector('#box-note').textContent));
+    // What was refused stays said until something else is given.
+    assert.doesNotMatch(await page.textContent('#box-note'), /picture/);
+    await give('picture.png', Buffer.from([0x89, 0x50, 0, 1]));
+    await wait(page, () => /picture\.png is not a text file.*more than the 200/.test(document.querySelector('#box-note').textContent));
+    await give('long.txt', 'word '.repeat(401));
+    await wait(page, () => !/picture/.test(document.querySelector('#box-note').textContent));
     await page.click('#box-note button');
     await wait(page, () => document.querySelector('#box-note').textContent === ''
       && /tokens$/.test(document.querySelector('#context').textContent));
@@ -536,6 +549,6 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(wide <= 0, `${wide} px too wide`);
     await page.setViewportSize({width: 1280, height: 800});
-    assert.equal(await page.locator('.conversations').isVisible(), true);
+    await page.locator('.conversations').waitFor();
   });
 }, {viewport: {width: 1280, height: 800}}));

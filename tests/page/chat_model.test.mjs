@@ -1,37 +1,27 @@
-// The chat with a real model: how soon it stops, how quick the page stays, and answers that go on from a beginning.
+// The chat with a real model: how soon it stops, and answers that go on from a beginning.
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {inBrowser} from './browser.mjs';
 
-test('a real model stops at once, the page stays quick, answers go on', {timeout: 600_000}, t => inBrowser(async ({page}) => {
+test('a real model stops at once, answers go on', {timeout: 600_000}, t => inBrowser(async ({page}) => {
   await page.click('#get');
   await page.waitForSelector('.examples', {timeout: 120_000});
   await page.fill('#s-temperature', '0');
-  await page.evaluate(() => {
-    window.seen = {long: [], frames: []};
-    new PerformanceObserver(all => window.seen.long.push(...all.getEntries().map(({duration}) => duration)))
-      .observe({type: 'longtask'});
-    let last;
-    requestAnimationFrame(function frame(now) {
-      if (last !== undefined && document.querySelector('.growing .md')?.textContent) window.seen.frames.push(now - last);
-      last = now;
-      requestAnimationFrame(frame);
-    });
-  });
   const grown = n => document.querySelector('.growing .md')?.textContent.length > n;
   const long = length => page.waitForFunction(grown, length, {timeout: 60_000});
   await page.fill('#ask', 'Write a very long story about the sea, as a numbered list.');
   await page.press('#ask', 'Enter');
   await long(400);
   const stops = [];
-  for (let i = 0; i < 3; i++) {
+  for (let i = 0; i < 7; i++) {
     if (i > 0) {
       await page.click('#again-1');
       await long(60);
     }
     stops.push(await page.evaluate(async () => {
       const {state, on} = await import('/page/store.js');
-      const {timings} = state;
+      const {timings, answering} = state;
+      if (!answering) throw new Error('the answer has ended by itself');
       const start = performance.now();
       document.querySelector('#send').click();
       const shown = await new Promise(resolve => {
@@ -48,15 +38,10 @@ test('a real model stops at once, the page stays quick, answers go on', {timeout
     await page.waitForSelector('#again-1:enabled');
   }
   const median = list => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
-  const {frames, long: tasks} = await page.evaluate(() => window.seen);
-  const at = share => frames.toSorted((a, b) => a - b)[Math.floor(frames.length * share)];
   t.diagnostic(`stopped after ${stops.map(({shown, free}) => `${shown.toFixed(0)} ms (engine ${free.toFixed(0)} ms)`).join(', ')}`);
-  t.diagnostic(`${frames.length} frames: median ${at(0.5).toFixed(1)} ms, 95 % ${at(0.95).toFixed(1)} ms`);
-  t.diagnostic(`tasks above 50 ms: ${tasks.map(Math.round).join(' ') || 'none'}`);
   assert.ok(median(stops.map(({shown}) => shown)) < 100);
   // It ends the token, or the piece of the prompt, that it is at.
   assert.ok(median(stops.map(({free}) => free)) < 300);
-  assert.ok(at(0.5) < 20, 'sixty frames a second');
   assert.match(await page.textContent('.answer .meta'), /stopped/);
 
   // Greedy, an answer is the same whether it was begun by itself or given its beginning.

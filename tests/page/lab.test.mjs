@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import {readFile} from 'node:fs/promises';
 import {test} from 'node:test';
-import {inBrowser} from './browser.mjs';
+import {inBrowser, quiet} from './browser.mjs';
 import {ROOT} from './server.mjs';
 import {clock} from '../../web/page/lab/clock.js';
 import {compared, together} from '../../web/page/lab/compare.js';
@@ -225,6 +225,7 @@ test('a recipe by keyboard, a run, its point and figures, reports, the file in t
 
   await page.fill('#lab-gate-kl', '0.5');
   await page.press('#lab-gate-kl', 'Tab');
+  await quiet(page);
   host.requests.length = 0;
   await make(page);
   await page.waitForSelector('#lab-plot circle[role=button]');

@@ -351,7 +351,9 @@ test('a trap that no panic explains is memory that was refused', async () => {
 
 test('no way leads out of the lab, and nothing is requested up to the exported file', () => inBrowser(async ({page, host, context}) => {
   await open(page, host, 'tiny-llama.gguf', {threads: 2});
-  await page.waitForLoadState('networkidle'); // the page's own files are all here
+  // The page's own files are all here.
+  await page.waitForSelector('#get');
+  await page.evaluate(async () => (await import('/page/i18n.js')).loadOtherTexts());
   const asked = [];
   context.on('request', request => asked.push(request.url()));
   host.requests.length = 0;

@@ -47,6 +47,7 @@ test('the settings tell what this browser lacks and what to do, and of nothing w
   assert.deepEqual(await told(page), ['Threads', 'WebGPU', 'Relaxed SIMD', 'Web Locks']);
   assert.match(await page.textContent('#lacks'), /One core does all the work.*Reload the page/);
   await page.click('#language');
+  await page.waitForSelector('html[lang=zh]');
   assert.deepEqual(await told(page), ['多线程', 'WebGPU', 'Relaxed SIMD', 'Web Locks']);
   await page.click('#language');
 

@@ -65,6 +65,12 @@ test('after the first visit everything works without a network', () => inBrowser
   assert.deepEqual(missing, ['engine/threads/engine.js', 'engine/threads/engine_bg.wasm']);
 }));
 
+/** The page waits longer for its keeper than for the sake of a person: how long is not what is tested. */
+const patient = page => page.addInitScript(() => {
+  const {setTimeout: real} = window;
+  window.setTimeout = (call, ms, ...more) => real(call, ms === 3000 ? 60_000 : ms, ...more);
+});
+
 /** Serves `dist` as `python3 -m http.server` does, which sets no headers. */
 async function plainHost() {
   const server = spawn('python3', ['-u', '-m', 'http.server', '0', '--bind', '127.0.0.1', '--directory', DIST], {stdio: 'pipe'});
@@ -78,6 +84,7 @@ test('a host without headers: one reload by itself, then threads', () => inBrows
   try {
     const loads = [];
     page.on('framenavigated', frame => frame === page.mainFrame() && loads.push(frame.url()));
+    await patient(page);
     await page.goto(plain.url);
     await page.waitForFunction(() => crossOriginIsolated && document.querySelector('#get, .examples'));
     await open(page);
@@ -141,6 +148,7 @@ test('where the keeper cannot help there is no second reload', () => inBrowser(a
   };
   const loads = [];
   page.on('framenavigated', frame => frame === page.mainFrame() && loads.push(frame.url()));
+  await patient(page);
   await page.goto(`${host.url}?bare`);
   await page.waitForSelector('#get');
   assert.equal(loads.length, 2);
@@ -215,8 +223,11 @@ test('a version that does not start can be replaced by one that came meanwhile',
 test('a new version is offered, fetches what has changed, and waits to be taken', () => inBrowser(async ({page, host, context}) => {
   await kept(page);
   const other = await context.newPage();
+  host.requests.length = 0;
   await other.goto(host.url);
   await other.waitForSelector('#get');
+  // A while after such a visit the browser looks for a newer keeper by itself.
+  while (!host.requests.includes('/files.js')) await new Promise(resolve => setTimeout(resolve, 100));
   const english = JSON.parse(readFileSync(join(DIST, 'page/i18n/en.json')));
   const changed = JSON.stringify({...english, 'welcome.title': 'A newer title'});
   let broken = true;

@@ -1,7 +1,7 @@
 // The wall: the worker that sees text can reach nothing.
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
-import {generate, inBrowser, load, SMOLLM2} from './browser.mjs';
+import {generate, inBrowser, load, quiet, SMOLLM2} from './browser.mjs';
 
 const WAYS = [
   'fetch', 'XMLHttpRequest', 'WebSocket', 'EventSource', 'WebTransport', 'caches', 'FontFace', 'import', 'importScripts', 'Worker',
@@ -24,6 +24,7 @@ test('no way leads out of the engine\'s worker', () => inBrowser(async ({page, h
 
 test('nothing is requested during a chat', () => inBrowser(async ({page, host, context}) => {
   await load(page, SMOLLM2);
+  await quiet(page);
   const asked = [];
   context.on('request', request => asked.push(request.url()));
   host.requests.length = 0;

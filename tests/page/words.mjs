@@ -76,7 +76,10 @@ export const answers = page => page.locator('.answer .md').allTextContents();
 
 export const wait = (page, check, argument) => page.waitForFunction(check, argument, {timeout: 20_000});
 
-/** What is in the page's database. */
+/** Waits until all that was said is in the database, so that a reload finds it. */
+export const settled = page => wait(page, async () => !(await import('/page/chat/owed.js')).owing());
+
+/** What is in the page's database, or is yet to be written there. */
 export const stored = page => page.evaluate(async () => {
   const {archive} = await import('/page/chat/archive.js');
   const kept = await archive();

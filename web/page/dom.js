@@ -34,6 +34,14 @@ export function redraw(element, ...children) {
   if (id) $(id)?.focus({preventScroll: true});
 }
 
+/** Makes `elements` the children of `list`. What is in place already is not moved: that would lose focus, selection and clicks. */
+export function arrange(list, elements) {
+  [...list.children].filter(child => !elements.includes(child)).forEach(child => child.remove());
+  elements.forEach((element, i) => {
+    if (list.children[i] !== element) list.insertBefore(element, list.children[i] ?? null);
+  });
+}
+
 /** Gives a file to keep. */
 export function save(file, name = file.name) {
   const url = URL.createObjectURL(file);
@@ -41,9 +49,17 @@ export function save(file, name = file.name) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
+/**
+ * `fresh`, but of `old` whatever looks the same as one of them: who is pressing that presses what was there. So what it does must
+ * follow from how it looks, and no two of `fresh` may look alike.
+ */
+export const reused = (old, fresh) => fresh.map(node => [...old].find(one => one.isEqualNode(node)) ?? node);
+
+/** What asks for files at the time. An element that nobody holds may be collected while the person still chooses. */
+let chooser;
+
 /** Lets a person choose files, of the kinds that `accept` names; `take` gets them. */
 export function choose(take, accept) {
-  const input = h('input', {type: 'file', multiple: true, accept});
-  input.onchange = () => take([...input.files]);
-  input.click();
+  chooser = h('input', {type: 'file', multiple: true, accept, onchange: ({target}) => take([...target.files])});
+  chooser.click();
 }

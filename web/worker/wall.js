@@ -35,12 +35,19 @@ const WAYS = {
   }),
 };
 
-/** The next thing that the policy refuses; undefined where the browser does not say. */
-const refusal = () => new Promise(resolve => {
-  const tell = event => resolve(event?.effectiveDirective);
-  addEventListener('securitypolicyviolation', tell, {once: true});
-  setTimeout(tell, 200);
-});
+/** So long after a way has failed the browser may still tell why: at once, but a busy one later. */
+const TELLING_MS = 1000;
+
+/** Hears what the policy refuses from now on: the directive by which it refuses the first, and an end to hearing. */
+function refusals() {
+  const heard = new AbortController();
+  const first = new Promise(resolve => {
+    addEventListener('securitypolicyviolation', event => resolve(event.effectiveDirective), {once: true, signal: heard.signal});
+  });
+  return {first, end: () => heard.abort()};
+}
+
+const wait = ms => new Promise(resolve => setTimeout(resolve, ms));
 
 const walled = {
   async init({module, memory}) {
@@ -58,14 +65,17 @@ const walled = {
   // Tries one of them and says how it ended: 'out'; 'refused: ...' with the policy's directive that did; 'failed: ...', which need not
   // mean that nothing got out.
   async escape({way, url}) {
-    const directive = refusal();
+    const {first, end} = refusals();
     try {
       await WAYS[way](url);
       return 'out';
     } catch (error) {
       const name = error.name ?? error.type;
-      const by = await directive;
+      // Not every browser says.
+      const by = await Promise.race([first, wait(TELLING_MS)]);
       return by ? `refused: ${name} (${by})` : `failed: ${name}`;
+    } finally {
+      end();
     }
   },
 };

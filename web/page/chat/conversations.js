@@ -42,13 +42,13 @@ async function migrate() {
   }
   if (Array.isArray(old) && old.length > 0) {
     const now = Date.now();
-    const turns = [];
-    for (const {role, content, reasoning, meta} of old) {
-      turns.push({id: newId(), parent: turns.at(-1)?.id ?? null, role, content, reasoning, meta});
-    }
-    const conversation = {id: newId(), title: titleOf(turns[0].content), created: now, changed: now, leaf: turns.at(-1).id, turns};
-    await kept.add([conversation]);
-    set({open: conversation.id});
+    // Ids first, and where they stay: another tab, or this one after a reload, may begin with it, too, and both then add the same.
+    old = old.map(message => ({id: newId(), conversation: newId(), ...message}));
+    localStorage.setItem('hearth.messages', JSON.stringify(old));
+    const turns = old.map(({id, role, content, reasoning, meta}, i) => ({id, parent: old[i - 1]?.id ?? null, role, content, reasoning, meta}));
+    const [{conversation: id, content}] = old;
+    await kept.add([{id, title: titleOf(content), created: now, changed: now, leaf: turns.at(-1).id, turns}]);
+    set({open: id});
   }
   if ((await kept.archive()).kept) localStorage.removeItem('hearth.messages');
 }
@@ -130,15 +130,21 @@ function listed(conversation) {
 /** Whether a conversation is in the list: what is shown here, another tab may have deleted, and then all of it is kept anew. */
 const isListed = ({id}) => state.conversations.some(one => one.id === id);
 
+/** Goes up whenever another conversation is chosen: one that is read more slowly than that is not shown. */
+let chosen = 0;
+
 /** Shows an empty conversation, which is kept once something is said. */
 export function fresh() {
+  chosen += 1;
   complained = false;
   set({open: '', conversation: null, turns: new Map(), messages: [], growing: null});
 }
 
 export async function open(id) {
+  const mine = chosen += 1;
   complained = false;
   const {turns: all, ...conversation} = await kept.whole(id);
+  if (mine !== chosen) return;
   const turns = new Map(all.map(turn => [turn.id, {...turn, conversation: id}]));
   // An answer that was cut off by a crash lies below the leaf.
   set({open: id, conversation, turns, messages: path(turns, leafBelow(turns, conversation.leaf)), growing: null});

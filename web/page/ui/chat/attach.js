@@ -47,11 +47,11 @@ export function dropping(area, box, take) {
     area.classList.remove('dropping');
     if (!has(event)) return;
     event.preventDefault();
-    take(event.dataTransfer.files);
+    take([...event.dataTransfer.files]);
   });
   box.addEventListener('paste', event => {
     if (event.clipboardData.files.length === 0) return;
     event.preventDefault();
-    take(event.clipboardData.files);
+    take([...event.clipboardData.files]);
   });
 }

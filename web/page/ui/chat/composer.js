@@ -36,6 +36,9 @@ function fit() {
   if (box.scrollHeight > 0) box.style.height = `${Math.min(box.scrollHeight, 200)}px`;
 }
 
+/** What was given last and is no text, `[{name, why}]`. */
+let refused = [];
+
 /** Counts what the conversation takes with what is in the box; an answer's own figures come with its end. */
 function measure() {
   const {model, messages, draft, files, system, answering} = state;
@@ -53,13 +56,16 @@ function drawMeter() {
   $('context').textContent = all && used ? t('ask.context', {used: number(used), all: number(all)}) : '';
   const meter = $('context-meter');
   meter.hidden = !all || !used;
-  if (meter.hidden) return $('box-note').replaceChildren();
-  meter.max = all;
-  meter.high = 0.85 * all;
-  meter.value = Math.min(used, all);
+  meter.max = all ?? 1;
+  meter.high = 0.85 * meter.max;
+  meter.value = Math.min(used ?? 0, meter.max);
+  drawNote(all, used);
+}
+
+function drawNote(all, used) {
   const over = used + ROOM - all;
-  const note = over > 0 && !state.answering ? tooLong(used, all, over) : [];
-  return $('box-note').replaceChildren(...note);
+  $('box-note').replaceChildren(...refused.map(({name, why}) => h('p', {}, t(`attach.${why}`, {name}))),
+    ...over > 0 && !state.answering ? tooLong(used, all, over) : []);
 }
 
 /** Says that it is too long, and what helps. */
@@ -76,8 +82,11 @@ function tooLong(used, all, over) {
   return [note, h('button', {type: 'button', class: 'quiet', onclick: shorten}, t('attach.shorten', {name: longest.name}))];
 }
 
-function refused({name, why}) {
-  $('box-note').replaceChildren(h('p', {}, t(`attach.${why}`, {name})));
+/** Takes what is text beside the question, and says what is none until something else is given or asked. */
+async function take(files) {
+  refused = [];
+  await attach(files, file => refused.push(file));
+  drawMeter();
 }
 
 function send(event) {
@@ -88,6 +97,7 @@ function send(event) {
   const {files} = state;
   if (!text && files.length === 0) return undefined;
   box.value = '';
+  refused = [];
   set({draft: '', files: []});
   ask(text, files);
   fit();
@@ -97,7 +107,6 @@ function send(event) {
 export function composer() {
   const box = $('ask');
   const row = $('context').parentElement;
-  const take = files => attach([...files], refused);
   const button = h('button', {type: 'button', id: 'attach', onclick: () => choose(take)});
   const meter = h('meter', {id: 'context-meter', min: 0, 'aria-labelledby': 'context', hidden: true});
   const beside = h('div', {id: 'files'});
@@ -118,7 +127,7 @@ export function composer() {
     if (state.timings) set({used: state.timings.context_used});
   });
   on(['messages', 'draft', 'files', 'system', 'model', 'answering'], measure);
-  on(['used', 'model', 'language', 'answering'], drawMeter);
+  on(['used', 'model', 'language', 'answering', 'files'], drawMeter);
 
   // Who wrote before the page was ready keeps that.
   if (box.value) set({draft: box.value});

@@ -2,7 +2,7 @@
 // growing answer is drawn once a frame at most, and seldomer where a frame would not be enough.
 import {answer, ask, load} from '../../actions.js';
 import {after} from '../../chat/tree.js';
-import {$, h, icon} from '../../dom.js';
+import {$, arrange, h, icon, reused} from '../../dom.js';
 import {megabytes, t} from '../../i18n.js';
 import {coming, on, set, state} from '../../store.js';
 import {progressCard} from '../progress.js';
@@ -102,20 +102,12 @@ function draw({anew = false} = {}) {
     return kept.view.element;
   });
   [...views.keys()].filter(id => !shown.some(turn => turn.id === id)).forEach(drop);
-  arrange(list, [...elements, ...growing ? [] : rest(shown.at(-1))]);
+  arrange(list, [...elements, ...growing ? [] : reused(list.children, rest(shown.at(-1)))]);
   if (focused && document.activeElement === document.body) $(focused)?.focus({preventScroll: true});
   if (asked) reached = shown.at(-1).id;
   if (follow || asked || opened !== state.open) toEnd();
   opened = state.open;
   hint();
-}
-
-/** What is in place already is not moved: that would lose focus and selection. */
-function arrange(list, elements) {
-  [...list.children].filter(child => !elements.includes(child)).forEach(child => child.remove());
-  elements.forEach((element, i) => {
-    if (list.children[i] !== element) list.insertBefore(element, list.children[i] ?? null);
-  });
 }
 
 let waiting = false;

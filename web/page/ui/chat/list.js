@@ -2,7 +2,7 @@
 import {deleteChats, fail, newChat, openChat} from '../../actions.js';
 import {search} from '../../chat/archive.js';
 import {dropUndo, rename, undo} from '../../chat/conversations.js';
-import {$, choose, h, icon} from '../../dom.js';
+import {$, arrange, choose, h, icon} from '../../dom.js';
 import {t} from '../../i18n.js';
 import {on, set, state} from '../../store.js';
 import {exportAll, exportOne, importFiles} from './files.js';
@@ -67,7 +67,7 @@ function renameRow({id, title}) {
   return h('li', {'data-id': id}, input);
 }
 
-function row(conversation) {
+function makeRow(conversation) {
   const {id, title} = conversation;
   if (renaming === id) return renameRow(conversation);
   const here = found?.get(id);
@@ -76,11 +76,8 @@ function row(conversation) {
     draw();
     rows.querySelector('input')?.select();
   };
-  const open = {
-    type: 'button', class: 'title', 'aria-current': id === state.open && 'true', title,
-    onclick: () => go(id).catch(fail), ondblclick: startRename,
-  };
-  return h('li', {'data-id': id, class: id === state.open ? 'here' : ''},
+  const open = {type: 'button', class: 'title', title, onclick: () => go(id).catch(fail), ondblclick: startRename};
+  return h('li', {'data-id': id},
     h('button', open, h('span', {}, title), here && h('span', {class: 'found'}, here.before && '…', ...marked(here.text))),
     menuButton({'aria-label': t('list.more', {title})}, () => [
       [t('list.rename'), startRename],
@@ -88,6 +85,20 @@ function row(conversation) {
       [t('list.json'), () => exportOne(id, 'json')],
       [t('list.delete'), () => deleteChats([id])],
     ]));
+}
+
+/** The rows that are shown, by id: `{element, look}`. A row that looks the same stays: who is pressing it presses what was there. */
+const drawn = new Map();
+
+function row(conversation) {
+  const {id, title} = conversation;
+  const {before, text} = found?.get(id) ?? {};
+  const look = JSON.stringify([title, state.language, renaming === id, before, text, text && find.value]);
+  if (drawn.get(id)?.look !== look) drawn.set(id, {element: makeRow(conversation), look});
+  const {element} = drawn.get(id);
+  element.classList.toggle('here', id === state.open);
+  element.querySelector('.title')?.setAttribute('aria-current', id === state.open);
+  return element;
 }
 
 /** A text with what is looked for marked. */
@@ -107,8 +118,9 @@ function draw() {
   find.hidden = conversations.length === 0;
   const focused = rows.contains(document.activeElement) && document.activeElement.closest('li');
   const at = [...rows.children].indexOf(focused);
-  rows.replaceChildren(...shown.map(row));
-  if (focused && renaming !== focused.dataset.id) {
+  for (const id of drawn.keys()) if (!shown.some(one => one.id === id)) drawn.delete(id);
+  arrange(rows, shown.map(row));
+  if (focused && !rows.contains(document.activeElement) && renaming !== focused.dataset.id) {
     // Where it is gone: what stands there now.
     const next = rows.querySelector(`[data-id="${focused.dataset.id}"]`) ?? rows.children[at] ?? rows.lastElementChild;
     (next?.querySelector('.title') ?? find).focus({preventScroll: true});

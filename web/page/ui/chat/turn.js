@@ -2,7 +2,7 @@
 import {answer, ask} from '../../actions.js';
 import {showBranch} from '../../chat/conversations.js';
 import {written} from '../../chat/files.js';
-import {h, icon} from '../../dom.js';
+import {arrange, h, icon, reused} from '../../dom.js';
 import {number, t} from '../../i18n.js';
 import {state} from '../../store.js';
 import {chips} from './attach.js';
@@ -24,10 +24,11 @@ function branches(turn, {depth, siblings, busy}) {
     h('span', {class: 'of'}, t('branch.of', {n: number(at + 1), of: number(siblings.length)})), step('later', 1, ON));
 }
 
+/** `text` gives what is to be copied. */
 function copyButton(text) {
   const copy = async event => {
     const button = event.currentTarget;
-    await navigator.clipboard.writeText(text);
+    await navigator.clipboard.writeText(text());
     button.textContent = t('act.copied');
     setTimeout(() => { button.textContent = t('act.copy'); }, 2000);
   };
@@ -68,7 +69,7 @@ export function questionView() {
     if (editing) return element.replaceChildren(editor(turn, () => edit(false)));
     element.replaceChildren(
       h('div', {class: 'you'}, h('span', {class: 'hidden'}, `${t('you')}: `), chips(turn.files ?? []), turn.content),
-      h('div', {class: 'edits'}, branches(turn, place), copyButton(written(turn)),
+      h('div', {class: 'edits'}, branches(turn, place), copyButton(() => written(turn)),
         h('button', {type: 'button', id: `edit-${place.depth}`, disabled: place.busy, onclick: () => edit(true)}, t('edit'))));
   }
 
@@ -100,14 +101,17 @@ function facts({meta, model}) {
   return found;
 }
 
-function foot(turn, place, tokens) {
+/** What stands below an answer; `now` gives the turn as it is when a button is pressed. */
+function foot(now, place, tokens) {
   const {busy} = place;
+  const turn = now();
   const act = (id, onclick, label, more = {}) =>
     h('button', {type: 'button', id: `${id}-${place.depth}`, disabled: busy, onclick, ...more}, label);
   const unfinished = !turn.meta || ['length', 'stopped'].includes(turn.meta.finish);
-  return [branches(turn, place), h('div', {class: 'took'}, facts(turn).map(fact => h('span', {}, fact))), copyButton(turn.content),
+  return [branches(turn, place), h('div', {class: 'took'}, facts(turn).map(fact => h('span', {}, fact))),
+    copyButton(() => now().content),
     act('again', () => answer({to: turn.parent}), t('act.again'), {disabled: busy || !state.model}),
-    unfinished && state.model && act('goon', () => goOn(turn), t('act.goon')),
+    unfinished && state.model && act('goon', () => goOn(now()), t('act.goon')),
     act('tokens', tokens.toggle, t('tokens'), {'aria-pressed': String(tokens.open), disabled: busy && !tokens.open}),
   ].flat().filter(Boolean);
 }
@@ -149,10 +153,10 @@ export function answerView() {
   };
 
   function drawFoot() {
-    const {turn, place} = latest;
+    const {place} = latest;
     const focused = meta.contains(document.activeElement) ? document.activeElement.id : '';
-    meta.replaceChildren(...place.growing ? [] : foot(turn, place, tokens));
-    if (focused) meta.querySelector(`#${focused}`)?.focus();
+    arrange(meta, place.growing ? [] : reused(meta.children, foot(() => latest.turn, place, tokens)));
+    if (focused && !meta.contains(document.activeElement)) meta.querySelector(`#${focused}`)?.focus();
   }
 
   function drawThoughts({reasoning, content}, growing) {

@@ -1,7 +1,7 @@
 // The catalog's models, then what else is here: what each takes, and one button.
 import {memoryForecast} from '../../../hearth.js';
 import {fail, hearth, load} from '../../actions.js';
-import {h} from '../../dom.js';
+import {arrange, h, reused} from '../../dom.js';
 import {megabytes, t} from '../../i18n.js';
 import {coming, on, set, state} from '../../store.js';
 import {refresh} from './storage.js';
@@ -45,7 +45,7 @@ function row({source, name, facts, licence, size, have, whole, key, held}) {
     load(source, name);
   };
   const about = [...facts, status({source, size, have, whole}), held && t('models.held')].filter(Boolean);
-  return h('li', {class: 'card model'},
+  return h('li', {class: 'card model', 'data-key': key},
     h('div', {}, h('h2', {}, name), h('p', {class: 'small'}, about.join(' · '), licence && ' · ', licence),
       !here && whole && forecast(size, have)),
     h('div', {class: 'actions'},
@@ -74,6 +74,8 @@ function rows() {
 
 export function list() {
   const list = h('ul', {class: 'plain'});
-  on(['catalog', 'stored', 'room', 'phase', 'wanted', 'source', 'model', 'language'], () => list.replaceChildren(...rows().map(row)));
+  on(['catalog', 'stored', 'room', 'phase', 'wanted', 'source', 'model', 'language'], () => {
+    arrange(list, reused(list.children, rows().map(row)));
+  });
   return list;
 }
