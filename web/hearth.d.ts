@@ -143,7 +143,7 @@ export class Hearth {
   load(source: Source, options?: LoadOptions): Promise<Model>;
   /** Opens the compression lab on a model. */
   lab(source: Source, options?: Pick<LoadOptions, 'threads' | keyof FetchOptions>): Promise<Lab>;
-  measure(options?: {threads?: number[]; kernels?: boolean; budget_ms?: number}): Promise<Measurement>;
+  measure(options?: {threads?: number[]; kernels?: boolean; budget_ms?: number; signal?: AbortSignal}): Promise<Measurement>;
   /** Tries every way out of a worker like those that see text. */
   tryToEscape(url: string): Promise<{way: string; outcome: string}[]>;
 }

@@ -305,12 +305,15 @@ export class Hearth {
   /**
    * What this device can do, without a model: `{build, bandwidth: {[threads]: bytes a second}, kernels: [{format, kernel,
    * tokens, gmacs, gigabytes}]}`. Bandwidth is that of reading memory with each of `threads` threads; `kernels: true` times
-   * every kernel too, for some seconds.
+   * every kernel too, for some seconds. `signal` ends it.
    */
-  async measure({threads = [1], kernels = false, budget_ms = 20} = {}) {
+  async measure({threads = [1], kernels = false, budget_ms = 20, signal} = {}) {
     const engine = await this.#start(MEASURED);
     const {remote, build} = engine;
+    const end = () => engine.end();
+    signal?.addEventListener('abort', end);
     try {
+      check(signal);
       const most = Math.max(...threads.map(count => threadsFor(count, build)));
       await engine.init();
       await remote.call('meter', {threads: most});
@@ -320,8 +323,12 @@ export class Hearth {
         bandwidth[count] = await remote.call('bandwidth', {threads: count, budget_ms});
       }
       return {build, bandwidth, kernels: kernels ? await remote.call('kernels', {budget_ms}) : undefined};
+    } catch (error) {
+      check(signal);
+      throw error;
     } finally {
-      engine.end();
+      signal?.removeEventListener('abort', end);
+      end();
     }
   }
 

@@ -18,6 +18,15 @@ export function processes(argument, type) {
   return all.filter(id => commands.get(id).includes(type) && descends(id));
 }
 
+/** Sends a process a signal, if it is still there. */
+export function signal(id, name) {
+  try {
+    process.kill(id, name);
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
+  }
+}
+
 /** The most memory that a process had resident, in bytes: since its start or since somebody set the mark back. */
 function peak(id) {
   const kilobytes = /^VmHWM:\s*(\d+)/m.exec(read(`/proc/${id}/status`))?.[1];

@@ -83,6 +83,17 @@ export const quiet = page => Promise.all([kept(page), page.evaluate(async () => 
 /** The shards that were asked for, by their numbers. */
 export const shards = host => host.requests.map(url => /(\d+)\.bin$/.exec(url)?.[1]).filter(Boolean).map(Number);
 
+/** Lets shards from number `first` on wait until what it gives is called, so that a download stays where it then is. */
+export function hold(host, first) {
+  let goOn;
+  const gate = new Promise(resolve => { goOn = resolve; });
+  host.intercept = async (request, response) => {
+    if (shards({requests: [request.url]}).some(index => index >= first)) await gate;
+    return response.destroyed;
+  };
+  return goOn;
+}
+
 /** The page knows `kernels` to be the best of its adapter. */
 export const knowing = (page, kernels) => page.evaluate(async kernels => {
   const {findAdapter, kernelsOf, PLAIN} = await import('/worker/device.js');

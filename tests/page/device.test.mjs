@@ -66,7 +66,7 @@ test('a trial finds the software adapter right and slow, and is remembered', () 
   await text.waitFor({state: 'attached', timeout: 60_000});
   assert.match(await text.textContent(), /slower here/);
   await page.locator('#s-device').selectOption('cpu');
-  await page.waitForFunction(() => /As you chose/.test(document.querySelector('#verdict').textContent));
+  await page.waitForFunction(() => /As you chose/.test(document.querySelector('#verdict').textContent), null, {timeout: 60_000});
 }, {gpu: true}));
 
 test('a trial that is stopped leaves nothing behind', () => inBrowser(async ({page}) => {

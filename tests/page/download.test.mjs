@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {test} from 'node:test';
-import {inBrowser, load, shards, SMOLLM2} from './browser.mjs';
+import {hold, inBrowser, load, shards, SMOLLM2} from './browser.mjs';
 import {ROOT} from './server.mjs';
 
 const COUNT = 24;
@@ -23,11 +23,7 @@ function fail(host, matches, status) {
 const stored = page => page.evaluate(id => window.hearth.storedBytes(id), SMOLLM2);
 
 test('a reload in the middle fetches the missing shards only', () => inBrowser(async ({page, host}) => {
-  host.intercept = async request => {
-    // The second half never comes.
-    if (Number(/(\d+)\.bin$/.exec(request.url)?.[1]) >= 12) await new Promise(() => {});
-    return false;
-  };
+  hold(host, 12); // for ever
   load(page, SMOLLM2).catch(() => {}); // cut off by the reload
   const bytes = () => page.evaluate(id => window.hearth?.storedBytes(id), SMOLLM2);
   while (!(await bytes() >= 12 * (4 << 20))) await new Promise(resolve => setTimeout(resolve, 100));
@@ -121,13 +117,14 @@ test('a disk that fills up in mid-download is told as that', () => inBrowser(asy
 }));
 
 test('two tabs loading at once fetch every shard once', () => inBrowser(async ({page, host, context}) => {
-  host.intercept = async request => {
-    if (request.url.endsWith('.bin')) await new Promise(resolve => setTimeout(resolve, 100));
-    return false;
-  };
+  const goOn = hold(host, 12);
   const other = await context.newPage();
   await other.goto(host.url);
-  const both = await Promise.all([load(page, SMOLLM2), load(other, SMOLLM2)]);
+  const loading = Promise.all([load(page, SMOLLM2), load(other, SMOLLM2)]);
+  const waits = tab => tab.waitForFunction(() => window.progress?.some(({elsewhere}) => elsewhere));
+  await Promise.any([page, other].map(waits));
+  goOn();
+  const both = await loading;
   assert.ok(both.every(({info}) => info), JSON.stringify(both));
   assert.deepEqual(shards(host).sort((a, b) => a - b), Array.from({length: COUNT}, (_, i) => i));
   const waited = await Promise.all([page, other].map(tab => tab.evaluate(() => window.progress.some(({elsewhere}) => elsewhere))));

@@ -4,10 +4,11 @@ import assert from 'node:assert/strict';
 import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {test} from 'node:test';
-import {processes} from '../bench/memory.mjs';
-import {inBrowser, knowing, shards} from './browser.mjs';
+import {processes, signal} from '../bench/memory.mjs';
+import {hold, inBrowser, knowing, shards} from './browser.mjs';
 import {inFrontOfEngine, lostAt} from './gpu_faults.mjs';
 import {ROOT} from './server.mjs';
+import {settled} from './words.mjs';
 
 /** Before the page: workers are known, so that one can be ended as a browser does, without a word; memory can be made scarce. */
 const FAULTS = `{
@@ -56,6 +57,12 @@ const answered = (page, count = 1) => page.waitForFunction(count => {
   return answers.length === count && answers[count - 1].querySelector('.meta span') && document.querySelector('[aria-busy=false]');
 }, count, {timeout: 120_000});
 const grown = (page, length) => wait(page, length => document.querySelector('.answer .md')?.textContent.length > length, length);
+/** Ends a worker in mid-answer, surely: as soon as the page shows more than `length`, and before it hears anything else. */
+const killAt = (page, which, length) => wait(page, ([which, length]) => {
+  const there = document.querySelector('.answer .md')?.textContent.length > length;
+  if (there) window.ended[which].at(-1).terminate();
+  return there;
+}, [which, length]);
 const answers = page => page.locator('.answer .md').allTextContents();
 
 async function noticed(page, pattern) {
@@ -76,8 +83,7 @@ for (const which of ['engine', 'helpers']) {
     const [whole] = await answers(page);
     await page.click('#new-chat');
     await ask(page, STORY);
-    await grown(page, 150);
-    await kill(page, which);
+    await killAt(page, which, 150);
     await noticed(page, /The engine stopped working.*the browser has ended the worker.*conversation is still here/);
     const [part] = await answers(page);
     assert.ok(part.length > 100 && whole.startsWith(part.trimEnd()), part);
@@ -118,13 +124,11 @@ test('a worker that is killed while nothing is asked of it is started again', ()
 }));
 
 test('the worker that keeps models is killed in mid-download: nothing is fetched twice', () => faulty(async ({page, host}) => {
-  host.intercept = async request => {
-    if (request.url.endsWith('.bin')) await new Promise(resolve => setTimeout(resolve, 150));
-    return false;
-  };
+  const goOn = hold(host, 12);
   await page.click('#get');
-  await wait(page, () => /[2-8]\d of 98 MB/.test(document.querySelector('.progress')?.textContent));
+  await wait(page, () => /50 of 98 MB/.test(document.querySelector('.progress')?.textContent));
   await kill(page, 'store');
+  goOn();
   await noticed(page, /The engine stopped working|download stopped/);
   const have = await page.evaluate(async () => {
     const {hearth} = await import('/page/actions.js');
@@ -198,27 +202,28 @@ test('a tab that sleeps in mid-download and in mid-answer, and loses its connect
       // As a system does that puts a tab to sleep; the browser's own freezing leaves a tab in front alone.
       const tabs = processes(`--user-data-dir=${profile}`, '--type=renderer');
       assert.ok(tabs.length > 0);
-      tabs.forEach(id => process.kill(id, 'SIGSTOP'));
+      tabs.forEach(id => signal(id, 'SIGSTOP'));
       await new Promise(resolve => setTimeout(resolve, 1500));
-      tabs.forEach(id => process.kill(id, 'SIGCONT'));
+      tabs.forEach(id => signal(id, 'SIGCONT'));
     };
+    const goOn = hold(host, 8);
     const open = new Set();
-    host.intercept = async (request, response) => {
-      if (!request.url.endsWith('.bin')) return false;
+    const {intercept} = host;
+    host.intercept = (request, response) => {
       open.add(response.socket);
-      await new Promise(resolve => setTimeout(resolve, 300));
-      return response.destroyed;
+      return intercept(request, response);
     };
     await page.click('#get');
-    await wait(page, () => /[1-4]\d of 98 MB/.test(document.querySelector('.progress')?.textContent));
+    await wait(page, () => /34 of 98 MB/.test(document.querySelector('.progress')?.textContent));
     const asleep = sleep();
     open.forEach(socket => socket.destroy());
     await asleep;
-    host.intercept = undefined;
+    goOn();
     await page.waitForSelector('.examples', {timeout: 60_000});
     assert.equal(await page.locator('.notice').count(), 0);
 
     await page.fill('#s-max_tokens', '160');
+    await page.fill('#s-temperature', '0');
     await ask(page, STORY);
     await grown(page, 100);
     await sleep();
@@ -229,10 +234,7 @@ test('a tab that sleeps in mid-download and in mid-answer, and loses its connect
 
 for (const [what, before, befall] of [
   ['graphics processor that is lost', lostAt('submit', 12), () => {}],
-  ['worker at a graphics processor that is killed', '', async page => {
-    await grown(page, 3);
-    await kill(page, 'engine');
-  }],
+  ['worker at a graphics processor that is killed', '', page => killAt(page, 'engine', 3)],
 ]) {
   test(`a ${what} in mid-answer: it is said, and the processor goes on`, () => faulty(async ({page, host}) => {
     inFrontOfEngine(host, before);
@@ -272,6 +274,7 @@ test('storage that is emptied under us: the conversation is put back, the model 
   await ask(page, 'What is the capital of France?');
   await answered(page, 2);
   assert.match((await answers(page))[1], /Paris/);
+  await settled(page);
   await page.reload();
   await wait(page, () => document.querySelectorAll('.answer').length === 2);
   assert.match((await answers(page))[1], /Paris/);
@@ -284,17 +287,15 @@ test('storage that is emptied under us: the conversation is put back, the model 
 }));
 
 test('storage that is emptied in mid-download: it is said, and what is lacking comes again by itself', () => faulty(async ({page, host, context}) => {
-  host.intercept = async request => {
-    if (request.url.endsWith('.bin')) await new Promise(resolve => setTimeout(resolve, 150));
-    return false;
-  };
+  const goOn = hold(host, 12);
   await page.waitForSelector('#get');
   await page.fill('#s-temperature', '0');
   await page.click('#get');
-  await wait(page, () => /[2-8]\d of 98 MB/.test(document.querySelector('.progress')?.textContent));
+  await wait(page, () => /50 of 98 MB/.test(document.querySelector('.progress')?.textContent));
   const session = await context.newCDPSession(page);
   await session.send('Storage.clearDataForOrigin', {origin: new URL(host.url).origin, storageTypes: 'indexeddb'});
   await noticed(page, /thrown away/);
+  goOn();
   await page.waitForSelector('.examples', {timeout: 60_000});
   await ask(page, 'What is the capital of France?');
   await answered(page);
@@ -313,7 +314,8 @@ test('the lab\'s worker is killed: it is said, and the lab goes on', () => fault
     const killed = await compress(kill);
     const after = await compress();
     kill();
-    await new Promise(resolve => setTimeout(resolve, 1000));
+    // It is missed as soon as the browser tells that it has ended; then its frame goes.
+    while (document.querySelector('iframe')) await new Promise(resolve => setTimeout(resolve, 20));
     return {killed, after, again: await compress()};
   }, files);
   assert.match(said.killed, /^crashed: the browser has ended the worker/);

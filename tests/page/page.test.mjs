@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {test} from 'node:test';
-import {inBrowser, kept, shards} from './browser.mjs';
+import {hold, inBrowser, kept, shards} from './browser.mjs';
 
 const answered = async page => {
   await page.waitForSelector('[aria-busy=false]', {timeout: 120_000});
@@ -125,12 +125,7 @@ test('a broken download says so, keeps what came and goes on; the chat stays', (
 }));
 
 test('pause keeps what came; a file of one\'s own and a wrong one', () => inBrowser(async ({page, host}) => {
-  let goOn;
-  const gate = new Promise(resolve => { goOn = resolve; });
-  host.intercept = async request => {
-    if (shards({requests: [request.url]}).some(index => index >= 4)) await gate;
-    return false;
-  };
+  const goOn = hold(host, 4);
   await page.click('#get');
   await page.waitForFunction(() => /[1-9]\d of 98 MB/.test(document.querySelector('.progress')?.textContent));
   // Of four connections each asks for the next when it has kept one.

@@ -1,6 +1,7 @@
 // Serves dist/ as a static host would, with Trunk's headers, and lets a test get in the way of single requests.
 import {createServer} from 'node:http';
 import {open, stat} from 'node:fs/promises';
+import {pipeline} from 'node:stream';
 import {extname, join, normalize} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
@@ -51,5 +52,5 @@ async function send(file, request, response) {
   if (range) headers['Content-Range'] = `bytes ${start}-${end}/${size}`;
   response.writeHead(range ? 206 : 200, {...headers, 'Content-Length': end - start + 1});
   const handle = await open(file);
-  handle.createReadStream({start, end}).pipe(response);
+  pipeline(handle.createReadStream({start, end}), response, () => {}); // a client that leaves closes the file, too
 }

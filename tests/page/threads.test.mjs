@@ -4,7 +4,7 @@ import {execFileSync} from 'node:child_process';
 import {readFileSync} from 'node:fs';
 import {test} from 'node:test';
 import {generate, inBrowser, load, SMOLLM2} from './browser.mjs';
-import {processes} from '../bench/memory.mjs';
+import {processes, signal} from '../bench/memory.mjs';
 import {ROOT} from './server.mjs';
 
 const TINY = readFileSync(`${ROOT}tests/fixtures/tiny-llama.gguf`);
@@ -189,9 +189,10 @@ test('a tab that is suspended in mid-answer goes on when it wakes', () => inBrow
   await page.waitForFunction(() => window.times?.length > 3);
   // As a system does that puts a tab to sleep; the browser's own freezing leaves a tab in front alone.
   const tabs = processes(`--user-data-dir=${profile}`, '--type=renderer');
-  tabs.forEach(id => process.kill(id, 'SIGSTOP'));
+  assert.ok(tabs.length > 0);
+  tabs.forEach(id => signal(id, 'SIGSTOP'));
   await new Promise(resolve => setTimeout(resolve, 1500));
-  tabs.forEach(id => process.kill(id, 'SIGCONT'));
+  tabs.forEach(id => signal(id, 'SIGCONT'));
   const {tokens, times} = await answer;
   assert.equal(tokens.length, 400);
   assert.deepEqual(tokens.slice(0, expected.length), expected);

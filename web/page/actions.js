@@ -227,7 +227,7 @@ async function measureNow(signal) {
   try {
     set({benchResult: await bench(await hearth(), model, name, {signal, onProgress: bench => set({bench})})});
   } catch (error) {
-    if (error.name !== 'AbortError') failed(error);
+    if (!signal.aborted) failed(error);
   } finally {
     set({bench: null});
   }

@@ -42,8 +42,7 @@ export async function bench(hearth, model, name, {prompts = [128, 512], gen = 64
   const results = [];
   let turn = Math.floor(Math.random() * 36);
   try {
-    const {bandwidth, kernels, build: measured} = await hearth.measure({threads, kernels: true, budget_ms: 5});
-    signal?.throwIfAborted();
+    const {bandwidth, kernels, build: measured} = await hearth.measure({threads, kernels: true, budget_ms: 5, signal});
     step();
     for (const count of threads) {
       await model.useThreads(count);

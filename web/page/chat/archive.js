@@ -40,12 +40,18 @@ async function inDatabase() {
       opening.then(reopened);
     },
   });
+  /** What `ask` of a store gives. Should the connection be ended meanwhile, that tells; the transaction need not tell, too. */
+  const read = (name, ask) => {
+    const transaction = db.transaction(name);
+    transaction.done.catch(() => {});
+    return ask(transaction.store);
+  };
   return {
     kept: true,
     anew,
-    get: (name, id) => db.get(name, id),
-    all: name => db.getAll(name),
-    of: (name, conversation) => db.getAllFromIndex(name, 'conversation', conversation),
+    get: (name, id) => read(name, store => store.get(id)),
+    all: name => read(name, store => store.getAll()),
+    of: (name, conversation) => read(name, store => store.index('conversation').getAll(conversation)),
     async write({put = {}, remove = {}}) {
       const change = db.transaction(STORES, 'readwrite');
       const done = STORES.flatMap(name => [

@@ -21,7 +21,7 @@ let complained = false;
 export async function restore(fail, emptied) {
   unkept = fail;
   kept.onReopened(archive => reopened(archive, emptied).catch(fail));
-  others?.addEventListener('message', refresh);
+  others?.addEventListener('message', () => refresh().catch(console.warn)); // what comes next tells of it again
   set({archived: (await kept.archive()).kept});
   await migrate();
   await kept.purgeDeleted();

@@ -15,7 +15,9 @@ export function models() {
   $('models').append(h('div', {class: 'column'},
     word('h1', 'models.title'), word('p', 'models.text', {class: 'soft'}),
     progressCard(), list(), fromDisk(word), fromAddress(word), storage(word), network(word)));
+  // Nobody asked for it: what stands there already, with a way on, goes before.
+  const failed = error => state.error ? console.warn(error) : fail(error);
   on(['view', 'phase', 'catalog'], () => {
-    if (state.catalog) refresh().catch(fail);
+    if (state.catalog) refresh().catch(failed);
   });
 }

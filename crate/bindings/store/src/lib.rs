@@ -120,7 +120,9 @@ impl Models {
         signal: &AbortSignal,
         progress: &Function,
     ) -> Result<(), JsValue> {
-        let plan: Plan = from_js(plan)?;
+        let plan: Rc<Plan> = Rc::new(from_js(plan)?);
+        // Should the browser throw its record away meanwhile, the chunks are read all the same.
+        self.plans.borrow_mut().insert(plan.key.clone(), plan.clone());
         let report = listener(progress);
         let transfer = Transfer::new((&Fetch, &self.shelf, &Timer), &plan, from_js(limits)?, &report);
         until(signal, transfer.run()).await

@@ -1,17 +1,21 @@
 // What this browser keeps: how much room there is, and for every model its size, its last use, and whether it is whole; files come
 // in and go out here.
 import {fail, hearth} from '../../actions.js';
-import {h, redraw, save} from '../../dom.js';
+import {$, arrange, h, reused, save} from '../../dom.js';
 import {megabytes, percent, t} from '../../i18n.js';
 import {coming, on, set, state} from '../../store.js';
 
 /** Ends the task under way. */
 let ending;
 
+let looks = 0;
+
+/** Looks at what is here. Of several looks at once the one that was begun last counts. */
 export async function refresh() {
+  const mine = looks += 1;
   const {storage} = await hearth();
   const [stored, room] = await Promise.all([storage.list(), storage.room()]);
-  set({stored, room, keeps: storage.keeps});
+  if (mine === looks) set({stored, room, keeps: storage.keeps});
 }
 
 /** Runs one of `storage`'s long tasks so that it shows and can be stopped. */
@@ -138,7 +142,9 @@ export function storage(word) {
   on(['room', 'keeps', 'language'], () => facts.replaceChildren(...room().filter(Boolean)));
   on(['stored', 'checks', 'busy', 'phase', 'model', 'source', 'language'], () => {
     list.hidden = state.stored.length === 0;
-    redraw(list, state.stored.map(row));
+    const focused = list.contains(document.activeElement) ? document.activeElement.id : '';
+    arrange(list, reused(list.children, state.stored.map(row)));
+    if (focused && !list.contains(document.activeElement)) $(focused)?.focus({preventScroll: true});
   });
   return h('section', {class: 'card', id: 'storage', 'aria-labelledby': 'storage-title'},
     word('h2', 'storage.title', {id: 'storage-title'}), facts, list, task(),
