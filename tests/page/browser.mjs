@@ -16,16 +16,27 @@ const ARGUMENTS = [
 /** WebGPU without a graphics card. */
 const SOFTWARE_GPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 
-/** Runs `task({page, host, context, profile})`, with an adapter if `gpu` and `more` arguments of the browser; fails if the page had an uncaught error. */
-export async function inBrowser(task, {gpu = false, more = [], ...options} = {}) {
+/** What a person may wait for comes within this, also where other programs have the cores; how quick it is, other lines test. */
+const PATIENCE_MS = 120_000;
+
+/** What hangs for so long ends, so that it is told which test it was. */
+const HANG_MS = 900_000;
+
+/**
+ * Runs `task({page, host, context, profile})`, with an adapter if `gpu` and `more` arguments of the browser, for `most` milliseconds;
+ * fails if the page had an uncaught error.
+ */
+export async function inBrowser(task, {gpu = false, more = [], most = HANG_MS, ...options} = {}) {
   const profile = await mkdtemp(join(tmpdir(), 'hearth-'));
   const host = await serve();
   let context;
+  const hang = setTimeout(() => context?.close(), most); // what is awaited of it then fails
   try {
     context = await chromium.launchPersistentContext(profile, {
       executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', locale: 'en', ...options,
       args: [...ARGUMENTS, ...gpu ? SOFTWARE_GPU : [], ...more],
     });
+    context.setDefaultTimeout(PATIENCE_MS);
     const errors = [];
     context.on('weberror', event => errors.push(event.error()));
     const page = await context.newPage();
@@ -33,10 +44,14 @@ export async function inBrowser(task, {gpu = false, more = [], ...options} = {})
     await task({page, host, context, profile});
     if (errors.length > 0) throw errors[0];
   } finally {
-    await context?.close();
-    await host.close();
-    // A process of the browser may outlive it for a while, and write.
-    await rm(profile, {recursive: true, force: true, maxRetries: 20});
+    clearTimeout(hang);
+    try {
+      await context?.close();
+    } finally {
+      await host.close();
+      // A process of the browser may outlive it for a while, and write.
+      await rm(profile, {recursive: true, force: true, maxRetries: 20});
+    }
   }
 }
 
@@ -67,6 +82,16 @@ export function generate(page, options) {
     const tokens = steps.map(({token}) => token).filter(token => token !== null);
     return {text: steps.map(({text}) => text).join(''), tokens, finish: steps.at(-1)?.finish, timings: window.model.timings};
   }, options);
+}
+
+/**
+ * Waits until `check`, which may be async, holds. (`page.waitForFunction` looks in the page itself, at every frame, but takes a
+ * promise for a yes.)
+ */
+export async function until(check) {
+  for (const end = Date.now() + PATIENCE_MS; !await check(); await new Promise(resolve => setTimeout(resolve, 20))) {
+    if (Date.now() > end) throw new Error(`waited in vain for ${check}`);
+  }
 }
 
 /** Waits for the page to be kept for visits without a network; what it says of that. */

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import {readFile} from 'node:fs/promises';
 import {test} from 'node:test';
-import {inBrowser} from './browser.mjs';
-import {answers, ask, settled, speak, stored, wait} from './words.mjs';
+import {inBrowser, until} from './browser.mjs';
+import {answers, ask, records, settled, speak, stored, wait} from './words.mjs';
 
 const MARKDOWN = `Light **counts** out, in *ten* seconds: 3 < 4 &amp; $5. 看**“炉”**边。
 
@@ -251,7 +251,7 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     await page.locator('.conversations li', {hasText: 'An old'}).locator('.title').focus();
     await page.keyboard.press('Delete');
     await page.click('.toast .more');
-    await wait(page, async () => (await (await (await import('/page/chat/archive.js')).archive()).all('conversations')).length === 3);
+    await until(async () => (await records(page, 'conversations')).length === 3);
     assert.ok(!(await stored(page)).turns.some(({content}) => /old/.test(content)), 'nothing of it is left');
   });
 
@@ -313,8 +313,20 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     assert.doesNotMatch(await page.textContent('#box-note'), /picture/);
     await give('picture.png', Buffer.from([0x89, 0x50, 0, 1]));
     await wait(page, () => /picture\.png is not a text file.*more than the 200/.test(document.querySelector('#box-note').textContent));
+    await page.evaluate(() => Object.assign(window, {
+      said: document.querySelector('#box-note p'), counted: document.querySelector('#context').textContent,
+    }));
+    await page.fill('#ask', 'and');
+    await wait(page, () => document.querySelector('#context').textContent !== window.counted);
+    assert.ok(await page.evaluate(() => window.said.isConnected), 'it is not said anew at each count');
     await give('long.txt', 'word '.repeat(401));
     await wait(page, () => !/picture/.test(document.querySelector('#box-note').textContent));
+    await give('picture.png', Buffer.from([0x89, 0x50, 0, 1]));
+    await wait(page, () => /picture/.test(document.querySelector('#box-note').textContent));
+    await page.click('#new-chat');
+    assert.doesNotMatch(await page.textContent('#box-note'), /picture/, 'it belongs to what was left');
+    await give('long.txt', 'word '.repeat(401));
+    await wait(page, () => /more than the 200/.test(document.querySelector('#box-note').textContent));
     await page.click('#box-note button');
     await wait(page, () => document.querySelector('#box-note').textContent === ''
       && /tokens$/.test(document.querySelector('#context').textContent));

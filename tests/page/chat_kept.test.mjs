@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import {readFile} from 'node:fs/promises';
 import {test} from 'node:test';
-import {inBrowser} from './browser.mjs';
-import {answers, ask, settled, speak, stored, wait} from './words.mjs';
+import {inBrowser, until} from './browser.mjs';
+import {answers, ask, records, settled, speak, stored, wait} from './words.mjs';
 
-test('conversations are kept', {timeout: 300_000}, t => inBrowser(async ({page, host, context}) => {
+test('conversations are kept', {timeout: 600_000}, t => inBrowser(async ({page, host, context}) => {
   await t.test('what other tabs change is seen, and what cannot be kept is told', async () => {
     await page.evaluate(async () => {
       const {add} = await import('/page/chat/archive.js');
@@ -114,7 +114,7 @@ test('conversations are kept', {timeout: 300_000}, t => inBrowser(async ({page, 
     await row.waitFor();
     await remove();
     await other.click('.toast .more');
-    await wait(page, async () => !(await (await (await import('/page/chat/archive.js')).archive()).all('turns')).some(({content}) => content === 'Still?'));
+    await until(async () => !(await records(page, 'turns')).some(({content}) => content === 'Still?'));
     await ask(page, 'And now?');
     await whole(['Shared', 'one', 'Still?', 'two', 'And now?', 'three']);
     await row.locator('.title').focus();
@@ -128,6 +128,28 @@ test('conversations are kept', {timeout: 300_000}, t => inBrowser(async ({page, 
     await page.click('#new-chat');
   });
 
+  await t.test('what was chosen last is shown, however long another takes to be read', async () => {
+    await speak(page, ['one', 'two']);
+    await ask(page, 'Slow');
+    await page.click('#new-chat');
+    await ask(page, 'Shown');
+    const opened = await page.evaluate(async () => {
+      const {deleteChats, newChat, openChat} = await import('/page/actions.js');
+      const {state} = await import('/page/store.js');
+      const idOf = title => state.conversations.find(one => one.title === title).id;
+      const [shown, slow] = ['Shown', 'Slow'].map(idOf);
+      const seen = [];
+      for (const next of [() => openChat(shown), newChat, () => deleteChats([slow])]) {
+        if (state.open !== shown) await openChat(shown);
+        await Promise.all([openChat(slow), next()]);
+        seen.push(state.conversation?.title ?? '');
+      }
+      return seen;
+    });
+    assert.deepEqual(opened, ['Shown', '', 'Shown']);
+    await page.click('#new-chat');
+  });
+
   await t.test('with its conversation an answer that grows is deleted, too', async () => {
     await speak(page, ['word '.repeat(500)], {pause: 60}); // longer than anything waits
     await page.fill('#ask', 'To be deleted');
@@ -137,8 +159,7 @@ test('conversations are kept', {timeout: 300_000}, t => inBrowser(async ({page, 
     await page.keyboard.press('Delete');
     await wait(page, () => document.querySelector('[aria-busy=false]') && document.querySelectorAll('.turn').length === 0);
     await page.click('.toast .more');
-    await wait(page, async () => !(await (await (await import('/page/chat/archive.js')).archive()).all('conversations'))
-      .some(({title}) => title === 'To be deleted'));
+    await until(async () => !(await records(page, 'conversations')).some(({title}) => title === 'To be deleted'));
     await new Promise(resolve => setTimeout(resolve, 1500)); // nor comes anything of it later
     assert.ok(!(await stored(page)).turns.some(({content}) => /deleted|^word/.test(content)), 'nothing of it is left');
     assert.equal(await page.locator('[aria-busy=true], .notice').count(), 0);

@@ -5,10 +5,10 @@ import {inBrowser} from './browser.mjs';
 
 test('a real model stops at once, answers go on', {timeout: 600_000}, t => inBrowser(async ({page}) => {
   await page.click('#get');
-  await page.waitForSelector('.examples', {timeout: 120_000});
+  await page.waitForSelector('.examples');
   await page.fill('#s-temperature', '0');
   const grown = n => document.querySelector('.growing .md')?.textContent.length > n;
-  const long = length => page.waitForFunction(grown, length, {timeout: 60_000});
+  const long = length => page.waitForFunction(grown, length);
   await page.fill('#ask', 'Write a very long story about the sea, as a numbered list.');
   await page.press('#ask', 'Enter');
   await long(400);

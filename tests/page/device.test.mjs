@@ -63,10 +63,10 @@ test('a trial finds the software adapter right and slow, and is remembered', () 
   }, SMOLLM2);
   await page.reload();
   const text = page.locator('#verdict');
-  await text.waitFor({state: 'attached', timeout: 60_000});
+  await text.waitFor({state: 'attached'});
   assert.match(await text.textContent(), /slower here/);
   await page.locator('#s-device').selectOption('cpu');
-  await page.waitForFunction(() => /As you chose/.test(document.querySelector('#verdict').textContent), null, {timeout: 60_000});
+  await page.waitForFunction(() => /As you chose/.test(document.querySelector('#verdict').textContent));
 }, {gpu: true}));
 
 test('a trial that is stopped leaves nothing behind', () => inBrowser(async ({page}) => {

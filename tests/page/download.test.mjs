@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {test} from 'node:test';
-import {hold, inBrowser, load, shards, SMOLLM2} from './browser.mjs';
+import {hold, inBrowser, load, shards, SMOLLM2, until} from './browser.mjs';
 import {ROOT} from './server.mjs';
 
 const COUNT = 24;
@@ -26,7 +26,7 @@ test('a reload in the middle fetches the missing shards only', () => inBrowser(a
   hold(host, 12); // for ever
   load(page, SMOLLM2).catch(() => {}); // cut off by the reload
   const bytes = () => page.evaluate(id => window.hearth?.storedBytes(id), SMOLLM2);
-  while (!(await bytes() >= 12 * (4 << 20))) await new Promise(resolve => setTimeout(resolve, 100));
+  await until(async () => await bytes() >= 12 * (4 << 20));
   await page.reload();
   host.intercept = undefined;
   host.requests.length = 0;

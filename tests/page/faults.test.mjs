@@ -37,13 +37,13 @@ const faulty = (task, options) => inBrowser(async given => {
 
 const kill = (page, which) => page.evaluate(which => window.ended[which].at(-1).terminate(), which);
 
-const wait = (page, check, argument) => page.waitForFunction(check, argument, {timeout: 60_000});
+const wait = (page, check, argument) => page.waitForFunction(check, argument);
 
 async function begin(page) {
   await page.waitForSelector('#get');
   await page.fill('#s-temperature', '0');
   await page.click('#get');
-  await page.waitForSelector('.examples', {timeout: 60_000});
+  await page.waitForSelector('.examples');
 }
 
 async function ask(page, text) {
@@ -55,7 +55,7 @@ async function ask(page, text) {
 const answered = (page, count = 1) => page.waitForFunction(count => {
   const answers = document.querySelectorAll('.answer');
   return answers.length === count && answers[count - 1].querySelector('.meta span') && document.querySelector('[aria-busy=false]');
-}, count, {timeout: 120_000});
+}, count);
 const grown = (page, length) => wait(page, length => document.querySelector('.answer .md')?.textContent.length > length, length);
 /** Ends a worker in mid-answer, surely: as soon as the page shows more than `length`, and before it hears anything else. */
 const killAt = (page, which, length) => wait(page, ([which, length]) => {
@@ -66,7 +66,7 @@ const killAt = (page, which, length) => wait(page, ([which, length]) => {
 const answers = page => page.locator('.answer .md').allTextContents();
 
 async function noticed(page, pattern) {
-  await page.waitForSelector('#notice .notice', {timeout: 60_000});
+  await page.waitForSelector('#notice .notice');
   assert.match(await page.textContent('#notice .notice'), pattern);
 }
 
@@ -137,7 +137,7 @@ test('the worker that keeps models is killed in mid-download: nothing is fetched
   assert.ok(have > 0);
   host.requests.length = 0;
   await page.click('.notice >> text=/Try again|Go on/');
-  await page.waitForSelector('.examples', {timeout: 60_000});
+  await page.waitForSelector('.examples');
   assert.equal(new Set(shards(host)).size, shards(host).length);
   assert.equal(shards(host).length, Math.ceil((98362432 - have) / (4 << 20)));
 }));
@@ -184,7 +184,7 @@ test('memory that is refused in mid-answer: what was said stays, and there is a 
   // Memory is taken for 256 positions at a time, and some megabytes are left over from loading.
   await ask(page, `${'The sea is wide. '.repeat(150)}${STORY}`);
   for (let turn = 1; turn < 6; turn++) {
-    await Promise.race([answered(page, turn), page.waitForSelector('.notice', {timeout: 120_000})]);
+    await Promise.race([answered(page, turn), page.waitForSelector('.notice')]);
     if (await page.locator('.notice').count() > 0) break;
     await ask(page, 'Tell another one, as long.');
   }
@@ -219,7 +219,7 @@ test('a tab that sleeps in mid-download and in mid-answer, and loses its connect
     open.forEach(socket => socket.destroy());
     await asleep;
     goOn();
-    await page.waitForSelector('.examples', {timeout: 60_000});
+    await page.waitForSelector('.examples');
     assert.equal(await page.locator('.notice').count(), 0);
 
     await page.fill('#s-max_tokens', '160');
@@ -282,7 +282,7 @@ test('storage that is emptied under us: the conversation is put back, the model 
   host.requests.length = 0;
   await page.click('#new-chat');
   await page.click('#get');
-  await page.waitForSelector('.examples', {timeout: 60_000});
+  await page.waitForSelector('.examples');
   assert.equal(shards(host).length, 24);
 }));
 
@@ -296,7 +296,7 @@ test('storage that is emptied in mid-download: it is said, and what is lacking c
   await session.send('Storage.clearDataForOrigin', {origin: new URL(host.url).origin, storageTypes: 'indexeddb'});
   await noticed(page, /thrown away/);
   goOn();
-  await page.waitForSelector('.examples', {timeout: 60_000});
+  await page.waitForSelector('.examples');
   await ask(page, 'What is the capital of France?');
   await answered(page);
   assert.match((await answers(page))[0], /Paris/);

@@ -103,9 +103,10 @@ class Page {
 /** Runs `task({page, host})`; fails if a page or a worker told of an error. */
 export async function inFirefox(task) {
   const host = await serve();
-  const driver = await startDriver();
   const options = {args: ['-headless'], prefs: PREFS, ...FIREFOX ? {binary: FIREFOX} : {}};
+  let driver;
   try {
+    driver = await startDriver();
     const {sessionId} = await command(`${driver.url}/session`, 'POST', {
       capabilities: {alwaysMatch: {'moz:firefoxOptions': options, timeouts: {script: PATIENCE_MS}}},
     });
@@ -119,7 +120,7 @@ export async function inFirefox(task) {
       await command(session, 'DELETE');
     }
   } finally {
-    driver.end();
+    driver?.end();
     await host.close();
   }
 }

@@ -92,7 +92,7 @@ async function watch(page, t, name, question) {
 
 test('sixty frames a second while an answer is written', {timeout: 900_000}, t => inBrowser(async ({page}) => {
   await page.click('#get');
-  await page.locator('.examples').waitFor({timeout: 120_000});
+  await page.locator('.examples').waitFor();
   await page.fill('#s-temperature', '0');
   await watch(page, t, 'a model', 'Write a very long guide to lighthouses in Markdown: headings, numbered lists, **bold** words, and code.');
   const {tokens, marks} = await page.evaluate(async () => ({

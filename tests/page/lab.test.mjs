@@ -166,7 +166,7 @@ const TINY = `${ROOT}tests/fixtures/tiny-llama.gguf`;
 async function openTiny(page) {
   await page.click('.tab.lab');
   await page.setInputFiles('#lab-file', TINY);
-  await page.waitForSelector('#lab-run', {state: 'visible', timeout: 60_000});
+  await page.waitForSelector('#lab-run', {state: 'visible'});
 }
 
 /** Adds a step by the keyboard alone. */
@@ -182,7 +182,7 @@ async function addStep(page, method) {
 }
 
 const steps = page => page.locator('#lab-steps .step b').allTextContents();
-const finished = page => page.waitForFunction(() => document.querySelector('#lab-run').textContent === 'Make it smaller', null, {timeout: 120_000});
+const finished = page => page.waitForFunction(() => document.querySelector('#lab-run').textContent === 'Make it smaller');
 
 async function make(page) {
   await page.focus('#lab-run');
@@ -261,7 +261,7 @@ test('a recipe by keyboard, a run, its point and figures, reports, the file in t
   assert.match(file, /^tiny-llama-.*\.gguf$/);
   assert.equal(bytes.subarray(0, 4).toString(), 'GGUF');
   await page.click('#lab-chat');
-  await page.waitForFunction(() => /tiny-llama · .*CPU/.test(document.querySelector('#chip').textContent), null, {timeout: 60_000});
+  await page.waitForFunction(() => /tiny-llama · .*CPU/.test(document.querySelector('#chip').textContent));
 
   // A reload loses no figure, only the files.
   await page.reload();
@@ -292,7 +292,7 @@ test('what the lab refuses is said, and nothing is lost', () => inBrowser(async 
     await page.fill(`#lab-own-${use}`, 'The same words for both of them, again and again. '.repeat(60));
   }
   await page.click('#lab-run');
-  await page.waitForSelector('#lab-error .notice', {timeout: 60_000});
+  await page.waitForSelector('#lab-error .notice');
   assert.match(await page.textContent('#lab-error'), /cannot take this.*text/s);
   await finished(page);
   await page.click('details:has(#lab-import) > summary');
@@ -312,7 +312,7 @@ test('both models answer the same prompt, token by token', () => inBrowser(async
   await make(page);
   await page.fill('#lab-prompt', 'a');
   await page.click('#lab-compare');
-  await page.waitForSelector('.token', {timeout: 120_000});
+  await page.waitForSelector('.token');
   await page.focus('.token[tabindex="0"]');
   await page.keyboard.press('ArrowRight');
   assert.match(await page.textContent('.answers ~ .reading'), /original \d.*smaller/);
@@ -321,7 +321,7 @@ test('both models answer the same prompt, token by token', () => inBrowser(async
 test('the map shows what matters, and gives a tensor a format of its own', () => inBrowser(async ({page}) => {
   await openTiny(page);
   await page.click('#lab-map-draw');
-  await page.waitForSelector('.cell', {timeout: 120_000});
+  await page.waitForSelector('.cell');
   assert.match(await page.textContent('#lab .heat'), /ffn_down/);
   await page.focus('.cell[tabindex="0"]');
   await page.keyboard.press('ArrowDown');

@@ -67,7 +67,7 @@ async function furnish(page) {
   await page.selectOption('#lab-preset', 'smallest');
   await page.click('#lab-preset-use');
   await page.click('#lab-run');
-  await page.waitForSelector('#lab-plot circle[role=button]', {timeout: 120_000});
+  await page.waitForSelector('#lab-plot circle[role=button]');
   await look(page, 'chat');
   await speak(page, [ANSWER]);
   await page.fill('#ask', QUESTION);

@@ -2,16 +2,16 @@
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {test} from 'node:test';
-import {hold, inBrowser, kept, shards} from './browser.mjs';
+import {hold, inBrowser, kept, shards, until} from './browser.mjs';
 
 const answered = async page => {
-  await page.waitForSelector('[aria-busy=false]', {timeout: 120_000});
-  await page.waitForSelector('.meta span', {timeout: 120_000});
+  await page.waitForSelector('[aria-busy=false]');
+  await page.waitForSelector('.meta span');
 };
 
 async function begin(page) {
   await page.click('#get');
-  await page.waitForSelector('.examples', {timeout: 60_000});
+  await page.waitForSelector('.examples');
 }
 
 test('first visit: download, ask, read; then come back without a network', () => inBrowser(async ({page, host}) => {
@@ -38,11 +38,11 @@ test('first visit: download, ask, read; then come back without a network', () =>
   await kept(page);
   await host.close();
   await page.reload();
-  await page.waitForFunction(() => /CPU/.test(document.querySelector('#chip')?.textContent), null, {timeout: 30_000});
+  await page.waitForFunction(() => /CPU/.test(document.querySelector('#chip')?.textContent));
   assert.match(await page.textContent('.it'), /Paris/, 'the conversation is still there');
   await page.fill('#ask', 'And of Italy?');
   await page.keyboard.press('Enter');
-  await page.waitForFunction(() => document.querySelectorAll('.meta span').length > 4, null, {timeout: 60_000});
+  await page.waitForFunction(() => document.querySelectorAll('.meta span').length > 4);
   assert.match(await page.locator('.it').last().textContent(), /\w/);
 }));
 
@@ -113,7 +113,7 @@ test('a broken download says so, keeps what came and goes on; the chat stays', (
   await page.click('#get');
   const notice = page.locator('.notice');
   // All places are asked, patiently.
-  await notice.waitFor({timeout: 90_000});
+  await notice.waitFor();
   assert.match(await notice.textContent(), /The download stopped.*503.*MB are kept.*conversation is still here/);
   assert.match(await page.textContent('.you'), /Are you there/);
   host.intercept = undefined;
@@ -129,7 +129,7 @@ test('pause keeps what came; a file of one\'s own and a wrong one', () => inBrow
   await page.click('#get');
   await page.waitForFunction(() => /[1-9]\d of 98 MB/.test(document.querySelector('.progress')?.textContent));
   // Of four connections each asks for the next when it has kept one.
-  while (shards(host).length < 8) await new Promise(resolve => setTimeout(resolve, 20));
+  await until(() => shards(host).length >= 8);
   // A finger stays down for a while, and the card must not change under it.
   await page.click('text=Pause', {delay: 200});
   await page.waitForSelector('#get');

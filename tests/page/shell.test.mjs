@@ -8,7 +8,7 @@ import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {test} from 'node:test';
 import {filesIn} from '../../crate/xtask/files.mjs';
-import {inBrowser, kept} from './browser.mjs';
+import {inBrowser, kept, until} from './browser.mjs';
 import {ROOT} from './server.mjs';
 
 const DIST = join(ROOT, 'dist');
@@ -66,10 +66,10 @@ test('after the first visit everything works without a network', () => inBrowser
 }));
 
 /** The page waits longer for its keeper than for the sake of a person: how long is not what is tested. */
-const patient = page => page.addInitScript(() => {
+const patient = page => page.addInitScript(patience => {
   const {setTimeout: real} = window;
-  window.setTimeout = (call, ms, ...more) => real(call, ms === 3000 ? 60_000 : ms, ...more);
-});
+  window.setTimeout = (call, ms, ...more) => real(call, ms === patience ? 60_000 : ms, ...more);
+}, Number(/PATIENCE_MS = (\d+)/.exec(readFileSync(join(DIST, 'page/shell/keeper.js'), 'utf8'))[1]));
 
 /** Serves `dist` as `python3 -m http.server` does, which sets no headers. */
 async function plainHost() {
@@ -174,10 +174,10 @@ test('a version that is kept in part is not mixed with another from the network'
   const page = await context.newPage();
   await page.goto(host.url.replace('127.0.0.1', 'localhost'));
   assert.match((await kept(page)).message, /zh\.json is not the one that was listed/);
-  await page.waitForFunction(async () => {
+  await until(() => page.evaluate(async () => {
     const [name] = await caches.keys();
     return (await (await caches.open(name)).keys()).some(({url}) => url.includes('en.json'));
-  });
+  }));
   newer = true;
   await page.reload();
   await page.waitForSelector('#get');
@@ -227,7 +227,7 @@ test('a new version is offered, fetches what has changed, and waits to be taken'
   await other.goto(host.url);
   await other.waitForSelector('#get');
   // A while after such a visit the browser looks for a newer keeper by itself.
-  while (!host.requests.includes('/files.js')) await new Promise(resolve => setTimeout(resolve, 100));
+  await until(() => host.requests.includes('/files.js'));
   const english = JSON.parse(readFileSync(join(DIST, 'page/i18n/en.json')));
   const changed = JSON.stringify({...english, 'welcome.title': 'A newer title'});
   let broken = true;

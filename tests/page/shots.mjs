@@ -135,10 +135,10 @@ async function furnish(page) {
   await page.waitForSelector('#chat .welcome h1');
   await view('bench')(page);
   await page.click('#bench-run');
-  await page.waitForSelector('#bench-rate', {timeout: 120_000});
+  await page.waitForSelector('#bench-rate');
   await view('privacy')(page);
   await page.click('#leak');
-  await page.waitForSelector('#leak-result table', {timeout: 60_000});
+  await page.waitForSelector('#leak-result table');
   for (const language of ['zh', 'en']) await page.evaluate(async ({conversations, tokens}) => {
     await (await import('/page/chat/conversations.js')).take(conversations);
     await (await import('/page/chat/conversations.js')).keep({tokens});

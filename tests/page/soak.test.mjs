@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {test} from 'node:test';
-import {inBrowser} from './browser.mjs';
+import {inBrowser, until} from './browser.mjs';
+import {records} from './words.mjs';
 import {processes} from '../bench/memory.mjs';
 
 const ROUNDS = 10;
@@ -83,7 +84,7 @@ async function measure(page, ...more) {
 
 test('two hundred answers leave nothing behind', {timeout: 1_800_000}, t => inBrowser(async ({page, context, profile}) => {
   await page.click('#get');
-  await page.waitForSelector('.examples', {timeout: 120_000});
+  await page.waitForSelector('.examples');
   await page.fill('#s-max_tokens', '16');
   await page.fill('#s-seed', '1'); // rounds alike: what is fetched late, as for a first formula, comes in the first
   let answers = 0;
@@ -107,7 +108,7 @@ test('two hundred answers leave nothing behind', {timeout: 1_800_000}, t => inBr
     await page.waitForFunction(() => {
       const last = document.querySelector('#messages[aria-busy=false] > :last-child');
       return Boolean(last?.matches('.answer:not(.growing)') && last.querySelector('.meta span'));
-    }, null, {timeout: 120_000});
+    });
     answers += 1;
   };
   // What is typed can be undone, a thousand times: that the browser keeps, and not the page.
@@ -151,10 +152,7 @@ test('two hundred answers leave nothing behind', {timeout: 1_800_000}, t => inBr
     await page.click('.menu button:last-child');
     await page.click('.toast .more');
     await there('.examples');
-    await page.waitForFunction(async () => {
-      const {archive} = await import('/page/chat/archive.js');
-      return (await (await archive()).all('turns')).length === 0;
-    }, null, {timeout: 60_000});
+    await until(async () => (await records(page, 'turns')).length === 0);
   }
 
   const seen = [];
@@ -175,4 +173,4 @@ test('two hundred answers leave nothing behind', {timeout: 1_800_000}, t => inBr
     if (Number.isNaN(first)) continue;
     assert.ok(end <= Math.max(first * MOST, first + allowed), `${name}: ${seen.map(one => one[name]).join(' ')}`);
   }
-}, {viewport: {width: 1280, height: 800}}));
+}, {viewport: {width: 1280, height: 800}, most: 1_800_000}));

@@ -304,7 +304,7 @@ for (const [what, refusal] of [
 }
 
 const TINY = `${ROOT}tests/fixtures/tiny-llama.gguf`;
-const chip = page => page.waitForFunction(() => /tiny-llama.*CPU/.test(document.querySelector('#chip').textContent), null, {timeout: 60_000});
+const chip = page => page.waitForFunction(() => /tiny-llama.*CPU/.test(document.querySelector('#chip').textContent));
 
 test('the page shows what is kept, and how', () => inBrowser(async ({page}) => {
   await page.waitForSelector('#get');

@@ -1,5 +1,6 @@
 // A model for tests of the page that says what it is told to say, word by word, at once or with a pause before each. It knows the
 // words of what it has seen as tokens, and says emoji byte by byte.
+import {until} from './browser.mjs';
 
 /** Puts it in the page's place of a model. `says`: what it says to each question in turn, and then the last again. */
 export const speak = (page, says, {pause = 0, context = 8192, name = 'Words', device = 'cpu'} = {}) => page.evaluate(async given => {
@@ -68,16 +69,19 @@ export async function ask(page, text) {
   await page.fill('#ask', text);
   await page.press('#ask', 'Enter');
   await page.waitForFunction(before => document.querySelector('[aria-busy=false]')
-    && document.querySelectorAll('.answer .meta span').length > before, before, {timeout: 30_000});
+    && document.querySelectorAll('.answer .meta span').length > before, before);
 }
 
 /** The texts of the answers that are shown. */
 export const answers = page => page.locator('.answer .md').allTextContents();
 
-export const wait = (page, check, argument) => page.waitForFunction(check, argument, {timeout: 20_000});
+export const wait = (page, check, argument) => page.waitForFunction(check, argument);
 
 /** Waits until all that was said is in the database, so that a reload finds it. */
-export const settled = page => wait(page, async () => !(await import('/page/chat/owed.js')).owing());
+export const settled = page => until(() => page.evaluate(async () => !(await import('/page/chat/owed.js')).owing()));
+
+/** The page's records of a kind, without what is yet to be written. */
+export const records = (page, name) => page.evaluate(async name => (await (await (await import('/page/chat/archive.js')).archive()).all(name)), name);
 
 /** What is in the page's database, or is yet to be written there. */
 export const stored = page => page.evaluate(async () => {

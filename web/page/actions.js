@@ -2,7 +2,7 @@
 import {Hearth} from '../hearth.js';
 import {bench} from './bench/run.js';
 import {answerTurn} from './chat/answers.js';
-import {add, fresh, newTurn, open, remove, take} from './chat/conversations.js';
+import {add, fresh, newTurn, open, remove, stay, take} from './chat/conversations.js';
 import {weigh} from './chat/weigh.js';
 import {counter, network} from './network.js';
 import {sizeOf, smallerThan, ways} from './rescue.js';
@@ -241,7 +241,7 @@ export function stop() {
 function leave() {
   waiting = undefined;
   stop();
-  set({error: null, timings: null, files: []});
+  set({error: null, timings: null, files: [], refused: []});
 }
 
 /** The browser has thrown away what it kept for this page; the conversation that is shown has been put back. */
@@ -265,7 +265,7 @@ export function newChat() {
 }
 
 export function openChat(id) {
-  if (id === state.open) return undefined;
+  if (id === state.open) return stay();
   leave();
   return open(id);
 }

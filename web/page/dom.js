@@ -25,6 +25,9 @@ export function icon(path) {
   return svg;
 }
 
+/** Enter or Escape that ends the choice of a Chinese character is not meant for us; Safari tells by the key code alone. */
+export const composing = event => event.isComposing || event.keyCode === 229;
+
 export const $ = id => document.getElementById(id);
 
 /** Draws anew what is in an element; the focus goes back to what has the same id. */
@@ -42,18 +45,25 @@ export function arrange(list, elements) {
   });
 }
 
+/**
+ * `fresh`, but of `old` whatever looks the same as one of them: a press under way must end on the element it began on. So what one
+ * does must follow from how it looks, and no two of `fresh` may look alike.
+ */
+export const reused = (old, fresh) => fresh.map(node => [...old].find(one => one.isEqualNode(node)) ?? node);
+
+/** Makes `fresh` the children of `list`, of which those that look the same stay; the focus goes back to what has the same id. */
+export function rearrange(list, fresh) {
+  const id = list.contains(document.activeElement) ? document.activeElement.id : '';
+  arrange(list, reused(list.children, fresh));
+  if (id && !list.contains(document.activeElement)) $(id)?.focus({preventScroll: true});
+}
+
 /** Gives a file to keep. */
 export function save(file, name = file.name) {
   const url = URL.createObjectURL(file);
   h('a', {href: url, download: name}).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
-
-/**
- * `fresh`, but of `old` whatever looks the same as one of them: who is pressing that presses what was there. So what it does must
- * follow from how it looks, and no two of `fresh` may look alike.
- */
-export const reused = (old, fresh) => fresh.map(node => [...old].find(one => one.isEqualNode(node)) ?? node);
 
 /** What asks for files at the time. An element that nobody holds may be collected while the person still chooses. */
 let chooser;

@@ -19,12 +19,21 @@ export function makeStore(initial, everywhere, prefix, here = []) {
     }
   }
 
+  function forget(key) {
+    try {
+      shelf(key).removeItem(`${prefix}.${key}`);
+    } catch {
+      // There is nothing.
+    }
+  }
+
   function keep(keys) {
     for (const key of keys) {
       try {
         shelf(key).setItem(`${prefix}.${key}`, JSON.stringify(state[key]));
       } catch {
-        // Storage is full or forbidden: the tab still has it.
+        // Storage is full or forbidden: the tab still has it. What it was before is not to come back.
+        if (here.includes(key)) forget(key);
       }
     }
   }
@@ -98,9 +107,10 @@ export const {state, set, on, keepAll} = makeStore({
   weighing: null,
   /** Tokens that the conversation takes with what is written in the box, or undefined. */
   used: undefined,
-  /** What is written in the box and not sent, and the files beside it, `[{name, text}]`. */
+  /** What is written in the box and not sent, the files beside it, `[{name, text}]`, and those given last that are no text. */
   draft: '',
   files: [],
+  refused: [],
   answering: false,
   /** Prompt tokens still to read. */
   reading: 0,

@@ -220,8 +220,8 @@ async function walledFrame() {
   return frame;
 }
 
-/** Waits for a helper to be ready and sends it to work. False if it fails, or is so late that nobody waits for it. */
-function joins(worker, module, memory, lock) {
+/** Waits for a helper to be ready and sends it to work. False if it fails, is ended, or is so late that nobody waits for it. */
+function joins(worker, module, memory, lock, signal) {
   return new Promise(resolve => {
     let waiting = true;
     const answer = joined => {
@@ -231,6 +231,7 @@ function joins(worker, module, memory, lock) {
       resolve(joined);
     };
     const late = setTimeout(answer, LATE_MS, false);
+    signal.addEventListener('abort', () => answer(false));
     worker.onmessage = ({data: {failed}}) => answer(!failed);
     worker.onerror = event => {
       event.preventDefault(); // the model works without it
@@ -267,7 +268,7 @@ export async function startEngine({module, glue}, programs, memory, program = 'e
       const joined = await Promise.all(helpers.map(async worker => {
         const lock = await remote.held ? newLock() : undefined;
         if (over.signal.aborted) return false;
-        const joined = await joins(worker, module, memory, lock);
+        const joined = await joins(worker, module, memory, lock, over.signal);
         // The others wait for its pieces.
         if (joined && lock) watch(lock, over.signal, () => remote.fail(new HearthError('crashed', KILLED)));
         return joined;

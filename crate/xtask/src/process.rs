@@ -49,9 +49,25 @@ pub fn run(command: &mut Command) -> Result<()> {
     }
 }
 
-/// Runs several beside each other and shows the output of each when it has ended; an error, of the first, if any fails.
-pub fn together(commands: Vec<(&str, Command)>) -> Result<()> {
-    let run = |(what, mut command): (&str, Command)| {
+/// Downloads into a folder, which is empty then; thrice at most, because neither pip nor npm goes on where a connection broke.
+pub fn download(folder: &Path, command: impl Fn() -> Command) -> Result<()> {
+    let attempt = || {
+        if folder.exists() {
+            std::fs::remove_dir_all(folder)?;
+        }
+        std::fs::create_dir_all(folder)?;
+        run(&mut command())
+    };
+    attempt().or_else(|_| attempt()).or_else(|_| attempt())
+}
+
+/// A command and what it is called.
+pub type Named<'a> = (&'a str, Command);
+
+/// Runs lanes beside each other, in each one command after the other until one fails, and shows the output of each command when it
+/// has ended; an error, of the first lane that has one, if any fails.
+pub fn together(lanes: Vec<Vec<Named>>) -> Result<()> {
+    let run = |(what, mut command): Named| {
         let start = Instant::now();
         let output = command.output().map_err(|error| format!("{}: {error}", shown(&command)))?;
         let mut terminal = std::io::stderr().lock();
@@ -65,7 +81,8 @@ pub fn together(commands: Vec<(&str, Command)>) -> Result<()> {
         }
     };
     let done: Vec<std::result::Result<(), String>> = thread::scope(|scope| {
-        let running: Vec<_> = commands.into_iter().map(|one| scope.spawn(|| run(one))).collect();
+        let running: Vec<_> =
+            lanes.into_iter().map(|lane| scope.spawn(|| lane.into_iter().try_for_each(run))).collect();
         running.into_iter().map(|one| one.join().expect("it does not panic")).collect()
     });
     Ok(done.into_iter().collect::<std::result::Result<(), String>>()?)
@@ -88,9 +105,28 @@ mod tests {
             cargo.arg(argument);
             ("cargo", cargo)
         };
-        assert!(together(vec![cargo("--version"), cargo("--version")]).is_ok());
-        let error = together(vec![cargo("--version"), cargo("--nonsense"), cargo("--version")]).unwrap_err();
+        assert!(together(vec![vec![cargo("--version"), cargo("--version")], vec![cargo("--version")]]).is_ok());
+        let after_it = ("nothing", command("hearth-no-such-program"));
+        let error = together(vec![vec![cargo("--version")], vec![cargo("--nonsense"), after_it]]).unwrap_err();
         assert!(error.to_string().contains("--nonsense failed"), "{error}");
-        assert!(together(vec![("nothing", command("hearth-no-such-program"))]).is_err());
+        assert!(together(vec![vec![cargo("--version"), ("nothing", command("hearth-no-such-program"))]]).is_err());
+    }
+
+    #[test]
+    fn downloads_are_tried_again_from_nothing() {
+        let folder = root().join("target/tmp/download");
+        let tries = std::cell::Cell::new(0);
+        // Leaves something behind each time and works at the third.
+        let attempt = || {
+            tries.set(tries.get() + 1);
+            let mut shell = command("python3");
+            let (file, tried) = (folder.join("part").display().to_string(), tries.get());
+            shell.arg("-c").arg(format!("open({file:?}, 'x').close(); exit({tried} != 3)"));
+            shell
+        };
+        download(&folder, attempt).unwrap();
+        assert_eq!(tries.get(), 3);
+        assert!(folder.join("part").exists());
+        assert!(download(&folder, || command("hearth-no-such-program")).is_err());
     }
 }

@@ -16,7 +16,9 @@ const ONCE: [&str; 5] = ["folders", "bad_files", "generation", "ropes", "constra
 /// Tests of the package `tests` in a build of the engine, in the browser that the caller says.
 fn in_browser(build: &str, settings: &str, tests: &[&str]) -> Command {
     let mut cargo = Build::named(build).cargo("test");
-    cargo.env("WASM_BINDGEN_TEST_TIMEOUT", "1800").env_remove("CHROMEDRIVER").env_remove("GECKODRIVER");
+    // Seconds for the tests of one file, and for its driver to start, which is started anew should it hang.
+    cargo.env("WASM_BINDGEN_TEST_TIMEOUT", "3600").env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "120");
+    cargo.env_remove("CHROMEDRIVER").env_remove("GECKODRIVER");
     cargo.env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", process::root().join("tests").join(settings));
     // Lines of source would be four fifths of a module, and a panic tells its own.
     cargo.env("CARGO_PROFILE_DEV_DEBUG", "0");
@@ -54,15 +56,16 @@ pub fn run() -> Result<()> {
         "--no-deps",
     ]))?;
 
-    say("tests, natively, and in headless Chromium, build base");
+    audit()?;
+
+    // The build with threads and without relaxed SIMD has base's kernels and the other's threads; the page is tested in all three.
+    say(
+        "tests, natively; in headless Chromium, builds base and threads-relaxed; the GPU, in headless Firefox; the page is built",
+    );
     let mut native = command("cargo");
     native.args(["test", "--workspace"]);
     let mut base = in_browser("base", "webdriver.json", &[&NUMBERS[..], &ONCE].concat());
     base.env("CHROMEDRIVER", &browser.chromedriver).args(["--package", "hearth-engine", "--lib"]);
-    process::together(vec![("natively", native), ("Chromium, build base", base)])?;
-
-    // The build with threads and without relaxed SIMD has base's kernels and the other's threads; the page is tested in all three.
-    say("tests, in headless Chromium, build threads-relaxed; the GPU, in headless Firefox; the page is built");
     let mut relaxed = in_browser("threads-relaxed", "webdriver.json", &[&NUMBERS[..], &["gpu"]].concat());
     relaxed.env("CHROMEDRIVER", &browser.chromedriver).args(["--package", "hearth-engine", "--lib"]);
     // Another browser, another compiler of shaders, the native tests' adapter.
@@ -70,22 +73,38 @@ pub fn run() -> Result<()> {
     firefox.env("GECKODRIVER", &geckodriver);
     let mut page = command("trunk");
     page.args(["build", "--release"]);
-    process::together(vec![
+    let browsers = vec![
+        ("Chromium, build base", base),
         ("Chromium, build threads-relaxed", relaxed),
         ("the GPU, in Firefox", firefox),
-        ("the page", page),
-    ])?;
+    ];
+    process::together(vec![vec![("natively", native)], browsers, vec![("the page", page)]])?;
 
     say("the page, with the real model, in Chromium and Firefox");
     // The browser's answers are compared with the command line's. Made beside the tests it shares what those are made of.
     process::run(command("cargo").args(["build", "--workspace", "--tests", "--bin", "hearth"]))?;
-    process::run(command("npm").args(["install", "--prefix", "tests/page", "--no-audit", "--no-fund", "--silent"]))?;
+    install()?;
     let mut node = command("node");
     node.env("CHROMIUM", &browser.chromium).env("GECKODRIVER", &geckodriver);
     process::run(node.args(["--test", "--test-concurrency=2"]).args(page_tests()?))?;
-    audit()?;
     say("all tests passed");
     Ok(())
+}
+
+/// The page's test tools. npm leaves out silently what it could not fetch and holds for optional: TypeScript's own program.
+fn install() -> Result<()> {
+    let attempt = || {
+        process::run(command("npm").args([
+            "install",
+            "--prefix",
+            "tests/page",
+            "--no-audit",
+            "--no-fund",
+            "--silent",
+        ]))?;
+        process::run(command("node").args(["tests/page/node_modules/typescript/bin/tsc", "--version"]))
+    };
+    attempt().or_else(|_| attempt())
 }
 
 /// What we use must be licensed, come from the registry, and have no flaw that is known; lists of flaws are asked for elsewhere.
@@ -96,7 +115,7 @@ fn audit() -> Result<()> {
         Ok(()) => process::run(command("cargo").args(["deny", "--log-level", "error", "check", "advisories"]))?,
         Err(_) => say("the list of RustSec cannot be fetched here: known flaws of libraries are not checked"),
     }
-    // It fails for a flaw, which it then tells of, as for a registry that does not answer.
+    // By the lock file alone. It fails for a flaw, which it then tells of, as for a registry that does not answer.
     let found = process::output(command("npm").args(["audit", "--json", "--prefix", "tests/page", "--silent"]));
     match serde_json::from_str::<serde_json::Value>(&found).ok().filter(|found| found["vulnerabilities"].is_object()) {
         Some(found) if found["vulnerabilities"].as_object().is_some_and(|flaws| !flaws.is_empty()) => {

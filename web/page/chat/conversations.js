@@ -43,8 +43,13 @@ async function migrate() {
   if (Array.isArray(old) && old.length > 0) {
     const now = Date.now();
     // Ids first, and where they stay: another tab, or this one after a reload, may begin with it, too, and both then add the same.
-    old = old.map(message => ({id: newId(), conversation: newId(), ...message}));
-    localStorage.setItem('hearth.messages', JSON.stringify(old));
+    const conversation = newId();
+    old = old.map(message => ({id: newId(), conversation, ...message}));
+    try {
+      localStorage.setItem('hearth.messages', JSON.stringify(old));
+    } catch {
+      // Full: then it may be here twice.
+    }
     const turns = old.map(({id, role, content, reasoning, meta}, i) => ({id, parent: old[i - 1]?.id ?? null, role, content, reasoning, meta}));
     const [{conversation: id, content}] = old;
     await kept.add([{id, title: titleOf(content), created: now, changed: now, leaf: turns.at(-1).id, turns}]);
@@ -130,21 +135,30 @@ function listed(conversation) {
 /** Whether a conversation is in the list: what is shown here, another tab may have deleted, and then all of it is kept anew. */
 const isListed = ({id}) => state.conversations.some(one => one.id === id);
 
-/** Goes up whenever another conversation is chosen: one that is read more slowly than that is not shown. */
-let chosen = 0;
+/** Id of the conversation that is being read, to be shown, if no other is chosen or begun meanwhile. */
+let coming = '';
+
+/** The one that is shown was chosen. */
+export function stay() {
+  coming = '';
+}
 
 /** Shows an empty conversation, which is kept once something is said. */
 export function fresh() {
-  chosen += 1;
+  coming = '';
   complained = false;
   set({open: '', conversation: null, turns: new Map(), messages: [], growing: null});
 }
 
 export async function open(id) {
-  const mine = chosen += 1;
+  coming = id;
   complained = false;
-  const {turns: all, ...conversation} = await kept.whole(id);
-  if (mine !== chosen) return;
+  const {turns: all, ...conversation} = await kept.whole(id).catch(error => {
+    if (coming === id) throw error;
+    return {};
+  });
+  if (coming !== id) return;
+  coming = '';
   const turns = new Map(all.map(turn => [turn.id, {...turn, conversation: id}]));
   // An answer that was cut off by a crash lies below the leaf.
   set({open: id, conversation, turns, messages: path(turns, leafBelow(turns, conversation.leaf)), growing: null});
@@ -157,6 +171,7 @@ export function newTurn(parent, turn) {
 
 /** Adds a turn, or puts it in the place of its former self, and shows the path down to it. */
 export function add(turn) {
+  if (!state.conversation) coming = '';
   const now = Date.now();
   const about = turn.content || turn.files?.[0].name || '';
   const before = state.conversation ?? {id: turn.conversation, title: titleOf(about), created: now};
@@ -203,6 +218,7 @@ export async function remove(ids) {
   const deleted = Date.now();
   set({conversations: state.conversations.filter(({id}) => !ids.includes(id)), undo: gone});
   if (ids.includes(state.open)) fresh();
+  if (ids.includes(coming)) coming = '';
   await keep({conversations: gone.map(one => ({...one, deleted}))});
 }
 

@@ -1,11 +1,10 @@
 // The tokens of an answer and how likely each was. Kept as `[id, bytes, logprob, [[id, bytes, logprob], ...]]`, bytes as a string
 // of characters below 256: a token may be a part of a character. Where nobody asked how likely they are, the last two are missing.
-import {alone as spelled, latin1, texts as joined} from '../pieces.js';
+import {bytesOf, joined, latin1, spelled} from '../pieces.js';
 
 /** How many of the likeliest are kept. */
 export const TOP = 5;
 
-const bytesOf = text => Uint8Array.from(text, character => character.charCodeAt(0));
 const packed = ({id, bytes, logprob}) => [id, latin1(bytes), Number(logprob.toFixed(3))];
 const encoded = text => latin1(new TextEncoder().encode(text));
 

@@ -9,7 +9,7 @@ import {fewestBits} from './search.js';
 import {speed} from './speed.js';
 import {contextOf, lab, set} from './state.js';
 import {sample} from './texts.js';
-import {texts} from '../pieces.js';
+import {joined} from '../pieces.js';
 import {isStale} from '../shell/keeper.js';
 import {set as setPage} from '../store.js';
 
@@ -203,7 +203,7 @@ export async function compare(id, text, count) {
     try {
       const guessed = await led(other, tokens, said.map(({id}) => id), told('comparing'));
       const own = await answer(other, tokens, count, told('answering'));
-      const words = texts(own.map(({bytes}) => bytes));
+      const words = joined(own.map(({bytes}) => bytes));
       return {id, prompt: text, tokens: compared(said, guessed), own: words, together: together(said, own)};
     } finally {
       other.unload();

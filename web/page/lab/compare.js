@@ -1,6 +1,6 @@
 // Two models over one prompt. The original answers, the likeliest token each time; the smaller one is led along that answer
 // token by token, and tells at each what it would have said and how likely it finds what was said. Then it answers by itself.
-import {alone, texts} from '../pieces.js';
+import {joined, spelled} from '../pieces.js';
 
 /** How many of the likeliest tokens are asked for. */
 const TOP = 20;
@@ -37,13 +37,13 @@ export async function led(model, tokens, said, {signal, onStep}) {
  * and the other (below that, if it is none of its likeliest: `rare`), and whether both find the same token likeliest.
  */
 export function compared(said, guessed) {
-  const words = texts(said.map(({bytes}) => bytes));
+  const words = joined(said.map(({bytes}) => bytes));
   return said.map(({id, bytes, logprob, top}, i) => {
     const other = guessed[i].top;
     const found = other.find(one => one.id === id);
-    const told = list => list.slice(0, 3).map(one => ({text: alone(one.bytes), p: Math.exp(one.logprob)}));
+    const told = list => list.slice(0, 3).map(one => ({text: spelled(one.bytes), p: Math.exp(one.logprob)}));
     return {
-      text: words[i], alone: alone(bytes), p: Math.exp(logprob), q: Math.exp((found ?? other.at(-1)).logprob), rare: !found,
+      text: words[i], alone: spelled(bytes), p: Math.exp(logprob), q: Math.exp((found ?? other.at(-1)).logprob), rare: !found,
       same: other[0].id === id, tops: [told(top), told(other)],
     };
   });

@@ -387,8 +387,12 @@ mod tests {
             assert!(!many(), "{limit}");
             assert!(threads(&mut team) <= limit, "{limit}");
         }
-        team.limit(4); // a stall may have sent the leader on alone
-        assert!(threads(&mut team) > 1);
+        // A stall may have sent the leader on alone, or kept the helpers from coming in time.
+        let patience = std::time::Instant::now();
+        while threads(&mut team) == 1 {
+            assert!(patience.elapsed().as_secs() < 10, "no helper comes back");
+            team.limit(4);
+        }
     }
 
     #[test]

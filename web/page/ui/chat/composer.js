@@ -1,7 +1,7 @@
 // The box a question is written in: files beside it, how tokens are chosen, how much of the context it takes.
 import {ask, stop} from '../../actions.js';
 import {countSoon, shortened} from '../../chat/meter.js';
-import {$, choose, h, icon} from '../../dom.js';
+import {$, choose, composing, h, icon, rearrange} from '../../dom.js';
 import {number, t} from '../../i18n.js';
 import {on, set, state} from '../../store.js';
 import {attach, chips, dropping} from './attach.js';
@@ -13,9 +13,6 @@ const STOP = 'M7 7h10v10H7z';
 
 /** Of the context an answer needs at least so much. */
 const ROOM = 32;
-
-/** Enter that ends the choice of a Chinese character is not meant for us; Safari tells by the key code alone. */
-export const composing = event => event.isComposing || event.keyCode === 229;
 
 function drawBox() {
   const {answering, model} = state;
@@ -36,9 +33,6 @@ function fit() {
   if (box.scrollHeight > 0) box.style.height = `${Math.min(box.scrollHeight, 200)}px`;
 }
 
-/** What was given last and is no text, `[{name, why}]`. */
-let refused = [];
-
 /** Counts what the conversation takes with what is in the box; an answer's own figures come with its end. */
 function measure() {
   const {model, messages, draft, files, system, answering} = state;
@@ -56,37 +50,42 @@ function drawMeter() {
   $('context').textContent = all && used ? t('ask.context', {used: number(used), all: number(all)}) : '';
   const meter = $('context-meter');
   meter.hidden = !all || !used;
-  meter.max = all ?? 1;
-  meter.high = 0.85 * meter.max;
-  meter.value = Math.min(used ?? 0, meter.max);
-  drawNote(all, used);
+  if (!meter.hidden) {
+    meter.max = all;
+    meter.high = 0.85 * all;
+    meter.value = Math.min(used, all);
+  }
+  const refused = state.refused.map(({name, why}) => h('p', {}, t(`attach.${why}`, {name})));
+  // What it says already is not said again.
+  rearrange($('box-note'), [...refused, ...over() > 0 && !state.answering ? tooLong(used, all) : []]);
 }
 
-function drawNote(all, used) {
-  const over = used + ROOM - all;
-  $('box-note').replaceChildren(...refused.map(({name, why}) => h('p', {}, t(`attach.${why}`, {name}))),
-    ...over > 0 && !state.answering ? tooLong(used, all, over) : []);
+/** Tokens too many; NaN where nobody has counted. */
+const over = () => state.used + ROOM - state.model?.info.context;
+
+const longest = () => state.files.toSorted((a, b) => b.text.length - a.text.length)[0];
+
+/** Shortens the longest file, once for each count. */
+async function shorten({currentTarget: button}) {
+  button.disabled = true;
+  const [{model}, file, much] = [state, longest(), over()];
+  const tokens = (await model.tokenize(file.text)).length;
+  const text = await shortened(model, file.text, tokens - much - 2 * ROOM);
+  set({files: state.files.map(one => one === file ? {...file, text} : one)});
 }
 
 /** Says that it is too long, and what helps. */
-function tooLong(used, all, over) {
-  const {files, model} = state;
-  const longest = files.toSorted((a, b) => b.text.length - a.text.length)[0];
-  const shorten = async () => {
-    const tokens = (await model.tokenize(longest.text)).length;
-    const text = await shortened(model, longest.text, tokens - over - 2 * ROOM);
-    set({files: state.files.map(file => file === longest ? {...file, text} : file)});
-  };
-  const note = h('p', {}, t(longest ? 'ask.long.file' : 'ask.long', {used: number(used), all: number(all)}));
-  if (!longest) return [note];
-  return [note, h('button', {type: 'button', class: 'quiet', onclick: shorten}, t('attach.shorten', {name: longest.name}))];
+function tooLong(used, all) {
+  const file = longest();
+  const note = h('p', {}, t(file ? 'ask.long.file' : 'ask.long', {used: number(used), all: number(all)}));
+  if (!file) return [note];
+  return [note, h('button', {type: 'button', class: 'quiet', onclick: shorten}, t('attach.shorten', {name: file.name}))];
 }
 
 /** Takes what is text beside the question, and says what is none until something else is given or asked. */
-async function take(files) {
-  refused = [];
-  await attach(files, file => refused.push(file));
-  drawMeter();
+function take(files) {
+  set({refused: []});
+  return attach(files, file => set({refused: [...state.refused, file]}));
 }
 
 function send(event) {
@@ -97,8 +96,7 @@ function send(event) {
   const {files} = state;
   if (!text && files.length === 0) return undefined;
   box.value = '';
-  refused = [];
-  set({draft: '', files: []});
+  set({draft: '', files: [], refused: []});
   ask(text, files);
   fit();
   return box.focus();
@@ -127,7 +125,7 @@ export function composer() {
     if (state.timings) set({used: state.timings.context_used});
   });
   on(['messages', 'draft', 'files', 'system', 'model', 'answering'], measure);
-  on(['used', 'model', 'language', 'answering', 'files'], drawMeter);
+  on(['used', 'model', 'language', 'answering', 'refused'], drawMeter);
 
   // Who wrote before the page was ready keeps that.
   if (box.value) set({draft: box.value});

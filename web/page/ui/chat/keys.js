@@ -1,9 +1,8 @@
 // Keyboard shortcuts, and the sheet that tells them.
 import {answer, newChat, stop} from '../../actions.js';
-import {$, h} from '../../dom.js';
+import {$, composing, h} from '../../dom.js';
 import {t} from '../../i18n.js';
 import {on, set, state} from '../../store.js';
-import {composing} from './composer.js';
 import {editLast, toggleLastTokens} from './flow.js';
 import {searchList} from './list.js';
 

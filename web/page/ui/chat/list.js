@@ -2,7 +2,7 @@
 import {deleteChats, fail, newChat, openChat} from '../../actions.js';
 import {search} from '../../chat/archive.js';
 import {dropUndo, rename, undo} from '../../chat/conversations.js';
-import {$, arrange, choose, h, icon} from '../../dom.js';
+import {$, arrange, choose, composing, h, icon} from '../../dom.js';
 import {t} from '../../i18n.js';
 import {on, set, state} from '../../store.js';
 import {exportAll, exportOne, importFiles} from './files.js';
@@ -57,7 +57,7 @@ function renameRow({id, title}) {
     rows.querySelector(`[data-id="${id}"] button`)?.focus();
   };
   input.addEventListener('keydown', event => {
-    if (event.isComposing || event.keyCode === 229) return;
+    if (composing(event)) return;
     if (!['Enter', 'Escape'].includes(event.key)) return;
     event.stopPropagation();
     event.preventDefault(); // the title, which has the focus then, is not pressed

@@ -1,6 +1,6 @@
 // Choosing among named things: how tokens are chosen, and system prompts. Ours cannot be removed, the person's own are kept.
 import {matches, named, OURS, valueOf} from '../../chat/presets.js';
-import {$, h} from '../../dom.js';
+import {$, composing, h} from '../../dom.js';
 import {t} from '../../i18n.js';
 import {on, set, state} from '../../store.js';
 
@@ -46,7 +46,7 @@ function picker({id, label, all, current, none, use, value, key}) {
       if (input.value.trim()) end({[key]: named(state[key], input.value.trim(), value())});
     };
     const leave = event => {
-      if (event.key !== 'Escape') return;
+      if (composing(event) || event.key !== 'Escape') return;
       event.stopPropagation();
       end();
     };

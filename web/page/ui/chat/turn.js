@@ -2,7 +2,7 @@
 import {answer, ask} from '../../actions.js';
 import {showBranch} from '../../chat/conversations.js';
 import {written} from '../../chat/files.js';
-import {arrange, h, icon, reused} from '../../dom.js';
+import {composing, h, icon, rearrange} from '../../dom.js';
 import {number, t} from '../../i18n.js';
 import {state} from '../../store.js';
 import {chips} from './attach.js';
@@ -46,7 +46,7 @@ function editor(turn, close) {
     ask(box.value.trim(), turn.files, turn.parent);
   };
   const keys = event => {
-    if (event.isComposing || event.keyCode === 229) return;
+    if (composing(event)) return;
     if (event.key === 'Escape') {
       event.stopPropagation();
       close();
@@ -154,9 +154,7 @@ export function answerView() {
 
   function drawFoot() {
     const {place} = latest;
-    const focused = meta.contains(document.activeElement) ? document.activeElement.id : '';
-    arrange(meta, place.growing ? [] : reused(meta.children, foot(() => latest.turn, place, tokens)));
-    if (focused && !meta.contains(document.activeElement)) meta.querySelector(`#${focused}`)?.focus();
+    rearrange(meta, place.growing ? [] : foot(() => latest.turn, place, tokens));
   }
 
   function drawThoughts({reasoning, content}, growing) {

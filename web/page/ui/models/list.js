@@ -1,7 +1,7 @@
 // The catalog's models, then what else is here: what each takes, and one button.
 import {memoryForecast} from '../../../hearth.js';
 import {fail, hearth, load} from '../../actions.js';
-import {arrange, h, reused} from '../../dom.js';
+import {h, rearrange} from '../../dom.js';
 import {megabytes, t} from '../../i18n.js';
 import {coming, on, set, state} from '../../store.js';
 import {refresh} from './storage.js';
@@ -75,7 +75,7 @@ function rows() {
 export function list() {
   const list = h('ul', {class: 'plain'});
   on(['catalog', 'stored', 'room', 'phase', 'wanted', 'source', 'model', 'language'], () => {
-    arrange(list, reused(list.children, rows().map(row)));
+    rearrange(list, rows().map(row));
   });
   return list;
 }

@@ -1,7 +1,7 @@
 // What this browser keeps: how much room there is, and for every model its size, its last use, and whether it is whole; files come
 // in and go out here.
 import {fail, hearth} from '../../actions.js';
-import {$, arrange, h, reused, save} from '../../dom.js';
+import {h, rearrange, save} from '../../dom.js';
 import {megabytes, percent, t} from '../../i18n.js';
 import {coming, on, set, state} from '../../store.js';
 
@@ -84,7 +84,7 @@ function row({plan: {key, name, size_bytes}, stored_bytes, used_ms, whole}) {
       class: 'quiet', id: `${label}-${idOf(key)}`, disabled, 'aria-label': `${t(label)}: ${name}`, onclick: () => action({key, name}),
     }, t(label));
   const using = (state.model && stateUses(key)) || coming();
-  return h('li', {},
+  return h('li', {'data-key': key},
     h('div', {}, name, h('p', {class: 'small'},
       [size, used_ms && t('storage.used', {when: ago(used_ms)}), checked && found(checked)].filter(Boolean).join(' · '))),
     h('div', {class: 'actions'},
@@ -142,9 +142,7 @@ export function storage(word) {
   on(['room', 'keeps', 'language'], () => facts.replaceChildren(...room().filter(Boolean)));
   on(['stored', 'checks', 'busy', 'phase', 'model', 'source', 'language'], () => {
     list.hidden = state.stored.length === 0;
-    const focused = list.contains(document.activeElement) ? document.activeElement.id : '';
-    arrange(list, reused(list.children, state.stored.map(row)));
-    if (focused && !list.contains(document.activeElement)) $(focused)?.focus({preventScroll: true});
+    rearrange(list, state.stored.map(row));
   });
   return h('section', {class: 'card', id: 'storage', 'aria-labelledby': 'storage-title'},
     word('h2', 'storage.title', {id: 'storage-title'}), facts, list, task(),
