@@ -21,7 +21,7 @@ import {direct, titleOf, typed} from './worker/addresses.js';
 import {fileBytes, given, nameOf, wanted} from './worker/files.js';
 import {arePlain, findAdapter, judge, kernelsOf, PLAIN, verdicts} from './worker/device.js';
 
-export {direct, HearthError, Lab, memoryForecast, nameOf, onRequests, Storage, titleOf, typed, WALL};
+export {direct, HearthError, Lab, memoryForecast, Model, nameOf, onRequests, Storage, titleOf, typed, WALL};
 
 const BASE = new URL('./', import.meta.url);
 const BUILDS = ['base', 'threads', 'threads-relaxed'];

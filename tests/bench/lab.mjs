@@ -2,7 +2,7 @@
 //
 //   node tests/bench/lab.mjs [PRESET...]     after `trunk build --release` and `npm install --prefix tests/page`
 import {readFileSync} from 'node:fs';
-import {inBrowser, SMOLLM2} from '../page/browser.mjs';
+import {FOREVER, inBrowser, SMOLLM2} from '../page/browser.mjs';
 import {ROOT} from '../page/server.mjs';
 
 const [text, test] = ['calibration', 'test'].map(use => readFileSync(`${ROOT}web/texts/en-${use}.txt`, 'utf8'));
@@ -21,5 +21,5 @@ for (const name of names) {
     const [{kl, same_top}, evaluate_s] = await timed(() => lab.evaluate(made.file, {text: test, calibration: text, tokens: 4096}));
     const [, map_s] = await timed(() => lab.sensitivity({text}));
     return {name, compress_s, evaluate_s, map_s, peak_mb: made.peak_memory_bytes / 1e6, mb: made.file.size / 1e6, kl, same_top};
-  }, [SMOLLM2, name, text, test])));
+  }, [SMOLLM2, name, text, test])), {most: FOREVER});
 }

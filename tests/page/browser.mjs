@@ -19,8 +19,9 @@ const SOFTWARE_GPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshade
 /** What a person may wait for comes within this, also where other programs have the cores; how quick it is, other lines test. */
 const PATIENCE_MS = 120_000;
 
-/** What hangs for so long ends, so that it is told which test it was. */
+/** What hangs for so long ends, so that it is told which test it was. What is no test may take as long as a timer can be set for. */
 const HANG_MS = 900_000;
+export const FOREVER = 2 ** 31 - 1;
 
 /**
  * Runs `task({page, host, context, profile})`, with an adapter if `gpu` and `more` arguments of the browser, for `most` milliseconds;

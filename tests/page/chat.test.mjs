@@ -39,6 +39,8 @@ async function choose(page, button, name, text) {
 const idle = page => page.waitForSelector('[aria-busy=false]');
 test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}) => {
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  const elsewhere = [];
+  context.on('request', request => /^https?:/.test(request.url()) && !request.url().startsWith(host.url) && elsewhere.push(request.url()));
   await page.evaluate(() => {
     const old = [{role: 'user', content: 'An old question'}, {role: 'assistant', content: 'An old answer', meta: {}}];
     localStorage.setItem('hearth.messages', JSON.stringify(old));
@@ -76,7 +78,7 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     assert.equal(await md.locator('img, script, [onerror], [href^=javascript]').count(), 0);
     assert.equal(await page.evaluate(() => window.hacked), undefined);
     assert.match(await md.textContent(), /<img src=x onerror/);
-    assert.ok(!host.requests.some(url => /evil|leak\.png/.test(url)));
+    assert.deepEqual(elsewhere, []);
     await md.locator('.copy').click();
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'def flash(s):\n    return "dark"');
     await page.click('.answer .meta button:text-is("Copy")');

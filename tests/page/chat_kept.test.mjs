@@ -129,24 +129,34 @@ test('conversations are kept', {timeout: 600_000}, t => inBrowser(async ({page, 
   });
 
   await t.test('what was chosen last is shown, however long another takes to be read', async () => {
-    await speak(page, ['one', 'two']);
-    await ask(page, 'Slow');
-    await page.click('#new-chat');
-    await ask(page, 'Shown');
+    await speak(page, ['so']);
+    for (const title of ['Slow', 'Shown', 'Third']) {
+      await page.click('#new-chat');
+      await ask(page, title);
+    }
     const opened = await page.evaluate(async () => {
       const {deleteChats, newChat, openChat} = await import('/page/actions.js');
-      const {state} = await import('/page/store.js');
-      const idOf = title => state.conversations.find(one => one.title === title).id;
-      const [shown, slow] = ['Shown', 'Slow'].map(idOf);
+      const {dropUndo, open} = await import('/page/chat/conversations.js');
+      const {set, state} = await import('/page/store.js');
+      const [shown, slow, third] = ['Shown', 'Slow', 'Third'].map(title => state.conversations.find(one => one.title === title).id);
       const seen = [];
-      for (const next of [() => openChat(shown), newChat, () => deleteChats([slow])]) {
-        if (state.open !== shown) await openChat(shown);
-        await Promise.all([openChat(slow), next()]);
+      const both = async (...calls) => {
+        await Promise.all(calls);
+        await dropUndo();
         seen.push(state.conversation?.title ?? '');
-      }
+      };
+      await openChat(shown);
+      await both(openChat(slow), openChat(shown));
+      await both(openChat(slow), newChat());
+      // As at the start, where it is read and already marked.
+      set({open: shown});
+      await both(open(shown), openChat(shown));
+      await both(openChat(slow), deleteChats([shown]));
+      await openChat(third);
+      await both(openChat(slow), deleteChats([slow]));
       return seen;
     });
-    assert.deepEqual(opened, ['Shown', '', 'Shown']);
+    assert.deepEqual(opened, ['Shown', '', 'Shown', 'Slow', 'Third']);
     await page.click('#new-chat');
   });
 
@@ -178,7 +188,21 @@ test('conversations are kept', {timeout: 600_000}, t => inBrowser(async ({page, 
     await page.goto(host.url);
     await wait(page, () => document.querySelector('.answer .md'));
     assert.ok((await answers(page))[0].length >= length, `${(await answers(page))[0].length} of ${length}`);
-    assert.match(await page.textContent('.answer .meta'), /broken off.*Continue|broken off/);
+    assert.match(await page.textContent('.answer .meta'), /broken off/);
+    await speak(page, ['on']);
+    await page.waitForSelector('#goon-1');
+  });
+
+  await t.test('a conversation of before the database is taken over where localStorage is full, too', async () => {
+    await page.evaluate(() => localStorage.setItem('hearth.messages', JSON.stringify([{role: 'user', content: 'Of before'}])));
+    const full = await context.newPage();
+    await full.addInitScript(() => {
+      Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };
+    });
+    await full.goto(host.url);
+    await full.waitForSelector('.conversations .title:has-text("Of before")');
+    await until(() => full.evaluate(() => localStorage.getItem('hearth.messages') === null));
+    await full.close();
   });
 
   await t.test('without a database conversations last as long as the tab, and it says so', async () => {

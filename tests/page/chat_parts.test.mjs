@@ -5,7 +5,8 @@ import {test} from 'node:test';
 import {readText, written} from '../../web/page/chat/files.js';
 import {forgive, owe, owing, withOwed} from '../../web/page/chat/owed.js';
 import {alone, begun, pack, retold, sureness, texts, weighed} from '../../web/page/chat/tokens.js';
-import {unseen} from '../../web/page/pieces.js';
+import {spelled, unseen} from '../../web/page/pieces.js';
+import {makeStore} from '../../web/page/store.js';
 import {fromJson, fromMarkdown, nameOf, toJson, toMarkdown} from '../../web/page/chat/transfer.js';
 import {after, leafBelow, newId, path} from '../../web/page/chat/tree.js';
 
@@ -126,7 +127,30 @@ test('a token that is a part of a character shows its bytes', () => {
   const list = said.map((bytes, id) => pack({logprobs: {id, bytes, logprob: -1, top: []}}));
   assert.deepEqual(texts(list), [' ', '😀', 'é炉']);
   assert.deepEqual(list.map(alone), [' <0xF0><0x9F>', '<0x98><0x80>', 'é炉']);
+  // What has the form of a character and is none; the mark of order, which is one.
+  const odd = [[0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xef, 0xbb, 0xbf]];
+  assert.deepEqual(odd.map(spelled), ['<0xED><0xA0><0x80>', '<0xF4><0x90><0x80><0x80>', '\ufeff']);
   assert.deepEqual(['', '\u0301', '\u200d', '\ufe0f', ' ', 'e\u0301'].map(unseen), [true, true, true, true, false, false]);
+});
+
+test('what a tab no longer has room for does not come back as what it was before', () => {
+  const shelf = (room, items = new Map()) => ({
+    getItem: key => items.get(key) ?? null,
+    setItem(key, value) {
+      if (value.length > room) throw new Error('full');
+      items.set(key, value);
+    },
+    removeItem: key => items.delete(key),
+  });
+  Object.assign(globalThis, {localStorage: shelf(20), sessionStorage: shelf(20)});
+  const open = () => makeStore({draft: '', files: []}, ['draft'], 'test', ['files']);
+  const {set} = open();
+  set({draft: 'short', files: ['short']});
+  assert.deepEqual(open().state, {draft: 'short', files: ['short']});
+  set({draft: 'far too long for that', files: ['far too long for that']});
+  assert.deepEqual(open().state, {draft: 'short', files: []});
+  delete globalThis.localStorage;
+  delete globalThis.sessionStorage;
 });
 
 test('what draws Markdown is not fetched for the first paint', () => {

@@ -91,6 +91,10 @@ test('an adapter with wrong numbers is found out', () => withFault(corrupted('ve
 }));
 
 test('an adapter whose subgroups are wrong is used without them', () => withFault(corrupted('quadBroadcast(own0, 2u)', 'quadBroadcast(own0, 1u)'), async ({page}) => {
+  // No trial is held where the adapter was asked for: it is the tuning that finds out.
+  await loadTiny(page, {device: 'gpu'});
+  const [, kept] = await page.evaluate(() => Object.entries(localStorage).find(([key]) => key.startsWith('hearth.kernels.')));
+  assert.equal(JSON.parse(kept).what.subgroups, false);
   await loadTiny(page, {device: 'auto'});
   const {why, kernels} = await verdict(page);
   assert.deepEqual([why === 'faster' || why === 'slower', kernels.subgroups], [true, false], why);

@@ -168,7 +168,9 @@ test('what comes of it tells what it is', () => inBrowser(async ({page, host}) =
   assert.ok(after.bytes_per_token < base.bytes_per_token / 4, `${after.bytes_per_token} of ${base.bytes_per_token}`);
   assert.deepEqual([after.file_bytes, base.file_bytes], [made.size, info.size_bytes]);
   // Presets are recipes.
-  for (const {name, recipe} of await page.evaluate(() => window.opened.presets)) {
+  const presets = await page.evaluate(() => window.opened.presets);
+  assert.ok(presets.length > 0);
+  for (const {name, recipe} of presets) {
     assert.equal(recipe.name, name);
     const known = ({method}) => methods.some(({name}) => name === method);
     assert.ok(recipe.steps.length > 0 && recipe.steps.every(known), name);
@@ -183,6 +185,7 @@ test('what matters is told, matrix by matrix', () => inBrowser(async ({page, hos
   const {result, told} = await call(page, 'sensitivity', {text: CALIBRATION, formats: ['Q4_0', 'Q8_0']});
   assert.equal(result.layers, info.layers);
   const sizes = new Map(info.tensors.map(({name, shape: [rows, cols]}) => [name, rows * cols]));
+  assert.ok(result.tensors.length >= 7 * info.layers);
   for (const {name, layer, kind, numbers, sensitivity, errors, bytes} of result.tensors) {
     assert.equal(name, layer === null ? `${kind}.weight` : `blk.${layer}.${kind}.weight`);
     assert.equal(numbers, sizes.get(name));

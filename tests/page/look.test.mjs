@@ -110,7 +110,9 @@ function literals() {
   const modules = readdirSync(folder, {recursive: true}).filter(name => name.endsWith('.js'));
   const text = [join(ROOT, 'web/index.html'), ...modules.map(name => join(folder, name))].map(path => readFileSync(path, 'utf8')).join('\n');
   const all = expression => [...text.matchAll(expression)].map(match => match.slice(1).find(Boolean));
-  const templates = all(/`([\w.]*\$\{[^`]*)`/g).filter(template => template.includes('.')).map(template => {
+  // A template that may begin with anything would ask for every text; one of these does.
+  const asks = template => /^\w+\./.test(template) || template === '${phase}.title';
+  const templates = all(/`([\w.]*\$\{[^`]*)`/g).filter(asks).map(template => {
     const parts = template.split(/\$\{[^}]*\}/).map(part => part.replace(/[^\w\s]/g, '\\$&'));
     return {template, expression: new RegExp(`^${parts.join('.+')}$`)};
   });

@@ -32,7 +32,7 @@ test('OpenAI\'s own client chats, streams, embeds and is told of errors', () => 
   const said = await page.evaluate(async greedy => {
     const {default: Client} = await import('/npm/openai/index.mjs');
     const client = new Client({
-      apiKey: 'none', baseURL: 'http://tab.invalid/v1', fetch: window.openai.fetch, dangerouslyAllowBrowser: true, maxRetries: 0,
+      apiKey: 'none', baseURL: `${location.origin}/v1`, fetch: window.openai.fetch, dangerouslyAllowBrowser: true, maxRetries: 0,
     });
     const asked = {model: 'smol', messages: [{role: 'user', content: 'Say hello.'}], max_tokens: 16, ...greedy};
     const whole = await client.chat.completions.create({...asked, logprobs: true, top_logprobs: 2});
@@ -292,7 +292,9 @@ test('answers fit a schema, an expression, a tool\'s parameters', () => inBrowse
   });
   const person = JSON.parse(said.json.choices[0].message.content);
   assert.deepEqual(Object.keys(person).sort(), ['age', 'name', 'tags']);
-  assert.ok(Number.isInteger(person.age) && person.age <= 120 && person.tags.every(tag => ['wise', 'young', 'kind'].includes(tag)));
+  assert.ok(Number.isInteger(person.age) && person.age >= 0 && person.age <= 120, said.json.choices[0].message.content);
+  assert.ok(person.name.length <= 20 && [1, 2].includes(person.tags.length), said.json.choices[0].message.content);
+  assert.ok(person.tags.every(tag => ['wise', 'young', 'kind'].includes(tag)));
   assert.equal(said.json.choices[0].finish_reason, 'stop');
   assert.match(said.date, /^ \d{4}-\d{2}-\d{2}$/);
   const [{message, finish_reason}] = said.called.choices;

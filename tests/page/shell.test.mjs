@@ -261,6 +261,7 @@ test('a new version is offered, fetches what has changed, and waits to be taken'
   await chooser.setFiles({name: 'log.txt', mimeType: 'text/plain', buffer: Buffer.from('day one')});
   await page.waitForSelector('#files .attached');
   await page.reload();
+  await page.waitForSelector('#get');
   assert.doesNotMatch(await page.textContent('.welcome'), /A newer title/, 'not before it is wanted');
   await page.click('#update .main');
   await page.waitForFunction(() => /A newer title/.test(document.querySelector('.welcome')?.textContent));

@@ -3,7 +3,7 @@
 // and tells what can be told without eyes: what is wider than the screen, and what is too small for a finger.
 import {mkdir} from 'node:fs/promises';
 import {join} from 'node:path';
-import {inBrowser, SMOLLM2} from './browser.mjs';
+import {FOREVER, inBrowser, SMOLLM2} from './browser.mjs';
 import {ROOT} from './server.mjs';
 import {talk} from './talk.mjs';
 import {speak} from './words.mjs';
@@ -222,5 +222,5 @@ for (const [device, options] of Object.entries(DEVICES)) {
     await view('chat')(page);
     await furnish(page);
     await shoot(page, FURNISHED, device);
-  }, options);
+  }, {...options, most: FOREVER});
 }

@@ -142,8 +142,8 @@ test('downloads heal', {timeout: 600_000}, async t => inBrowser(async ({page, ho
       response.writeHead(503).end();
       return true;
     }});
-    assert.equal((await get(page, url, {mirrors: [`${host.url}mirror/made-up.gguf`]})).hash, HASH);
-    assert.ok(asked.filter(({url}) => !url.includes('/mirror/')).length < 5, 'it is not asked for every chunk');
+    assert.equal((await get(page, url, {mirrors: [`${host.url}mirror/made-up.gguf`], network: {connections: 1}})).hash, HASH);
+    assert.equal(asked.filter(({url}) => !url.includes('/mirror/')).length, 1, 'it is not asked for every chunk');
   });
 
   await each('a data cap pauses, and the rest is fetched another time', async () => {

@@ -27,7 +27,10 @@ const inChangedPage = (script, options = {}, more = undefined) => {
     await page.addInitScript(script);
     await page.goto(host.url);
     result = await load(page, `${host.url}tiny.gguf`, options);
-    if (!result.code) result.tokens = (await generate(page, tiny)).tokens;
+    if (result.code) return;
+    const {tokens, message} = await generate(page, tiny);
+    assert.equal(tokens?.length, tiny.max_tokens, message);
+    result.tokens = tokens;
   }).then(() => result);
 };
 
@@ -161,6 +164,24 @@ test('a load that is stopped while helpers start leaves nothing behind', () => i
   assert.equal(await page.locator('iframe').count(), 0);
   assert.equal((await load(page, `${host.url}tiny.gguf`, {threads: 2})).timings.threads, 2);
 }));
+
+test('a measurement that is stopped does not wait for helpers on their way', () => inBrowser(async ({page, host}) => {
+  host.intercept = (request, response) => request.url === '/worker/helper.js'
+    && response.writeHead(200, {'Content-Type': 'text/javascript'}).end('onmessage = () => {};');
+  const {code, seconds} = await page.evaluate(async () => {
+    const {Hearth} = await import('/hearth.js');
+    const hearth = await Hearth.open();
+    const stop = new AbortController();
+    const measured = hearth.measure({threads: [2], signal: stop.signal}).then(() => 'measured', ({code}) => code);
+    while (!document.querySelector('iframe')) await new Promise(resolve => setTimeout(resolve, 20));
+    await new Promise(resolve => setTimeout(resolve, 1500)); // they are waited for, for ten seconds
+    const start = performance.now();
+    stop.abort();
+    return {code: await measured, seconds: (performance.now() - start) / 1000};
+  });
+  assert.equal(code, 'aborted');
+  assert.ok(seconds < 5, `${seconds} s`);
+}, {serviceWorkers: 'block'}));
 
 test('senseless numbers of threads', () => inBrowser(async ({page, host}) => {
   serveTiny(host);

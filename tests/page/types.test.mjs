@@ -40,11 +40,19 @@ test('options are the same in types and code', () => {
   assert.deepEqual(list('TURN').map(name => `'${name}'`).join(' | '), render);
 });
 
-test('what the types say is there, is there', () => {
+test('what the types say is there, is there', async () => {
+  const {OpenAI} = await import('../../web/openai.js');
+  const [, properties] = readFileSync(`${ROOT}web/openai.d.ts`, 'utf8').split(/^export class OpenAI/m);
+  const names = [...properties.matchAll(/^ {2}readonly (\w+)/gm)].map(match => match[1]);
+  assert.ok(names.length > 0);
+  assert.deepEqual(names.filter(name => !(name in new OpenAI({}))), []);
   for (const name of ['hearth', 'openai']) {
     const types = readFileSync(`${ROOT}web/${name}.d.ts`, 'utf8');
     const files = name === 'hearth' ? ['hearth', 'storage', 'model', 'lab'] : [name];
     const code = files.map(file => readFileSync(`${ROOT}web/${file}.js`, 'utf8')).join('\n');
+    const real = await import(`../../web/${name}.js`);
+    const exported = [...types.matchAll(/^export (?:class|function|const) (\w+)/gm)].map(match => match[1]);
+    assert.deepEqual(exported.filter(one => !(one in real)), []);
     const [, ...classes] = types.split(/^export class /m);
     assert.ok(classes.length > 0);
     for (const body of classes) {

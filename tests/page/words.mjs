@@ -80,7 +80,7 @@ export const wait = (page, check, argument) => page.waitForFunction(check, argum
 /** Waits until all that was said is in the database, so that a reload finds it. */
 export const settled = page => until(() => page.evaluate(async () => !(await import('/page/chat/owed.js')).owing()));
 
-/** The page's records of a kind, without what is yet to be written. */
+/** The page's records of a kind: those in its database, and those that are yet to be written there. */
 export const records = (page, name) => page.evaluate(async name => (await (await (await import('/page/chat/archive.js')).archive()).all(name)), name);
 
 /** What is in the page's database, or is yet to be written there. */

@@ -265,7 +265,7 @@ export function newChat() {
 }
 
 export function openChat(id) {
-  if (id === state.open) return stay();
+  if (id === state.open) return state.conversation ? stay() : open(id);
   leave();
   return open(id);
 }

@@ -231,7 +231,7 @@ function joins(worker, module, memory, lock, signal) {
       resolve(joined);
     };
     const late = setTimeout(answer, LATE_MS, false);
-    signal.addEventListener('abort', () => answer(false));
+    signal.addEventListener('abort', () => answer(false), {once: true});
     worker.onmessage = ({data: {failed}}) => answer(!failed);
     worker.onerror = event => {
       event.preventDefault(); // the model works without it
@@ -279,7 +279,7 @@ export async function startEngine({module, glue}, programs, memory, program = 'e
     end(reason) {
       over.abort();
       remote.end(reason);
-      helpers.forEach(worker => worker.terminate());
+      helpers.splice(0).forEach(worker => worker.terminate());
       frame.remove();
       memory = module = undefined; // whoever keeps this object does not keep gigabytes
     },

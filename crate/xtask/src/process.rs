@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -64,10 +65,14 @@ pub fn download(folder: &Path, command: impl Fn() -> Command) -> Result<()> {
 /// A command and what it is called.
 pub type Named<'a> = (&'a str, Command);
 
-/// Runs lanes beside each other, in each one command after the other until one fails, and shows the output of each command when it
-/// has ended; an error, of the first lane that has one, if any fails.
+/// Runs lanes beside each other, in each one command after the other, and shows the output of each when it has ended. Once one has
+/// failed none is begun; then an error, of the first lane that has one.
 pub fn together(lanes: Vec<Vec<Named>>) -> Result<()> {
+    let failed = AtomicBool::new(false);
     let run = |(what, mut command): Named| {
+        if failed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let start = Instant::now();
         let output = command.output().map_err(|error| format!("{}: {error}", shown(&command)))?;
         let mut terminal = std::io::stderr().lock();
@@ -80,6 +85,7 @@ pub fn together(lanes: Vec<Vec<Named>>) -> Result<()> {
             false => Err(format!("{} failed", shown(&command))),
         }
     };
+    let run = |one: Named| run(one).inspect_err(|_| failed.store(true, Ordering::Relaxed));
     let done: Vec<std::result::Result<(), String>> = thread::scope(|scope| {
         let running: Vec<_> =
             lanes.into_iter().map(|lane| scope.spawn(|| lane.into_iter().try_for_each(run))).collect();
@@ -106,8 +112,14 @@ mod tests {
             ("cargo", cargo)
         };
         assert!(together(vec![vec![cargo("--version"), cargo("--version")], vec![cargo("--version")]]).is_ok());
-        let after_it = ("nothing", command("hearth-no-such-program"));
-        let error = together(vec![vec![cargo("--version")], vec![cargo("--nonsense"), after_it]]).unwrap_err();
+        // What comes after is not begun.
+        let trace = root().join("target/tmp/begun");
+        let _ = std::fs::remove_file(&trace);
+        let mut after_it = command("python3");
+        after_it.arg("-c").arg(format!("open({:?}, 'x')", trace.display().to_string()));
+        let lanes = vec![vec![cargo("--version")], vec![cargo("--nonsense"), ("after it", after_it)]];
+        let error = together(lanes).unwrap_err();
+        assert!(!trace.exists());
         assert!(error.to_string().contains("--nonsense failed"), "{error}");
         assert!(together(vec![vec![cargo("--version"), ("nothing", command("hearth-no-such-program"))]]).is_err());
     }

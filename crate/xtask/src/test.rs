@@ -16,8 +16,8 @@ const ONCE: [&str; 5] = ["folders", "bad_files", "generation", "ropes", "constra
 /// Tests of the package `tests` in a build of the engine, in the browser that the caller says.
 fn in_browser(build: &str, settings: &str, tests: &[&str]) -> Command {
     let mut cargo = Build::named(build).cargo("test");
-    // Seconds for the tests of one file, and for its driver to start, which is started anew should it hang.
-    cargo.env("WASM_BINDGEN_TEST_TIMEOUT", "3600").env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "120");
+    // Seconds for the tests of one file, and for its driver to take connections; one that does not is started anew.
+    cargo.env("WASM_BINDGEN_TEST_TIMEOUT", "1800").env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "120");
     cargo.env_remove("CHROMEDRIVER").env_remove("GECKODRIVER");
     cargo.env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", process::root().join("tests").join(settings));
     // Lines of source would be four fifths of a module, and a panic tells its own.

@@ -217,8 +217,9 @@ export async function remove(ids) {
   if (gone.length === 0) return;
   const deleted = Date.now();
   set({conversations: state.conversations.filter(({id}) => !ids.includes(id)), undo: gone});
+  const next = ids.includes(coming) ? '' : coming;
   if (ids.includes(state.open)) fresh();
-  if (ids.includes(coming)) coming = '';
+  coming = next;
   await keep({conversations: gone.map(one => ({...one, deleted}))});
 }
 

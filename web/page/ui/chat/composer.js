@@ -33,6 +33,9 @@ function fit() {
   if (box.scrollHeight > 0) box.style.height = `${Math.min(box.scrollHeight, 200)}px`;
 }
 
+/** The files that were beside the question when it was counted last. */
+let counted;
+
 /** Counts what the conversation takes with what is in the box; an answer's own figures come with its end. */
 function measure() {
   const {model, messages, draft, files, system, answering} = state;
@@ -41,7 +44,11 @@ function measure() {
   const about = draft.trim() || files.length > 0 ? [{role: 'user', content: draft, files}] : [];
   const turns = [...messages, ...about];
   if (turns.length === 0) return countSoon(model, [], '', () => set({used: undefined}));
-  return countSoon(model, turns, system, used => set({used}));
+  return countSoon(model, turns, system, used => {
+    counted = files;
+    set({used});
+    drawMeter();
+  });
 }
 
 function drawMeter() {
@@ -56,8 +63,9 @@ function drawMeter() {
     meter.value = Math.min(used, all);
   }
   const refused = state.refused.map(({name, why}) => h('p', {}, t(`attach.${why}`, {name})));
+  const isOver = over() > 0 && !state.answering && counted === state.files;
   // What it says already is not said again.
-  rearrange($('box-note'), [...refused, ...over() > 0 && !state.answering ? tooLong(used, all) : []]);
+  rearrange($('box-note'), [...refused, ...isOver ? tooLong(used, all) : []]);
 }
 
 /** Tokens too many; NaN where nobody has counted. */
@@ -65,9 +73,8 @@ const over = () => state.used + ROOM - state.model?.info.context;
 
 const longest = () => state.files.toSorted((a, b) => b.text.length - a.text.length)[0];
 
-/** Shortens the longest file, once for each count. */
-async function shorten({currentTarget: button}) {
-  button.disabled = true;
+/** Shortens the longest file; pressed twice, once. */
+async function shorten() {
   const [{model}, file, much] = [state, longest(), over()];
   const tokens = (await model.tokenize(file.text)).length;
   const text = await shortened(model, file.text, tokens - much - 2 * ROOM);
@@ -85,7 +92,8 @@ function tooLong(used, all) {
 /** Takes what is text beside the question, and says what is none until something else is given or asked. */
 function take(files) {
   set({refused: []});
-  return attach(files, file => set({refused: [...state.refused, file]}));
+  const same = (a, b) => a.name === b.name && a.why === b.why;
+  return attach(files, file => state.refused.some(one => same(one, file)) || set({refused: [...state.refused, file]}));
 }
 
 function send(event) {
@@ -125,7 +133,7 @@ export function composer() {
     if (state.timings) set({used: state.timings.context_used});
   });
   on(['messages', 'draft', 'files', 'system', 'model', 'answering'], measure);
-  on(['used', 'model', 'language', 'answering', 'refused'], drawMeter);
+  on(['used', 'model', 'language', 'answering', 'refused', 'files'], drawMeter);
 
   // Who wrote before the page was ready keeps that.
   if (box.value) set({draft: box.value});
