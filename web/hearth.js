@@ -318,6 +318,7 @@ export class Hearth {
       await engine.init();
       await remote.call('meter', {threads: most});
       const started = await engine.join(most);
+      check(signal);
       const bandwidth = {};
       for (const count of threads.filter(count => count <= started)) {
         bandwidth[count] = await remote.call('bandwidth', {threads: count, budget_ms});

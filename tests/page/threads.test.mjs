@@ -168,6 +168,7 @@ test('a load that is stopped while helpers start leaves nothing behind', () => i
 test('a measurement that is stopped does not wait for helpers on their way', () => inBrowser(async ({page, host}) => {
   host.intercept = (request, response) => request.url === '/worker/helper.js'
     && response.writeHead(200, {'Content-Type': 'text/javascript'}).end('onmessage = () => {};');
+  await page.goto(host.url);
   const {code, seconds} = await page.evaluate(async () => {
     const {Hearth} = await import('/hearth.js');
     const hearth = await Hearth.open();
