@@ -1,6 +1,5 @@
 // What a person can do: load a model, ask, stop, begin anew.
 import {Hearth} from '../hearth.js';
-import {bench} from './bench/run.js';
 import {answerTurn} from './chat/answers.js';
 import {add, fresh, newTurn, open, remove, stay, take} from './chat/conversations.js';
 import {weigh} from './chat/weigh.js';
@@ -216,12 +215,15 @@ export function weighAnswer(turn) {
   if (state.model && !running) work(signal => weigh(turn, signal));
 }
 
-/** Measures the model in use. The conversation stays; the model will read it again. */
-export function measure() {
-  if (state.model && !running) work(measureNow);
+/**
+ * Measures the model in use by `bench`: that of bench/run.js, which the chat has no use for. The conversation stays; the model will
+ * read it again.
+ */
+export function measure(bench) {
+  if (state.model && !running) work(signal => measureNow(bench, signal));
 }
 
-async function measureNow(signal) {
+async function measureNow(bench, signal) {
   const {model, name} = state;
   set({bench: {done: 0, all: 1}, error: null});
   try {

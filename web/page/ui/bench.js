@@ -1,6 +1,7 @@
 // How fast this device is, and why: the bench on the model in use, as tables and as text to copy.
 import {measure, stop} from '../actions.js';
 import {kernelRows, report, speedRows} from '../bench/report.js';
+import {bench as run} from '../bench/run.js';
 import {$, h} from '../dom.js';
 import {number, t} from '../i18n.js';
 import {on, set, state} from '../store.js';
@@ -56,7 +57,7 @@ export function bench() {
   $('bench').append(h('div', {class: 'column'}, title, text, h('div', {class: 'actions'}, button, bar), results));
   button.onclick = () => {
     if (state.bench) stop();
-    else if (state.model) measure();
+    else if (state.model) measure(run);
     else set({view: 'models'});
   };
   on(['bench', 'model', 'answering', 'language', 'name'], () => {
