@@ -4,7 +4,6 @@ use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -62,17 +61,9 @@ pub fn download(folder: &Path, command: impl Fn() -> Command) -> Result<()> {
     attempt().or_else(|_| attempt()).or_else(|_| attempt())
 }
 
-/// A command and what it is called.
-pub type Named<'a> = (&'a str, Command);
-
-/// Runs lanes beside each other, in each one command after the other, and shows the output of each when it has ended. Once one has
-/// failed none is begun; then an error, of the first lane that has one.
-pub fn together(lanes: Vec<Vec<Named>>) -> Result<()> {
-    let failed = AtomicBool::new(false);
-    let run = |(what, mut command): Named| {
-        if failed.load(Ordering::Relaxed) {
-            return Ok(());
-        }
+/// Runs several beside each other and shows the output of each when it has ended; an error, of the first, if any fails.
+pub fn together(commands: Vec<(&str, Command)>) -> Result<()> {
+    let run = |(what, mut command): (&str, Command)| {
         let start = Instant::now();
         let output = command.output().map_err(|error| format!("{}: {error}", shown(&command)))?;
         let mut terminal = std::io::stderr().lock();
@@ -85,10 +76,8 @@ pub fn together(lanes: Vec<Vec<Named>>) -> Result<()> {
             false => Err(format!("{} failed", shown(&command))),
         }
     };
-    let run = |one: Named| run(one).inspect_err(|_| failed.store(true, Ordering::Relaxed));
     let done: Vec<std::result::Result<(), String>> = thread::scope(|scope| {
-        let running: Vec<_> =
-            lanes.into_iter().map(|lane| scope.spawn(|| lane.into_iter().try_for_each(run))).collect();
+        let running: Vec<_> = commands.into_iter().map(|one| scope.spawn(|| run(one))).collect();
         running.into_iter().map(|one| one.join().expect("it does not panic")).collect()
     });
     Ok(done.into_iter().collect::<std::result::Result<(), String>>()?)
@@ -111,17 +100,10 @@ mod tests {
             cargo.arg(argument);
             ("cargo", cargo)
         };
-        assert!(together(vec![vec![cargo("--version"), cargo("--version")], vec![cargo("--version")]]).is_ok());
-        // What comes after is not begun.
-        let trace = root().join("target/tmp/begun");
-        let _ = std::fs::remove_file(&trace);
-        let mut after_it = command("python3");
-        after_it.arg("-c").arg(format!("open({:?}, 'x')", trace.display().to_string()));
-        let lanes = vec![vec![cargo("--version")], vec![cargo("--nonsense"), ("after it", after_it)]];
-        let error = together(lanes).unwrap_err();
-        assert!(!trace.exists());
+        assert!(together(vec![cargo("--version"), cargo("--version")]).is_ok());
+        let error = together(vec![cargo("--version"), cargo("--nonsense"), cargo("--version")]).unwrap_err();
         assert!(error.to_string().contains("--nonsense failed"), "{error}");
-        assert!(together(vec![vec![cargo("--version"), ("nothing", command("hearth-no-such-program"))]]).is_err());
+        assert!(together(vec![("nothing", command("hearth-no-such-program"))]).is_err());
     }
 
     #[test]

@@ -58,14 +58,15 @@ pub fn run() -> Result<()> {
 
     audit()?;
 
-    // The build with threads and without relaxed SIMD has base's kernels and the other's threads; the page is tested in all three.
-    say(
-        "tests, natively; in headless Chromium, builds base and threads-relaxed; the GPU, in headless Firefox; the page is built",
-    );
+    say("tests, natively, and in headless Chromium, build base");
     let mut native = command("cargo");
     native.args(["test", "--workspace"]);
     let mut base = in_browser("base", "webdriver.json", &[&NUMBERS[..], &ONCE].concat());
     base.env("CHROMEDRIVER", &browser.chromedriver).args(["--package", "hearth-engine", "--lib"]);
+    process::together(vec![("natively", native), ("Chromium, build base", base)])?;
+
+    // The build with threads and without relaxed SIMD has base's kernels and the other's threads; the page is tested in all three.
+    say("tests, in headless Chromium, build threads-relaxed; the GPU, in headless Firefox; the page is built");
     let mut relaxed = in_browser("threads-relaxed", "webdriver.json", &[&NUMBERS[..], &["gpu"]].concat());
     relaxed.env("CHROMEDRIVER", &browser.chromedriver).args(["--package", "hearth-engine", "--lib"]);
     // Another browser, another compiler of shaders, the native tests' adapter.
@@ -73,12 +74,11 @@ pub fn run() -> Result<()> {
     firefox.env("GECKODRIVER", &geckodriver);
     let mut page = command("trunk");
     page.args(["build", "--release"]);
-    let browsers = vec![
-        ("Chromium, build base", base),
+    process::together(vec![
         ("Chromium, build threads-relaxed", relaxed),
         ("the GPU, in Firefox", firefox),
-    ];
-    process::together(vec![vec![("natively", native)], browsers, vec![("the page", page)]])?;
+        ("the page", page),
+    ])?;
 
     say("the page, with the real model, in Chromium and Firefox");
     // The browser's answers are compared with the command line's. Made beside the tests it shares what those are made of.
