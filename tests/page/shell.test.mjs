@@ -266,7 +266,7 @@ test('a new version is offered, fetches what has changed, and waits to be taken'
   await page.click('#update .main');
   await page.waitForFunction(() => /A newer title/.test(document.querySelector('.welcome')?.textContent));
   assert.equal(await page.inputValue('#ask'), 'half a question');
-  assert.match(await page.textContent('#files .attached'), /log\.txt.*day one/);
+  assert.match(await page.textContent('#files .attached'), /log\.txt1 line.*day one/);
   // The other tab is told, and left alone.
   await other.waitForSelector('#update .notice');
   assert.doesNotMatch(await other.textContent('.welcome'), /A newer title/);

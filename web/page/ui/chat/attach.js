@@ -11,7 +11,8 @@ export function chips(files, remove) {
   if (files.length === 0) return null;
   const chip = file => {
     const {name, text} = file;
-    const size = h('span', {class: 'small'}, t('attach.lines', {n: number(lines(text))}));
+    const count = lines(text);
+    const size = h('span', {class: 'small'}, t(count === 1 ? 'attach.line' : 'attach.lines', {n: number(count)}));
     const away = {type: 'button', class: 'more', 'aria-label': t('attach.remove', {name}), onclick: () => remove(file)};
     return h('div', {class: 'attached'},
       h('details', {}, h('summary', {}, h('b', {}, name), size), h('pre', {tabindex: 0}, text)),
