@@ -390,12 +390,17 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
     await page.click('.quiet:text("Back to defaults")');
   });
 
-  await t.test('each token tells what else could have stood there, and the answer goes on from it', async () => {
+  /** Asks in a new chat and looks at the answer token by token. */
+  const byToken = async (question, says) => {
     await page.click('#new-chat');
-    await speak(page, ['the light is out', ' and stays so']);
-    await ask(page, 'Well?');
+    await speak(page, says);
+    await ask(page, question);
     await page.click('#tokens-1');
-    await page.waitForSelector('.token');
+    await page.waitForSelector('.token.end');
+  };
+
+  await t.test('each token tells what else could have stood there, and the answer goes on from it', async () => {
+    await byToken('Well?', ['the light is out', ' and stays so']);
     assert.deepEqual(await page.locator('.token').allTextContents(), ['the', ' light', ' is', ' out', 'end']);
     assert.match(await page.textContent('.tokens'), /On average 60% a token.*0 of 5 below 20%/);
     assert.equal(await page.locator('.token.level1').count(), 5);
@@ -428,22 +433,14 @@ test('the chat', {timeout: 600_000}, t => inBrowser(async ({page, host, context}
   });
 
   await t.test('lines break between tokens as they do in the text', async () => {
-    await page.click('#new-chat');
-    await speak(page, ['name,\nten\n\ngold']);
-    await ask(page, 'Haiku?');
-    await page.click('#tokens-1');
-    await page.waitForSelector('.token');
+    await byToken('Haiku?', ['name,\nten\n\ngold']);
     const tops = await page.locator('.token:not(.end)').evaluateAll(all => all.map(({offsetTop}) => offsetTop));
     const line = tops[1] - tops[0];
     assert.ok(line > 10 && tops[2] - tops[1] > 1.5 * line, tops.join());
   });
 
   await t.test('a token that is a part of a character can be seen and taken', async () => {
-    await page.click('#new-chat');
-    await speak(page, ['😀 light', ' on']);
-    await ask(page, 'A face?');
-    await page.click('#tokens-1');
-    await page.waitForSelector('.token.end');
+    await byToken('A face?', ['😀 light', ' on']);
     assert.deepEqual(await page.locator('.token').allTextContents(), ['', '', '', '😀', ' light', 'end']);
     const wide = await page.locator('.token').evaluateAll(all => all.map(one => one.getBoundingClientRect().width > 4));
     assert.deepEqual(wide, Array(6).fill(true));
